@@ -1,0 +1,1 @@
+"""Command-line front: what every script shares, and one module a subcommand of flower_cli.py."""

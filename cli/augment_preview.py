@@ -1,0 +1,33 @@
+"""flower_cli.py augment-preview: a contact sheet of augmented images."""
+
+import argparse
+from pathlib import Path
+
+HELP = "write a contact sheet (PNG) of augmented training images: augmentation=ultra_strong dataset=demo"
+TILE = 224
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--output", type=Path, default=Path("preview.png"), help="default: %(default)s")
+    parser.add_argument("--images", type=int, default=6, help="images, one a row (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=6, help="augmented copies of each (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Draw the sheet: each row one training image, first as evaluation sees it, then as each epoch would."""
+    from configs.compose import compose
+    from configs.errors import InputError
+    from data.preview import contact_sheet, write_png
+    from data.source import load_table
+    from data.transforms import TrainTransform
+
+    if arguments.images < 1 or arguments.epochs < 1:
+        raise InputError("--images and --epochs: expected at least 1.")
+    config = compose("config", overrides)
+    table = load_table(config.dataset)
+    transform = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
+    sheet = contact_sheet(table, transform, arguments.images, arguments.epochs, TILE, config.seed)
+    write_png(arguments.output, sheet)
+    print(f"{arguments.output}: augmentation {config.augmentation.name}, {', '.join(config.augmentation.train)}")
+    return 0

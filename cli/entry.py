@@ -1,0 +1,43 @@
+"""What every script shares: flags apart from overrides, errors as one or two lines, exit codes."""
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from configs.errors import InputError, RunError
+
+_OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=.*|~[A-Za-z_][\w./]*", re.DOTALL)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An argument parser whose errors are InputErrors, so that they read like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}. Type {self.prog} --help for the usage.")
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split `key=value` words off a command line; return the other words and these, each in order."""
+    words = [word for word in arguments if not _OVERRIDE.fullmatch(word)]
+    overrides = [word for word in arguments if _OVERRIDE.fullmatch(word)]
+    return words, overrides
+
+
+def run_script(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run `main` on the command line and exit: 0 good, 1 failed, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (InputError, RunError) as error:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""Configuration: the typed schema, the YAML groups, and how a command line becomes one checked config."""

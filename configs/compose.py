@@ -1,0 +1,209 @@
+"""From a command line to one checked config: Hydra composes the YAML groups, our checks turn each mistake into a line."""
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from configs.errors import InputError, did_you_mean
+from configs.options import CONFIG_DIR, GROUPS, config_names, option_names
+from configs.schema import Config
+from configs.validate import validate
+
+FREE_KEYS = "augmentation.train"
+
+ConfigStore.instance().store(name="schema", node=Config)
+
+
+def compose(config_name: str = "config", overrides: Sequence[str] = ()) -> Config:
+    """Return the typed, validated config of one run.
+
+    `overrides` are Hydra's: `model=convnext_tiny`, `training.epochs=5`, `~augmentation.train.RandomFog`. Raises
+    InputError, with the key and what it accepts, for an unknown key or option, a wrong type, a value out of range,
+    and a key that the chosen mode would ignore.
+    """
+    if config_name not in config_names():
+        raise InputError(f"--config-name {config_name}: no such config. Choose from {', '.join(config_names())}.")
+    parsed = [parse_override(text) for text in overrides]
+    for override in parsed:
+        _check_override(override)
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
+            composed = hydra_compose(config_name, overrides=[override.input_line for override in parsed])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_explain(error, parsed)) from error
+    return _to_config(composed, explicit_keys(parsed))
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Return one list of overrides for each job of a multirun, in Hydra's order (the last key varies fastest)."""
+    parsed = [parse_override(text, sweep=True) for text in overrides]
+    try:
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise InputError(_first_line(error)) from error
+    return [job for batch in batches for job in batch]
+
+
+def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequence[str], source: str) -> Config:
+    """Return the config that a checkpoint carries, changed by `overrides`.
+
+    `allowed` are the keys that the calling script reads: another one is refused, because it would be ignored.
+    `source` names the checkpoint in messages. Nothing in `plain` is evaluated: interpolations are refused.
+    """
+    if any("${" in text for text in _strings(plain)):
+        raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
+    parsed = [parse_override(text) for text in overrides]
+    for override in parsed:
+        if override.key_or_group not in allowed:
+            raise InputError(
+                f"{override.key_or_group}: has no effect here; the model and its training are those of the checkpoint. "
+                f"Keys that can be given: {', '.join(allowed)}."
+            )
+        _check_override(override)
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(plain))
+        for override in parsed:
+            OmegaConf.update(config, override.key_or_group, override.value())
+    except OmegaConfBaseException as error:
+        raise InputError(f"{source}: {_explain(error, parsed)}") from error
+    return _to_config(config, [])
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Return the config as nested dicts of plain values, fit for YAML and for a checkpoint."""
+    return dataclasses.asdict(config)
+
+
+def to_yaml(config: Config) -> str:
+    """Return the config as YAML text."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_plain(config)))
+
+
+def leaf_keys() -> dict[str, Any]:
+    """Return every key of the schema with its declared type, `{"training.epochs": int, ...}`."""
+    return dict(_leaves(Config, ""))
+
+
+def parse_override(text: str, sweep: bool = False) -> Override:
+    """Parse one override; a value that Hydra's grammar refuses, or reads as a list of choices, is taken as text."""
+    parser = OverridesParser.create()
+    try:
+        override = parser.parse_override(text)
+        if sweep or not override.is_sweep_override():
+            return override
+        if not _is_text_key(override.key_or_group):
+            raise InputError(f"{text}: several values need --multirun, which runs them one after the other.")
+    except HydraException as error:
+        if "=" not in text:
+            raise InputError(f"{text}: not an override. Write key=value, for example training.epochs=5.") from error
+    key, value = text.split("=", 1)
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'") if value.endswith("\\") else value.replace("'", "\\'")
+    try:
+        return parser.parse_override(f"{key}='{quoted}'")
+    except HydraException as error:
+        raise InputError(f"{text}: cannot be read. Write key=value, for example training.epochs=5.") from error
+
+
+def explicit_keys(overrides: Iterable[Override]) -> list[str]:
+    """Return the leaf keys that the command line gives a value."""
+    return [override.key_or_group for override in overrides if override.key_or_group in leaf_keys()]
+
+
+def _is_text_key(key: str) -> bool:
+    declared = leaf_keys().get(key)
+    return declared is str or str in typing.get_args(declared)
+
+
+def _leaves(schema: type, prefix: str) -> Iterable[tuple[str, Any]]:
+    types = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        declared = types[field.name]
+        if dataclasses.is_dataclass(declared):
+            yield from _leaves(declared, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, declared
+
+
+def _check_override(override: Override) -> None:
+    key, leaves = override.key_or_group, leaf_keys()
+    if key.startswith(("hydra.", "hydra/")) or key == "hydra":
+        raise InputError(f"{key}: Hydra's own settings are fixed here; output_dir= says where a run writes.")
+    if key in GROUPS:
+        if override.value() not in option_names(key):
+            raise InputError(
+                f"{key}={override.value()}: no such option.{did_you_mean(str(override.value()), option_names(key))} "
+                f"Choose from {', '.join(option_names(key))}."
+            )
+    elif key.startswith(f"{FREE_KEYS}."):
+        return
+    elif key not in leaves and not any(leaf.startswith(f"{key}.") for leaf in leaves):
+        raise InputError(f"{key}: unknown key.{did_you_mean(key, leaves) or _siblings(key)}")
+    elif override.is_delete():
+        raise InputError(f"~{key}: this key cannot be removed; give it another value.")
+    elif key in leaves and isinstance(override.value(), bool) and leaves[key] is not bool:
+        raise InputError(f"{key}={str(override.value()).lower()}: expected {_type_name(leaves[key])}.")
+
+
+def _siblings(key: str) -> str:
+    parent = key.rpartition(".")[0]
+    known = [leaf for leaf in leaf_keys() if leaf.rpartition(".")[0] == parent]
+    if not known:
+        return f" The sections are {', '.join(GROUPS)}."
+    return f" Keys beside it: {', '.join(leaf.rpartition('.')[2] for leaf in known)}."
+
+
+def _type_name(declared: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    options = typing.get_args(declared)
+    if options:
+        return " or ".join(names[option] if option in names else "null" for option in options)
+    return names.get(declared, "a number or a list of numbers")
+
+
+def _explain(error: Exception, overrides: Sequence[Override]) -> str:
+    """Say in one line what Hydra or OmegaConf refused, naming the override where it is to blame."""
+    for override in overrides:
+        if override.input_line and override.input_line in str(error):
+            if override.key_or_group in leaf_keys():
+                return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
+            hint = "" if override.is_add() or override.is_delete() else " A new entry needs a + before its key."
+            return f"{override.input_line}: no such key in the chosen augmentation.{hint}"
+        if getattr(error, "full_key", None) == override.key_or_group:
+            return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _strings(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(key)
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _to_config(composed: DictConfig, explicit: Sequence[str]) -> Config:
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(_first_line(error)) from error
+    validate(config, explicit)
+    return config

@@ -1,0 +1,22 @@
+"""The two errors that a user may see, each one or two plain sentences: what is wrong, where, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Bad usage or bad input: a wrong key, a missing folder, a file that is not what it should be. Exit code 2."""
+
+    exit_code = 2
+
+
+class RunError(Exception):
+    """The work itself failed, or a rule is broken, although the input was acceptable. Exit code 1."""
+
+    exit_code = 1
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the choice closest to `word`, or an empty string if none is close."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

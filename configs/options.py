@@ -1,0 +1,23 @@
+"""Which config names and group options exist: the YAML files of this folder. Imports nothing heavy."""
+
+from pathlib import Path
+
+CONFIG_DIR = Path(__file__).resolve().parent
+GROUPS = ("model", "training", "augmentation", "dataset", "competition")
+
+
+def option_names(group: str) -> list[str]:
+    """Return the names that `group=` accepts, sorted."""
+    return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def config_names() -> list[str]:
+    """Return the names that `--config-name` accepts, sorted."""
+    return sorted(path.stem for path in CONFIG_DIR.glob("*.yaml"))
+
+
+def describe_options() -> str:
+    """Return the lines of a help text that name every group's options."""
+    lines = [f"  {group}={' | '.join(option_names(group))}" for group in GROUPS]
+    lines.append("  key=value, for example training.epochs=5; --cfg job prints every key with its value")
+    return "\n".join(lines)

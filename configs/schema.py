@@ -1,0 +1,111 @@
+"""The typed config. Every key is declared here; its meaning, unit and default stand in the YAML file of its group.
+
+Keys that may be a number or a list are `Any`, because OmegaConf refuses unions with containers; `configs.validate`
+checks them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from omegaconf import MISSING
+
+
+@dataclass
+class ModelConfig:
+    name: str = MISSING
+    architecture: str = MISSING
+    pretrained: bool = True
+    weights: Optional[str] = None
+    drop_path_rate: float = 0.0
+    drop_rate: float = 0.0
+    input_size: int = 600
+    crop_pct: float = 1.0
+    grad_checkpointing: bool = False
+
+
+@dataclass
+class DemoConfig:
+    classes: int = 10
+    images_per_class: int = 40
+    image_size: int = 600
+    seed: int = 0
+
+
+@dataclass
+class DatasetConfig:
+    name: str = MISSING
+    source: str = "folder"
+    root: str = MISSING
+    train_csv: Optional[str] = None
+    train_dir: Optional[str] = None
+    val_split: float = 0.2
+    num_folds: int = 5
+    fold: Optional[int] = None
+    batch_size: int = 32
+    num_workers: Optional[int] = None
+    sampler: str = "shuffle"
+    demo: DemoConfig = field(default_factory=DemoConfig)
+
+
+@dataclass
+class EarlyStoppingConfig:
+    patience: int = 10
+    min_delta: float = 0.0
+
+
+@dataclass
+class TrainingConfig:
+    name: str = MISSING
+    epochs: int = 30
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    optimizer: str = "adamw"
+    scheduler: str = "cosine"
+    warmup_epochs: float = 3.0
+    min_lr: float = 1e-6
+    layer_decay: float = 1.0
+    head_lr_multiplier: float = 1.0
+    freeze_epochs: int = 0
+    loss_function: str = "cross_entropy"
+    focal_alpha: Any = 0.25
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.1
+    logit_adjustment: float = 1.0
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    mix_off_epochs: int = 0
+    use_amp: bool = True
+    amp_dtype: str = "auto"
+    accumulation_steps: int = 1
+    clip_grad_norm: Optional[float] = 1.0
+    ema_decay: Optional[float] = None
+    compile: bool = False
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    checkpoint_every_minutes: float = 10.0
+    resume: Optional[str] = None
+
+
+@dataclass
+class AugmentationConfig:
+    name: str = MISSING
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class CompetitionConfig:
+    name: str = MISSING
+    max_model_mb: float = 500.0
+    max_parameters: float = 1e10
+
+
+@dataclass
+class Config:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    competition: CompetitionConfig = field(default_factory=CompetitionConfig)
+    seed: int = 42
+    device: str = "auto"
+    output_dir: str = "results"
+    experiment_name: str = "flowers"

@@ -1,0 +1,165 @@
+"""What a well-typed config may still get wrong: values out of range, and keys that the chosen mode would ignore."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from configs.errors import InputError, did_you_mean
+from configs.schema import Config, DemoConfig
+
+CHOICES = {
+    "device": ("auto", "cuda", "mps", "cpu"),
+    "dataset.source": ("folder", "demo", "flowers102"),
+    "dataset.sampler": ("shuffle", "balanced", "sqrt"),
+    "training.optimizer": ("adamw", "sgd"),
+    "training.scheduler": ("cosine", "linear", "constant"),
+    "training.amp_dtype": ("auto", "float16", "bfloat16"),
+    "training.loss_function": (
+        "cross_entropy",
+        "label_smoothing",
+        "focal",
+        "bce",
+        "logit_adjusted",
+        "balanced_softmax",
+    ),
+}
+
+# key: (lowest, highest, lowest and highest excluded?)
+RANGES = {
+    "seed": (0, 2**32 - 1, ""),
+    "model.drop_path_rate": (0, 1, "high"),
+    "model.drop_rate": (0, 1, "high"),
+    "model.input_size": (16, 4096, ""),
+    "model.crop_pct": (0, 1, "low"),
+    "dataset.val_split": (0, 1, "high"),
+    "dataset.num_folds": (2, 1000, ""),
+    "dataset.fold": (0, 999, ""),
+    "dataset.batch_size": (1, 65536, ""),
+    "dataset.num_workers": (0, 256, ""),
+    "dataset.demo.classes": (2, 100, ""),
+    "dataset.demo.images_per_class": (2, 100000, ""),
+    "dataset.demo.image_size": (32, 1024, ""),
+    "dataset.demo.seed": (0, 2**32 - 1, ""),
+    "training.epochs": (1, 100000, ""),
+    "training.learning_rate": (0, 10, "low"),
+    "training.weight_decay": (0, 10, ""),
+    "training.warmup_epochs": (0, 100000, ""),
+    "training.min_lr": (0, 10, ""),
+    "training.layer_decay": (0, 1, "low"),
+    "training.head_lr_multiplier": (0, 1000, "low"),
+    "training.freeze_epochs": (0, 100000, ""),
+    "training.focal_gamma": (0, 20, ""),
+    "training.label_smoothing": (0, 1, "high"),
+    "training.logit_adjustment": (0, 10, ""),
+    "training.mixup_alpha": (0, 100, ""),
+    "training.cutmix_alpha": (0, 100, ""),
+    "training.mix_off_epochs": (0, 100000, ""),
+    "training.accumulation_steps": (1, 65536, ""),
+    "training.clip_grad_norm": (0, 1e9, "low"),
+    "training.ema_decay": (0, 1, "both"),
+    "training.early_stopping.patience": (1, 100000, ""),
+    "training.early_stopping.min_delta": (0, 1, ""),
+    "training.checkpoint_every_minutes": (0, 100000, "low"),
+    "competition.max_model_mb": (0, 1e9, "low"),
+    "competition.max_parameters": (0, 1e15, "low"),
+}
+
+# keys: (is it used?, what would make it used)
+USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
+    ("training.focal_alpha", "training.focal_gamma"): (
+        lambda config: config.training.loss_function == "focal",
+        "training.loss_function=focal",
+    ),
+    ("training.label_smoothing",): (
+        lambda config: config.training.loss_function != "cross_entropy",
+        "training.loss_function=label_smoothing (or focal, bce, logit_adjusted, balanced_softmax)",
+    ),
+    ("training.logit_adjustment",): (
+        lambda config: config.training.loss_function == "logit_adjusted",
+        "training.loss_function=logit_adjusted",
+    ),
+    ("training.min_lr",): (
+        lambda config: config.training.scheduler != "constant",
+        "training.scheduler=cosine or linear",
+    ),
+    ("training.mix_off_epochs",): (
+        lambda config: config.training.mixup_alpha > 0 or config.training.cutmix_alpha > 0,
+        "training.mixup_alpha or training.cutmix_alpha above 0",
+    ),
+    ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
+    ("training.early_stopping.patience", "training.early_stopping.min_delta"): (
+        lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,
+        "dataset.val_split above 0",
+    ),
+    ("model.weights",): (lambda config: config.model.pretrained, "model.pretrained=true"),
+    ("dataset.val_split",): (lambda config: config.dataset.fold is None, "dataset.fold=null"),
+    ("dataset.num_folds",): (lambda config: config.dataset.fold is not None, "dataset.fold=0 (or another fold)"),
+    tuple(f"dataset.demo.{field.name}" for field in dataclasses.fields(DemoConfig)): (
+        lambda config: config.dataset.source == "demo",
+        "dataset=demo",
+    ),
+    ("dataset.train_csv", "dataset.train_dir"): (
+        lambda config: config.dataset.source == "folder",
+        "dataset=flower100, or another data set on disk",
+    ),
+}
+
+
+def validate(config: Config, explicit: Sequence[str]) -> None:
+    """Raise InputError for the first value out of range, and for the first key of `explicit` that would be ignored.
+
+    `explicit` are the leaf keys that the command line gave a value.
+    """
+    for key, choices in CHOICES.items():
+        _check_choice(key, _value(config, key), choices)
+    for key, (low, high, excluded) in RANGES.items():
+        _check_range(key, _value(config, key), low, high, excluded)
+    _check_text(config)
+    _check_focal_alpha(config.training.focal_alpha)
+    if config.dataset.fold is not None and config.dataset.fold >= config.dataset.num_folds:
+        raise InputError(
+            f"dataset.fold={config.dataset.fold}: expected 0 to {config.dataset.num_folds - 1}, "
+            f"because dataset.num_folds={config.dataset.num_folds}."
+        )
+    for keys, (is_used, remedy) in USED_WHEN.items():
+        for key in keys:
+            if key in explicit and not is_used(config):
+                raise InputError(f"{key}: would be ignored by this run. It is used with {remedy}.")
+
+
+def _value(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{key}={value}:{did_you_mean(value, choices)} Choose from {', '.join(choices)}.")
+
+
+def _check_range(key: str, value: float | None, low: float, high: float, excluded: str) -> None:
+    if value is None:
+        return
+    above = value > low if excluded in ("low", "both") else value >= low
+    below = value < high if excluded in ("high", "both") else value <= high
+    if not (math.isfinite(value) and above and below):
+        lower = "more than" if excluded in ("low", "both") else "at least"
+        upper = "less than" if excluded in ("high", "both") else "at most"
+        raise InputError(f"{key}={value:g}: expected {lower} {low:.12g} and {upper} {high:.12g}.")
+
+
+def _check_text(config: Config) -> None:
+    for key in ("output_dir", "experiment_name", "model.architecture", "dataset.root"):
+        value = _value(config, key)
+        if not value.strip() or "\0" in value:
+            raise InputError(f"{key}: must not be empty.")
+
+
+def _check_focal_alpha(alpha: Any) -> None:
+    values = alpha if isinstance(alpha, list) and alpha else [alpha]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
+            raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one a class.")

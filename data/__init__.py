@@ -1,0 +1,1 @@
+"""From image files to uint8 batches. Knows nothing of models."""

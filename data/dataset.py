@@ -1,0 +1,70 @@
+"""One key to one sample: decode and transform to uint8; what cannot be read is reported, never replaced."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from data.images import UnreadableImage, read_image
+
+# (uint8 RGB pixels, epoch, sample index) -> uint8 RGB pixels
+Transform = Callable[[np.ndarray, int, int], np.ndarray]
+
+
+class Sample(NamedTuple):
+    """One image; `pixels` is None and `problem` says why where it could not be read."""
+
+    index: int
+    label: int
+    pixels: np.ndarray | None
+    problem: str = ""
+    recovered: bool = False
+
+
+class Batch(NamedTuple):
+    """Images uint8 (N, 3, H, W) in channels_last memory, labels and indices int64 (N,), and what was left out."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    skipped: list[tuple[int, str]]
+    recovered: list[int]
+
+
+class ImageDataset(Dataset):
+    """Samples by (epoch, index): the index is a row of the table, the epoch keys the augmentation."""
+
+    def __init__(self, image_dir: Path, image_ids: Sequence[str], labels: np.ndarray, transform: Transform) -> None:
+        self.image_dir = image_dir
+        self.image_ids = image_ids
+        self.labels = labels
+        self.transform = transform
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        label = int(self.labels[index])
+        try:
+            decoded = read_image(self.image_dir / self.image_ids[index])
+        except (UnreadableImage, OSError) as error:
+            return Sample(index, label, None, problem=str(error))
+        pixels = self.transform(decoded.pixels, epoch, index)
+        return Sample(index, label, pixels, recovered=decoded.recovered)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack the readable samples; a batch of which nothing could be read has N = 0."""
+    readable = [sample for sample in samples if sample.pixels is not None]
+    if readable:
+        images = torch.from_numpy(np.stack([sample.pixels for sample in readable])).permute(0, 3, 1, 2)
+    else:
+        images = torch.empty((0, 3, 0, 0), dtype=torch.uint8)
+    return Batch(
+        images=images,
+        labels=torch.tensor([sample.label for sample in readable], dtype=torch.int64),
+        indices=torch.tensor([sample.index for sample in readable], dtype=torch.int64),
+        skipped=[(sample.index, sample.problem) for sample in samples if sample.pixels is None],
+        recovered=[sample.index for sample in samples if sample.recovered],
+    )

@@ -1,0 +1,41 @@
+"""Contact sheets of augmented images."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from configs.errors import InputError
+from data.files import replacing
+from data.images import UnreadableImage, read_image
+from data.keyed import Purpose, keyed_generator
+from data.table import ImageTable
+from data.transforms import TrainTransform, eval_image
+
+
+def contact_sheet(
+    table: ImageTable, transform: TrainTransform, images: int, epochs: int, tile: int, seed: int
+) -> np.ndarray:
+    """Return uint8 RGB (images * tile, (1 + epochs) * tile, 3): each row an image, then its copies in each epoch."""
+    order = keyed_generator(seed, Purpose.ORDER).permutation(len(table.image_ids))
+    rows = []
+    for index in order:
+        if len(rows) == images:
+            break
+        try:
+            pixels = read_image(table.image_dir / table.image_ids[index]).pixels
+        except (UnreadableImage, OSError):
+            # a preview needs some images, not these; prepare-data and training list the unreadable ones
+            continue
+        views = [pixels] + [transform(pixels, epoch, int(index)) for epoch in range(epochs)]
+        rows.append(np.concatenate([eval_image(view, tile) for view in views], axis=1))
+    if not rows:
+        raise InputError(f"{table.image_dir}: no image of the table could be read.")
+    return np.concatenate(rows, axis=0)
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 RGB pixels as a PNG, whole or not at all."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

@@ -1,0 +1,63 @@
+"""A progress bar on a terminal, a plain line every half minute elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 30
+
+
+@contextmanager
+def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show the progress of `total` images, of which `done` are done; yield a function that takes the images just done.
+
+    Shows images/s and the time left. The bar disappears at the end.
+    """
+    console = Console()
+    if console.is_terminal:
+        with _bar(console) as bar:
+            started, count = time.perf_counter(), 0
+            task = bar.add_task(description, total=total, completed=done, rate="")
+
+            def advance(images: int) -> None:
+                nonlocal count
+                count += images
+                rate = count / max(time.perf_counter() - started, 1e-9)
+                bar.update(task, advance=images, rate=f"{rate:.0f} images/s")
+
+            yield advance
+    else:
+        yield _plain_lines(description, total, done)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _plain_lines(description: str, total: int, done: int) -> Callable[[int], None]:
+    started = printed = time.perf_counter()
+    count = 0
+
+    def advance(images: int) -> None:
+        nonlocal printed, count
+        count += images
+        now = time.perf_counter()
+        if now - printed >= SECONDS_BETWEEN_LINES:
+            printed = now
+            rate = count / (now - started)
+            left = timedelta(seconds=round((total - done - count) / rate)) if rate else "?"
+            print(f"  {description}: {done + count} of {total} images, {rate:.0f} images/s, {left} left", flush=True)
+
+    return advance

@@ -1,0 +1,157 @@
+"""The tables of a prepared data set: train.csv (image_id,label) and classes.csv (label,category_id,name)."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+
+from configs.errors import InputError
+from data.files import write_text
+
+MAX_CELL = 4096
+_TRIED_FILES = 20
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """A class: the model's label 0..C-1, the organisers' id, and a name to show."""
+
+    label: int
+    category_id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Labelled images: `labels` int64 (N,) in 0..C-1; the file of an image is `image_dir / image_id`."""
+
+    image_ids: list[str]
+    labels: np.ndarray
+    classes: list[ImageClass]
+    image_dir: Path
+
+
+def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None) -> ImageTable:
+    """Read labelled images. Without `classes_csv` the names and ids of the classes are their labels.
+
+    Raises InputError, naming file and line, for labels that are not 0..C-1, repeated images, and paths that leave
+    `image_dir`; and if none of the first images is in `image_dir`.
+    """
+    rows = read_rows(train_csv, ["image_id", "label"])
+    classes = read_classes(classes_csv) if classes_csv is not None and classes_csv.is_file() else None
+    image_ids: dict[str, int] = {}
+    for line, row in enumerate(rows, start=2):
+        where = f"{train_csv}, line {line}"
+        image_id = row["image_id"]
+        check_image_id(image_id, where)
+        if image_id in image_ids:
+            raise InputError(f"{where}: {image_id} stands in the table twice.")
+        image_ids[image_id] = _read_label(row["label"], where)
+        if classes is not None and image_ids[image_id] >= len(classes):
+            raise InputError(
+                f"{where}: label {image_ids[image_id]} is not in {classes_csv}, which has 0 to {len(classes) - 1}."
+            )
+    labels = np.array(list(image_ids.values()), dtype=np.int64)
+    if classes is None:
+        classes = [ImageClass(label, str(label), str(label)) for label in range(labels.max() + 1)]
+    if len(classes) < 2:
+        raise InputError(f"{train_csv}: only one class; a classifier needs two or more.")
+    tried = list(image_ids)[:_TRIED_FILES]
+    if not any((image_dir / image_id).is_file() for image_id in tried):
+        raise InputError(f"{image_dir}: none of the first {len(tried)} images of {train_csv} is there, such as {tried[0]}.")
+    return ImageTable(list(image_ids), labels, classes, image_dir)
+
+
+def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV strictly: UTF-8 (a BOM is accepted), unique columns, `required` among them, at least one row.
+
+    Cells are stripped of white space. Raises InputError in one line otherwise.
+    """
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    try:
+        table = [row for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not a well-formed CSV: {error}.") from error
+    if not table:
+        raise InputError(f"{path}: the file is empty; its first line must be {','.join(required)}.")
+    header = [cell.strip() for cell in table[0]]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(header)[:200]}.")
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: a column name stands twice in its first line: {', '.join(header)[:200]}.")
+    if len(table) == 1:
+        raise InputError(f"{path}: no rows below its first line.")
+    for line, row in enumerate(table[1:], start=2):
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {line}: {len(row)} cells where the first line has {len(header)}.")
+        if any(len(cell) > MAX_CELL for cell in row):
+            raise InputError(f"{path}, line {line}: a cell of more than {MAX_CELL} characters.")
+    return [dict(zip(header, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
+
+
+def read_classes(path: Path) -> list[ImageClass]:
+    """Read classes.csv, sorted by label; columns beyond label, category_id and name are left aside."""
+    rows = read_rows(path, ["label", "category_id", "name"])
+    classes = [
+        ImageClass(_read_label(row["label"], f"{path}, line {line}"), row["category_id"], row["name"])
+        for line, row in enumerate(rows, start=2)
+    ]
+    classes.sort(key=lambda image_class: image_class.label)
+    if [image_class.label for image_class in classes] != list(range(len(classes))):
+        raise InputError(f"{path}: its labels must be 0 to {len(classes) - 1}, each once.")
+    if len({image_class.category_id for image_class in classes}) < len(classes):
+        raise InputError(f"{path}: a category_id stands in it twice.")
+    return classes
+
+
+def write_table(path: Path, image_ids: Iterable[str], labels: Iterable[int]) -> None:
+    """Write `image_id,label` in the given order."""
+    write_rows(path, ["image_id", "label"], zip(image_ids, labels, strict=True))
+
+
+def write_classes(path: Path, classes: Iterable[ImageClass]) -> None:
+    """Write `label,category_id,name`."""
+    rows = [(image_class.label, image_class.category_id, image_class.name) for image_class in classes]
+    write_rows(path, ["label", "category_id", "name"], rows)
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV as UTF-8 without BOM and with `\\n` line ends, whole or not at all."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def check_image_id(image_id: str, where: str) -> None:
+    """Raise InputError for an image id that is empty or leads out of the image folder on any system."""
+    windows = PureWindowsPath(image_id)
+    if not image_id or "\0" in image_id:
+        raise InputError(f"{where}: no image_id.")
+    if windows.drive or windows.root or ".." in windows.parts or PurePosixPath(image_id).is_absolute():
+        raise InputError(f"{where}: {image_id} leads out of the image folder.")
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: not found.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).") from error
+    if "\0" in text:
+        raise InputError(f"{path}: not a text file (it holds NUL bytes). Save it as UTF-8.")
+    return text
+
+
+def _read_label(text: str, where: str) -> int:
+    if not text:
+        raise InputError(f"{where}: no label.")
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise InputError(f"{where}: label '{text[:40]}' is not a whole number from 0 on.")
+    return int(text)

@@ -1,0 +1,101 @@
+"""Decoded image to model input: one function for evaluation, and albumentations, keyed by sample, for training."""
+
+import os
+import random
+from typing import Any
+
+import cv2
+import numpy as np
+import pydantic
+
+from configs.errors import InputError, did_you_mean
+from data.keyed import Purpose, keyed_sequence
+
+def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
+    """Resize the shorter side to `input_size / crop_pct` and cut the centre square of `input_size`.
+
+    `image` is uint8 (height, width, 3); so is the result, (input_size, input_size, 3). Area interpolation makes
+    images smaller, cubic makes them larger.
+    """
+    height, width = image.shape[:2]
+    scale = round(input_size / crop_pct) / min(height, width)
+    new_width, new_height = max(round(width * scale), input_size), max(round(height * scale), input_size)
+    if (new_width, new_height) != (width, height):
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
+    top, left = (new_height - input_size) // 2, (new_width - input_size) // 2
+    return image[top : top + input_size, left : left + input_size]
+
+
+class TrainTransform:
+    """The training transform of the entries of `augmentation.train`, applied in their order.
+
+    The draws depend on (seed, epoch, sample index) alone. Whatever the entries leave, the result is cut to
+    (input_size, input_size, 3) by `eval_image`. Raises InputError for a transform or an argument that albumentations
+    does not have, naming the config key. A class, because spawned workers must be able to pickle it.
+    """
+
+    def __init__(self, entries: dict[str, Any], input_size: int, seed: int) -> None:
+        albumentations = _import_albumentations()
+        self.input_size = input_size
+        self.seed = seed
+        self.compose = albumentations.Compose(
+            [_build_transform(albumentations, name, entry) for name, entry in entries.items()]
+        )
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Return the augmented image, uint8 RGB (input_size, input_size, 3)."""
+        sequence = keyed_sequence(self.seed, Purpose.AUGMENTATION, epoch, index)
+        python_seed = int(sequence.generate_state(1)[0])
+        self.compose.set_random_state(np.random.default_rng(sequence), random.Random(python_seed))
+        return eval_image(self.compose(image=image)["image"], self.input_size)
+
+
+class EvalTransform:
+    """`eval_image` with its sizes, in the form of a training transform."""
+
+    def __init__(self, input_size: int, crop_pct: float) -> None:
+        self.input_size = input_size
+        self.crop_pct = crop_pct
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Return the evaluation view, uint8 RGB (input_size, input_size, 3); epoch and index change nothing."""
+        return eval_image(image, self.input_size, self.crop_pct)
+
+
+def _import_albumentations() -> Any:
+    # Its import asks the network for a newer release unless this stands before it.
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations
+
+    return albumentations
+
+
+def _build_transform(albumentations: Any, name: str, entry: Any) -> Any:
+    key = f"augmentation.train.{name}"
+    if not isinstance(entry, dict):
+        raise InputError(f"{key}: expected a mapping of arguments such as {{p: 0.5}}, not {entry!r}.")
+    arguments = {argument: value for argument, value in entry.items() if argument != "transform"}
+    class_name = entry.get("transform", name)
+    transform_class = _transform_classes(albumentations).get(class_name)
+    if transform_class is None:
+        hint = did_you_mean(str(class_name), _transform_classes(albumentations))
+        raise InputError(f"{key}: albumentations {albumentations.__version__} has no transform '{class_name}'.{hint}")
+    try:
+        # strict turns an unknown argument from a warning into an error
+        return albumentations.Compose([transform_class(**arguments, strict=True)], strict=True).transforms[0]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{key}: {class_name} refuses its arguments: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """One line for a refused argument; pydantic, which checks values for albumentations, would print several."""
+    if isinstance(error, pydantic.ValidationError):
+        return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
+    return " ".join(str(error).split())
+
+
+def _transform_classes(albumentations: Any) -> dict[str, type]:
+    base = albumentations.BasicTransform
+    members = {name: getattr(albumentations, name) for name in dir(albumentations)}
+    return {name: member for name, member in members.items() if isinstance(member, type) and issubclass(member, base)}

@@ -1,0 +1,1 @@
+"""Training and evaluation: optimisation, checkpoints, metrics, prediction."""

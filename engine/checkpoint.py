@@ -1,0 +1,166 @@
+"""The two files of a run: best_model.pt, which explains itself, and last.pt, from which training goes on.
+
+Both are read with `weights_only=True`: no value in them is ever imported, called or evaluated.
+"""
+
+import hashlib
+import pickle
+import platform
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import albumentations
+import numpy as np
+import timm
+import torch
+
+from configs.compose import to_plain
+from configs.errors import InputError
+from configs.schema import Config
+from data.files import replacing
+from data.table import ImageClass
+from models.classifier import Classifier, build_classifier
+
+CHECKPOINT_FORMAT = "flower-kit-checkpoint"
+STATE_FORMAT = "flower-kit-training-state"
+FORMAT_VERSION = 1
+
+_CHECKPOINT_TYPES = {
+    "architecture": str,
+    "architecture_arguments": dict,
+    "input_size": int,
+    "crop_pct": float,
+    "state_dict": dict,
+    "averaged_weights": bool,
+    "classes": list,
+    "class_counts": list,
+    "split": dict,
+    "metrics": dict,
+    "epoch": int,
+    "config": dict,
+    "versions": dict,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with all that is needed to use it; `split` holds the image ids of `train` and `val`."""
+
+    architecture: str
+    architecture_arguments: dict[str, Any]
+    input_size: int
+    crop_pct: float
+    state_dict: dict[str, torch.Tensor]
+    averaged_weights: bool
+    classes: list[ImageClass]
+    class_counts: list[int]
+    split: dict[str, list[str]]
+    metrics: dict[str, float]
+    epoch: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+    def build_model(self) -> Classifier:
+        """Return the model with these weights, in evaluation mode, on the CPU. Raises InputError if they do not fit."""
+        model = build_classifier(self.architecture, len(self.classes), **self.architecture_arguments)
+        try:
+            model.load_state_dict(self.state_dict, strict=True)
+        except RuntimeError as error:
+            raise InputError(f"The checkpoint's weights do not fit its architecture {self.architecture}.") from error
+        return model.eval()
+
+
+def architecture_arguments(config: Config) -> dict[str, Any]:
+    """Return the arguments of `build_classifier`, beside architecture and class count, that rebuild the model."""
+    model = config.model
+    return {
+        "input_size": model.input_size,
+        "drop_rate": model.drop_rate,
+        "drop_path_rate": model.drop_path_rate,
+        "grad_checkpointing": model.grad_checkpointing,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide a result."""
+    libraries = {"torch": torch, "timm": timm, "albumentations": albumentations, "numpy": np}
+    return {"python": platform.python_version()} | {name: str(lib.__version__) for name, lib in libraries.items()}
+
+
+def make_checkpoint(
+    config: Config, model: Classifier, table_facts: dict[str, Any], metrics: dict[str, float], epoch: int
+) -> Checkpoint:
+    """Return a checkpoint of `model` (averaged weights if the run averages); `table_facts` as from `describe_table`."""
+    return Checkpoint(
+        architecture=config.model.architecture,
+        architecture_arguments=architecture_arguments(config),
+        input_size=config.model.input_size,
+        crop_pct=config.model.crop_pct,
+        state_dict={name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
+        averaged_weights=config.training.ema_decay is not None,
+        metrics=metrics,
+        epoch=epoch,
+        config=to_plain(config),
+        versions=versions(),
+        **table_facts,
+    )
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write `checkpoint` to `path`, whole or not at all."""
+    fields = {name: getattr(checkpoint, name) for name in _CHECKPOINT_TYPES}
+    fields["classes"] = [asdict(image_class) for image_class in checkpoint.classes]
+    _save({"format": CHECKPOINT_FORMAT, "format_version": FORMAT_VERSION, **fields}, path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read best_model.pt. Raises InputError if it is missing, damaged, or not one of ours."""
+    payload = _load(path, CHECKPOINT_FORMAT)
+    for name, expected in _CHECKPOINT_TYPES.items():
+        if not isinstance(payload.get(name), expected):
+            raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
+    try:
+        payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
+    except TypeError as error:
+        raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
+    return Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
+
+
+def save_training_state(state: dict[str, Any], path: Path) -> None:
+    """Write the state for resuming, whole or not at all."""
+    _save({"format": STATE_FORMAT, "format_version": FORMAT_VERSION, **state}, path)
+
+
+def load_training_state(path: Path) -> dict[str, Any]:
+    """Read last.pt. Raises InputError if it is missing, damaged, or not one of ours."""
+    return _load(path, STATE_FORMAT)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _save(payload: dict[str, Any], path: Path) -> None:
+    with replacing(path) as temporary:
+        torch.save(payload, temporary)
+
+
+def _load(path: Path, expected_format: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint. Train one with python train.py, or name another.")
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged, or not a checkpoint of this kit; it was not read.") from error
+    if not isinstance(payload, dict) or payload.get("format") != expected_format:
+        raise InputError(f"{path}: not a {expected_format} file. best_model.pt is for use, last.pt for resuming.")
+    if payload.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path}: written by another version of this kit (format {payload.get('format_version')}).")
+    return payload

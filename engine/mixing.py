@@ -1,0 +1,45 @@
+"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019) on a batch of any size, by a keyed permutation."""
+
+import numpy as np
+import torch
+from torch.nn.functional import one_hot
+
+from configs.schema import TrainingConfig
+
+
+def mixes(config: TrainingConfig, epoch: int) -> bool:
+    """Say whether batches of `epoch` (from 0) are mixed: an alpha is set, and the last epochs have not begun."""
+    return (config.mixup_alpha > 0 or config.cutmix_alpha > 0) and epoch < config.epochs - config.mix_off_epochs
+
+
+def mix_batch(
+    images: torch.Tensor, labels: torch.Tensor, num_classes: int, config: TrainingConfig, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix each image with another of its batch.
+
+    `images` are uint8 (N, 3, H, W), `labels` int64 (N,). Returns images (float32 0..255 from mixup, uint8 from
+    cutmix) and soft targets float32 (N, num_classes), not smoothed. With both alphas set, a coin chooses for the batch.
+    """
+    use_cutmix = config.cutmix_alpha > 0 and (config.mixup_alpha == 0 or generator.random() < 0.5)
+    alpha = config.cutmix_alpha if use_cutmix else config.mixup_alpha
+    kept = float(generator.beta(alpha, alpha))
+    partners = torch.from_numpy(generator.permutation(len(images))).to(images.device)
+    if use_cutmix:
+        top, bottom, left, right = _box(images.shape[2], images.shape[3], 1 - kept, generator)
+        mixed = images.clone()
+        mixed[:, :, top:bottom, left:right] = images[partners, :, top:bottom, left:right]
+        kept = 1 - (bottom - top) * (right - left) / (images.shape[2] * images.shape[3])
+    else:
+        pixels = images.float()
+        mixed = pixels.lerp(pixels[partners], 1 - kept)
+    targets = one_hot(labels, num_classes).float()
+    return mixed, targets.lerp(targets[partners], 1 - kept)
+
+
+def _box(height: int, width: int, share: float, generator: np.random.Generator) -> tuple[int, int, int, int]:
+    """Draw a box of about `share` of the area, its centre anywhere in the image, cut at the image's edges."""
+    half_height, half_width = height * share**0.5 / 2, width * share**0.5 / 2
+    y, x = generator.uniform(0, height), generator.uniform(0, width)
+    top, bottom = max(round(y - half_height), 0), min(round(y + half_height), height)
+    left, right = max(round(x - half_width), 0), min(round(x + half_width), width)
+    return top, bottom, left, right

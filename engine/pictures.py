@@ -1,0 +1,97 @@
+"""Figures of a run: confusion matrix, most confused pairs, images with their predictions."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+from data.files import replacing
+from data.table import ImageClass
+
+# fonts with Chinese glyphs of the usual systems, and matplotlib's own for the rest
+_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti TC", "DejaVu Sans")
+_MOST_LABELLED_CLASSES = 40
+
+
+def class_labels(classes: Sequence[ImageClass]) -> list[str]:
+    """Return a short text for each class that the fonts of this machine can draw: its name, else its category id."""
+    use_fonts()
+    drawable = [_is_drawable(image_class.name) for image_class in classes]
+    texts = [
+        image_class.name if fits else image_class.category_id for image_class, fits in zip(classes, drawable, strict=True)
+    ]
+    return [text if len(text) <= 24 else f"{text[:23]}…" for text in texts]
+
+
+def confusion_figure(matrix: np.ndarray, classes: Sequence[ImageClass]) -> Figure:
+    """Return a picture of a confusion matrix (C, C) as shares of each true class; axes are named up to 40 classes."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = min(max(4 + 0.12 * len(classes), 6), 16)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if len(classes) <= _MOST_LABELLED_CLASSES:
+        labels = class_labels(classes)
+        axes.set_xticks(range(len(classes)), labels, rotation=90)
+        axes.set_yticks(range(len(classes)), labels)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+    return figure
+
+
+def worst_pairs_figure(pairs: Sequence[tuple[int, int, int]], classes: Sequence[ImageClass]) -> Figure:
+    """Return bars of the most frequent confusions (true label, predicted label, images), most frequent on top."""
+    labels = class_labels(classes)
+    figure = Figure(figsize=(8, max(1.2 + 0.32 * len(pairs), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    names = [f"{labels[true]} taken for {labels[predicted]}" for true, predicted, _ in pairs]
+    axes.barh(range(len(pairs)), [count for _, _, count in pairs], color="#0072b2")
+    axes.set_yticks(range(len(pairs)), names)
+    axes.invert_yaxis()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("images" if pairs else "no confusions")
+    return figure
+
+
+def predictions_figure(
+    images: Sequence[np.ndarray], labels: Sequence[int], predicted: Sequence[int], classes: Sequence[ImageClass]
+) -> Figure:
+    """Return up to two rows of images (uint8 RGB) with true class and prediction; a wrong one is marked."""
+    texts = class_labels(classes)
+    columns = max(-(-len(images) // 2), 1)
+    figure = Figure(figsize=(2.4 * columns, 5.6), layout="constrained")
+    for position, (image, label, prediction) in enumerate(zip(images, labels, predicted, strict=True)):
+        axes = figure.add_subplot(2, columns, position + 1)
+        axes.imshow(image)
+        axes.set_axis_off()
+        right = label == prediction
+        title = texts[label] if right else f"{texts[label]}\nnot {texts[prediction]}"
+        axes.set_title(title, fontsize=8, color="black" if right else "#d55e00")
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` as a PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def use_fonts() -> None:
+    """Let matplotlib draw Chinese names with a font of this machine, if it has one."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    matplotlib.rcParams["font.family"] = [font for font in _FONTS if font in installed]
+
+
+def _is_drawable(text: str) -> bool:
+    with warnings.catch_warnings():
+        # a font that is missing here is a matter of the label's text, which the caller replaces
+        warnings.simplefilter("ignore")
+        fonts = [
+            font_manager.get_font(font_manager.findfont(family)) for family in matplotlib.rcParams["font.family"]
+        ]
+    return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)

@@ -1,0 +1,1 @@
+"""Classifiers, their pretrained weights and their losses. Knows nothing of data sets."""

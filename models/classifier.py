@@ -1,0 +1,142 @@
+"""A timm backbone that takes raw pixels: the normalisation is its first layer and travels with its weights."""
+
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from configs.errors import InputError, did_you_mean
+
+# how far from a refused input size the next accepted ones are looked for, in pixels
+_SIZE_SEARCH = 64
+
+
+class Classifier(nn.Module):
+    """Normalisation and backbone; `mean` and `std` (3,) are of pixels scaled to 0..1."""
+
+    def __init__(self, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, C) of images (N, 3, H, W), uint8 or float, with values 0..255."""
+        scale, shift = 1 / (255 * self.std), self.mean / self.std
+        return self.backbone(images.float() * scale[:, None, None] - shift[:, None, None])
+
+
+def build_classifier(
+    architecture: str,
+    num_classes: int,
+    input_size: int,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    grad_checkpointing: bool = False,
+) -> Classifier:
+    """Return a randomly initialised classifier.
+
+    Raises InputError, with the config key, for an unknown architecture, an input size that it does not take, and an
+    option that it does not have.
+    """
+    _check_input_size(architecture, input_size)
+    backbone = _create(architecture, num_classes, input_size, drop_rate, drop_path_rate)
+    if grad_checkpointing:
+        _enable_grad_checkpointing(backbone, architecture)
+    normalisation = resolve_model_data_config(backbone)
+    return Classifier(backbone, normalisation["mean"], normalisation["std"])
+
+
+def meta_classifier(architecture: str, num_classes: int, input_size: int) -> Classifier:
+    """Return the classifier on the meta device: its sizes without its memory."""
+    with torch.device("meta"):
+        return build_classifier(architecture, num_classes, input_size)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def size_in_bytes(model: nn.Module, bytes_per_value: int = 4) -> int:
+    """Return the bytes of all floating-point parameters and buffers, each value stored in `bytes_per_value`."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point()) * bytes_per_value
+
+
+def head_parameter_names(model: Classifier) -> set[str]:
+    """Return the names, as in `model.named_parameters()`, of the classifier's weights and biases."""
+    classifier = model.backbone.pretrained_cfg["classifier"]
+    modules = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    prefixes = tuple(f"backbone.{module}." for module in modules)
+    return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}
+
+
+def _create(
+    architecture: str, num_classes: int, input_size: int, drop_rate: float = 0.0, drop_path_rate: float = 0.0
+) -> nn.Module:
+    options: dict[str, Any] = {"num_classes": num_classes}
+    if _takes_img_size(architecture):
+        options["img_size"] = input_size
+    if drop_rate:
+        options["drop_rate"] = drop_rate
+    if drop_path_rate:
+        options["drop_path_rate"] = drop_path_rate
+    try:
+        return timm.create_model(architecture, pretrained=False, **options)
+    except TypeError as error:
+        for name in ("drop_path_rate", "drop_rate"):
+            if f"'{name}'" in str(error):
+                raise InputError(f"model.{name}: {architecture} has no such option. Set it to 0.") from error
+        raise
+
+
+def _takes_img_size(architecture: str) -> bool:
+    """Say whether the model is built for one image size (position tables, windows) and must be told which."""
+    if not timm.is_model(architecture):
+        known = timm.list_models() + timm.list_pretrained()
+        raise InputError(
+            f"model.architecture={architecture}: timm {timm.__version__} has no such model."
+            f"{did_you_mean(architecture, known)}"
+        )
+    return bool(timm.get_pretrained_cfg(architecture).fixed_input_size)
+
+
+def _check_input_size(architecture: str, input_size: int) -> None:
+    if _accepts(architecture, input_size):
+        return
+    below = (size for size in range(input_size - 1, max(input_size - _SIZE_SEARCH, 15), -1))
+    above = range(input_size + 1, input_size + _SIZE_SEARCH)
+    nearest = [next((size for size in sizes if _accepts(architecture, size)), None) for sizes in (below, above)]
+    accepted = " or ".join(str(size) for size in nearest if size) or "another size"
+    raise InputError(f"model.input_size={input_size}: {architecture} does not take it. The nearest is {accepted}.")
+
+
+def _accepts(architecture: str, input_size: int) -> bool:
+    """Say whether a forward pass on the meta device, which computes shapes only, goes through."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            model = _create(architecture, 2, input_size).eval()
+            if input_size % _patch_size(model):
+                return False
+            model(torch.empty(1, 3, input_size, input_size))
+    except (AssertionError, RuntimeError):
+        return False
+    return True
+
+
+def _patch_size(model: nn.Module) -> int:
+    """Return the side of a ViT's patches; a size that is no multiple would lose pixels in silence."""
+    patch_embed = getattr(model, "patch_embed", None)
+    dynamic_pad = getattr(patch_embed, "dynamic_img_pad", False)
+    size = getattr(patch_embed, "patch_size", 1)
+    return 1 if dynamic_pad else int(size[0] if isinstance(size, tuple) else size)
+
+
+def _enable_grad_checkpointing(backbone: nn.Module, architecture: str) -> None:
+    try:
+        backbone.set_grad_checkpointing(True)
+    except (AssertionError, AttributeError) as error:
+        raise InputError(f"model.grad_checkpointing: {architecture} does not support it. Set it to false.") from error

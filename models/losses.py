@@ -1,0 +1,133 @@
+"""Losses on logits (N, C) and targets that are int64 labels (N,) or soft, unsmoothed float distributions (N, C).
+
+Mixup and CutMix give soft targets without smoothing; label smoothing happens here and only here, so once. All losses
+compute in float32 and return the mean over the batch.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, one_hot
+
+from configs.errors import InputError
+
+
+class LossConfig(Protocol):
+    """The keys of `training` that losses read."""
+
+    loss_function: str
+    focal_alpha: float | list[float]
+    focal_gamma: float
+    label_smoothing: float
+    logit_adjustment: float
+
+
+def soft_targets(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Return float32 targets (N, C), smoothed as (1 - smoothing) t + smoothing / C (Szegedy et al. 2016)."""
+    classes = logits.shape[1]
+    soft = one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
+    return soft * (1 - smoothing) + smoothing / classes
+
+
+class LabelSmoothingCrossEntropy(nn.Module):
+    """Cross-entropy with smoothed targets."""
+
+    def __init__(self, smoothing: float = 0.1) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        soft = soft_targets(logits, targets, self.smoothing)
+        return -(soft * log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
+
+
+class CrossEntropy(LabelSmoothingCrossEntropy):
+    """Cross-entropy with the targets as they are."""
+
+    def __init__(self) -> None:
+        super().__init__(smoothing=0.0)
+
+
+class FocalLoss(nn.Module):
+    """Focal loss (Lin et al. 2017) for soft targets t: sum over c of t_c alpha_c (1 - p_c)^gamma (-log p_c).
+
+    `alpha` is one weight for all classes or one a class.
+    """
+
+    def __init__(
+        self, alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.register_buffer("alpha", torch.as_tensor(alpha, dtype=torch.float32))
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        soft = soft_targets(logits, targets, self.label_smoothing)
+        log_p = log_softmax(logits.float(), dim=1)
+        if self.gamma == 0:
+            return -(soft * self.alpha * log_p).sum(dim=1).mean()
+        # -expm1 keeps 1 - p exact near p = 1; the clamp keeps the gradient of the power finite there for gamma < 1
+        rest = (-torch.expm1(log_p)).clamp(min=1e-8)
+        return -(soft * self.alpha * rest**self.gamma * log_p).sum(dim=1).mean()
+
+
+class BinaryCrossEntropy(nn.Module):
+    """One sigmoid a class (Wightman et al. 2021), summed over classes."""
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        soft = soft_targets(logits, targets, self.smoothing)
+        return binary_cross_entropy_with_logits(logits.float(), soft, reduction="none").sum(dim=1).mean()
+
+
+class LogitAdjustedCrossEntropy(nn.Module):
+    """Cross-entropy of logits + tau log(class frequency) (Menon et al. 2021); tau 1 is balanced softmax.
+
+    `class_counts` are training images a class; a class without images counts as one.
+    """
+
+    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, smoothing: float = 0.0) -> None:
+        super().__init__()
+        counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=1)
+        self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()))
+        self.cross_entropy = LabelSmoothingCrossEntropy(smoothing)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self.cross_entropy(logits.float() + self.adjustment, targets)
+
+
+class BalancedSoftmaxCrossEntropy(LogitAdjustedCrossEntropy):
+    """Cross-entropy of a softmax weighted by class counts (Ren et al. 2020)."""
+
+    def __init__(self, class_counts: Sequence[int], smoothing: float = 0.0) -> None:
+        super().__init__(class_counts, tau=1.0, smoothing=smoothing)
+
+
+def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Module:
+    """Return the loss of `config.loss_function`; `class_counts` are training images a class.
+
+    Raises InputError for an unknown name, and for `focal_alpha` as a list of another length than the classes.
+    """
+    alpha = config.focal_alpha
+    if config.loss_function == "focal" and isinstance(alpha, list) and len(alpha) != len(class_counts):
+        raise InputError(
+            f"training.focal_alpha: {len(alpha)} weights for {len(class_counts)} classes. Give one number, or one a class."
+        )
+    smoothing = config.label_smoothing
+    builders = {
+        "cross_entropy": CrossEntropy,
+        "label_smoothing": lambda: LabelSmoothingCrossEntropy(smoothing),
+        "focal": lambda: FocalLoss(alpha, config.focal_gamma, smoothing),
+        "bce": lambda: BinaryCrossEntropy(smoothing),
+        "logit_adjusted": lambda: LogitAdjustedCrossEntropy(class_counts, config.logit_adjustment, smoothing),
+        "balanced_softmax": lambda: BalancedSoftmaxCrossEntropy(class_counts, smoothing),
+    }
+    if config.loss_function not in builders:
+        raise InputError(f"training.loss_function={config.loss_function}: choose from {', '.join(builders)}.")
+    return builders[config.loss_function]()

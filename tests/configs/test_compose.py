@@ -1,0 +1,187 @@
+"""Every option composes, and every mistake is one line that names the key and what is accepted."""
+
+import pytest
+
+from configs.compose import compose, expand_sweep, from_plain, leaf_keys, to_plain
+from configs.errors import InputError
+from configs.options import GROUPS, config_names, option_names
+
+
+@pytest.mark.parametrize("name", [name for name in config_names()])
+def test_every_config_composes(name):
+    assert compose(name).training.epochs > 0
+
+
+@pytest.mark.parametrize("choice", [f"{group}={option}" for group in GROUPS for option in option_names(group)])
+def test_every_option_composes(choice):
+    group, option = choice.split("=")
+    config = compose("config", [choice])
+    assert getattr(config, group).name == option
+
+
+@pytest.mark.parametrize(
+    ("group", "options"),
+    [
+        (
+            "model",
+            {
+                "convnext_tiny",
+                "convnext_base",
+                "convnext_large",
+                "efficientnet_b3",
+                "efficientnet_v2_l",
+                "efficientnet_v2_l_optimized",
+                "swin_transformer_v2",
+                "efficientnet_lite0",
+            },
+        ),
+        ("training", {"default", "focal", "finetune", "few_shot"}),
+        ("augmentation", {"light", "medium", "strong", "ultra_strong"}),
+        ("dataset", {"demo", "flower100", "flowers102"}),
+    ],
+)
+def test_promised_options_exist(group, options):
+    assert options <= set(option_names(group))
+
+
+def test_defaults_are_those_of_the_contract():
+    config = compose()
+    assert (config.model.name, config.training.name, config.augmentation.name) == ("convnext_base", "default", "strong")
+    assert (config.seed, config.dataset.val_split, config.dataset.batch_size) == (42, 0.2, 32)
+    assert config.training.early_stopping.patience == 10
+    assert config.dataset.num_workers is None
+
+
+def test_focal_is_as_the_guide_says():
+    training = compose("config", ["training=focal"]).training
+    assert (training.loss_function, training.focal_alpha, training.focal_gamma) == ("focal", 0.25, 2.0)
+    assert (training.label_smoothing, training.use_amp, training.learning_rate) == (0.1, True, 2e-4)
+
+
+def test_optimized_efficientnet_differs_in_drop_rates():
+    model = compose("config", ["model=efficientnet_v2_l_optimized"]).model
+    assert (model.drop_path_rate, model.drop_rate) == (0.25, 0.3)
+
+
+def test_high_performance_is_large_focal_and_ultra_strong():
+    config = compose("high_performance", ["training.epochs=100"])
+    assert config.model.name == "efficientnet_v2_l"
+    assert (config.training.loss_function, config.augmentation.name) == ("focal", "ultra_strong")
+    assert config.training.epochs == 100
+
+
+def test_seed_zero_stays_zero():
+    assert compose("config", ["seed=0"]).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", "training.epoch: unknown key. Did you mean 'training.epochs'?"),
+        ("colour=red", "colour: unknown key. Keys beside it: seed"),
+        ("training.epochs=abc", "training.epochs=abc: expected a whole number."),
+        ("training.epochs=2.5", "training.epochs=2.5: expected a whole number."),
+        ("training.epochs=true", "training.epochs=true: expected a whole number."),
+        ("training.epochs=0", "training.epochs=0: expected at least 1"),
+        ("training.epochs=1,2", "training.epochs=1,2: several values need --multirun"),
+        ("training.learning_rate=nan", "training.learning_rate=nan: expected more than 0"),
+        ("training.use_amp=perhaps", "training.use_amp=perhaps: expected true or false."),
+        ("model.weights=true", "model.weights=true: expected text or null."),
+        ("model=resnet999", "model=resnet999: no such option."),
+        ("training=focl", "Did you mean 'focal'?"),
+        ("device=gpu", "device=gpu: Did you mean 'mps'? Choose from auto, cuda, mps, cpu."),
+        ("training.loss_function=focl", "Did you mean 'focal'? Choose from cross_entropy"),
+        ("dataset.val_split=1", "dataset.val_split=1: expected at least 0 and less than 1."),
+        ("dataset.fold=7", "dataset.fold=7: expected 0 to 4"),
+        ("~augmentation.train.RandomFog", "augmentation.train.RandomFog"),
+        ("augmentation.train.Fog.p=1", "no such key in the chosen augmentation. A new entry needs a +"),
+        ("~training.epochs", "~training.epochs: this key cannot be removed"),
+        ("hydra.run.dir=x", "output_dir= says where a run writes"),
+        ("training.epochs", "training.epochs: not an override. Write key=value"),
+        ("dataset.root=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
+        ("output_dir=", "output_dir: must not be empty."),
+    ],
+)
+def test_a_mistake_is_one_line(override, message):
+    with pytest.raises(InputError) as error:
+        compose("config", [override])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [
+        (["training.focal_gamma=3"], "training.loss_function=focal"),
+        (["training.label_smoothing=0.2"], "training.loss_function=label_smoothing"),
+        (["training.logit_adjustment=2"], "training.loss_function=logit_adjusted"),
+        (["training.mix_off_epochs=2"], "training.mixup_alpha"),
+        (["training.use_amp=false", "training.amp_dtype=bfloat16"], "training.use_amp=true"),
+        (["training.scheduler=constant", "training.min_lr=0"], "training.scheduler=cosine"),
+        (["dataset.val_split=0", "training.early_stopping.patience=3"], "dataset.val_split above 0"),
+        (["model.pretrained=false", "model.weights=hub"], "model.pretrained=true"),
+        (["dataset.num_folds=3"], "dataset.fold=0"),
+        (["dataset.fold=1", "dataset.val_split=0.1"], "dataset.fold=null"),
+        (["dataset.demo.classes=5"], "dataset=demo"),
+        (["dataset=demo", "dataset.train_csv=a.csv"], "dataset=flower100"),
+    ],
+)
+def test_a_key_that_would_be_ignored_is_refused(overrides, remedy):
+    with pytest.raises(InputError, match="would be ignored by this run") as error:
+        compose("config", overrides)
+    assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/tmp/数据/flowers (1)", "a=b", "/x/a,b", "C:\\da ta\\", "it's (1)", "数据", "a b", "[x]", "{y}"]
+)
+def test_any_path_can_be_given(path):
+    assert compose("config", [f"dataset.root={path}"]).dataset.root == path
+
+
+def test_augmentation_entries_can_be_changed_added_and_removed():
+    changes = ["augmentation.train.CoarseDropout.p=0.6", "~augmentation.train.VerticalFlip", "+augmentation.train.Blur.p=1"]
+    entries = compose("config", changes).augmentation.train
+    assert entries["CoarseDropout"]["p"] == 0.6
+    assert "VerticalFlip" not in entries
+    assert list(entries)[-1] == "Blur"
+
+
+def test_a_sweep_is_every_combination_with_the_last_key_fastest():
+    jobs = expand_sweep(["seed=0,1", "training=default,focal"])
+    assert jobs == [
+        ["seed=0", "training=default"],
+        ["seed=0", "training=focal"],
+        ["seed=1", "training=default"],
+        ["seed=1", "training=focal"],
+    ]
+
+
+def test_a_config_survives_plain_form():
+    config = compose("config", ["training=focal", "training.focal_alpha=[0.5,1]"])
+    assert from_plain(to_plain(config), [], [], "x") == config
+
+
+def test_a_plain_config_takes_the_allowed_overrides_only():
+    plain = to_plain(compose())
+    assert from_plain(plain, ["dataset.batch_size=4"], ["dataset.batch_size"], "x").dataset.batch_size == 4
+    with pytest.raises(InputError, match="training.epochs: has no effect here"):
+        from_plain(plain, ["training.epochs=4"], ["dataset.batch_size"], "x")
+
+
+def test_a_plain_config_is_never_evaluated():
+    plain = to_plain(compose())
+    plain["output_dir"] = "${oc.env:HOME}"
+    with pytest.raises(InputError, match="never evaluated"):
+        from_plain(plain, [], [], "stranger.pt")
+
+
+def test_a_plain_config_with_a_foreign_key_is_refused():
+    plain = to_plain(compose())
+    plain["model"]["_target_"] = "os.system"
+    with pytest.raises(InputError, match=r"stranger\.pt"):
+        from_plain(plain, [], [], "stranger.pt")
+
+
+def test_leaf_keys_name_the_contract():
+    assert {"seed", "model.weights", "training.early_stopping.patience", "augmentation.train"} <= set(leaf_keys())

@@ -1,0 +1,136 @@
+"""Augmentation does what its YAML says: each entry at its probability, independently, and a function of the key."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from configs.compose import compose
+from configs.errors import InputError
+from configs.options import option_names
+from data.transforms import TrainTransform, eval_image
+
+SIZE = 64
+LEVELS = option_names("augmentation")
+
+
+def noise_image(height=80, width=90):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def smooth_image(height=SIZE, width=SIZE):
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) * 127 // height], axis=2).astype(np.uint8)
+
+
+def entries_of(level):
+    return compose("config", [f"augmentation={level}", f"model.input_size={SIZE}"]).augmentation.train
+
+
+ENTRIES = [(level, name) for level in LEVELS for name in entries_of(level)]
+
+
+@pytest.mark.parametrize(("level", "name"), ENTRIES, ids=[f"{level}-{name}" for level, name in ENTRIES])
+def test_each_entry_changes_pixels_at_its_probability(level, name):
+    entry = entries_of(level)[name]
+    transform = TrainTransform({name: entry}, SIZE, seed=3)
+    image = smooth_image()
+    draws = 300
+    changed = sum(not np.array_equal(transform(image, 0, index), image) for index in range(draws))
+    # four standard deviations of a binomial, and a little for draws that happen to change nothing
+    slack = 4 * np.sqrt(draws * entry["p"] * (1 - entry["p"])) + 0.03 * draws
+    assert abs(changed - draws * entry["p"]) <= slack
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_entries_fire_independently(level):
+    entries = entries_of(level)
+    transform = TrainTransform(entries, SIZE, seed=5)
+    for member in transform.compose.transforms:
+        member.deterministic = False
+    transform.compose.save_applied_params = True
+    fired = []
+    image = smooth_image()
+    for index in range(400):
+        transform(image, 0, index)
+        fired.append([bool(member.params) for member in transform.compose.transforms])
+    rates = np.array(fired, dtype=float)
+    varying = rates[:, rates.std(axis=0) > 0]
+    correlations = np.corrcoef(varying.T)[np.triu_indices(varying.shape[1], k=1)]
+    assert np.abs(correlations).max() < 0.25
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_view_depends_on_seed_epoch_and_index_alone(level):
+    entries, image = entries_of(level), noise_image()
+    transform, fresh = TrainTransform(entries, SIZE, seed=1), TrainTransform(entries, SIZE, seed=1)
+    views = {key: transform(image, *key) for key in [(0, 0), (0, 1), (1, 0), (1, 1)]}
+    for key in [(1, 1), (0, 0), (1, 0), (0, 1)]:
+        assert np.array_equal(fresh(image, *key), views[key])
+    assert not np.array_equal(views[0, 0], views[1, 0])
+    assert not np.array_equal(views[0, 0], views[0, 1])
+    assert not np.array_equal(TrainTransform(entries, SIZE, seed=2)(image, 0, 0), views[0, 0])
+
+
+def test_a_pickled_transform_gives_the_same_views():
+    transform = TrainTransform(entries_of("strong"), SIZE, seed=1)
+    copy = pickle.loads(pickle.dumps(transform))
+    assert np.array_equal(copy(noise_image(), 2, 3), transform(noise_image(), 2, 3))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_result_is_uint8_of_the_input_size(level):
+    transform = TrainTransform(entries_of(level), SIZE, seed=0)
+    for index in range(30):
+        view = transform(noise_image(40, 200), 0, index)
+        assert (view.shape, view.dtype) == ((SIZE, SIZE, 3), np.uint8)
+
+
+def test_without_a_crop_the_result_still_has_the_input_size():
+    assert TrainTransform({"HorizontalFlip": {"p": 1.0}}, SIZE, 0)(noise_image(), 0, 0).shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"RandomFgo": {}}, "augmentation.train.RandomFgo: albumentations 2.0.8 has no transform 'RandomFgo'. Did you mean"),
+        ({"Cutout": {"transform": "CoarseDropout", "max_holes": 8}}, "'max_holes' are not valid"),
+        ({"GaussNoise": {"var_limit": [10, 50]}}, "'var_limit' are not valid"),
+        ({"HorizontalFlip": {"p": 3}}, "HorizontalFlip refuses its arguments: p: Input should be less than or equal to 1"),
+        ({"RandomCrop": {"p": 1}}, "height: Field required; width: Field required"),
+        ({"Affine": {"cval": 0}}, "'cval' are not valid"),
+        ({"Blur": 3}, "augmentation.train.Blur: expected a mapping"),
+        ({"Compose": {}}, "has no transform 'Compose'"),
+    ],
+)
+def test_a_wrong_entry_names_its_key(entries, message):
+    with pytest.raises(InputError) as error:
+        TrainTransform(entries, SIZE, 0)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_eval_image_keeps_the_shape_of_things():
+    image = np.zeros((100, 200, 3), np.uint8)
+    image[:, 100:] = 255
+    view = eval_image(image, 50)
+    assert view.shape == (50, 50, 3)
+    # the centre crop of a picture that is black on the left and white on the right
+    assert view[:, :24].max() == 0
+    assert view[:, 26:].min() == 255
+
+
+def test_eval_image_leaves_an_image_of_the_size_as_it_is():
+    image = noise_image(SIZE, SIZE)
+    assert np.array_equal(eval_image(image, SIZE), image)
+
+
+def test_crop_pct_cuts_the_border_away():
+    image = np.full((100, 100, 3), 255, np.uint8)
+    image[10:90, 10:90] = 7
+    assert (eval_image(image, 80, crop_pct=0.8) == 7).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 41), (601, 599)])
+def test_any_shape_becomes_a_square(shape):
+    assert eval_image(np.zeros((*shape, 3), np.uint8), 60).shape == (60, 60, 3)

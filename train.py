@@ -1,0 +1,44 @@
+"""Train a classifier: compose one config, check it, train, and keep the best model."""
+
+import argparse
+import sys
+
+from cli.entry import ArgumentParser, run_script, split_overrides
+from configs.options import config_names, describe_options
+
+
+def main(arguments: list[str]) -> int:
+    """Run one training, or with --multirun one for each combination of the values given."""
+    words, overrides = split_overrides(arguments)
+    flags = build_parser().parse_args(words)
+
+    from configs.compose import compose, to_yaml
+    from engine.launch import train, train_sweep
+
+    if flags.multirun:
+        return train_sweep(flags.config_name, overrides)
+    config = compose(flags.config_name, overrides)
+    if flags.cfg:
+        sys.stdout.write(to_yaml(config))
+        return 0
+    train(config)
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of what stands beside the overrides."""
+    parser = ArgumentParser(
+        prog="train.py",
+        usage="python train.py [--config-name NAME] [--cfg job] [--multirun] [group=option ...] [key=value ...]",
+        description=f"{__doc__}\n\nGroups and keys:\n{describe_options()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config-name", "-cn", default="config", help=", ".join(config_names()))
+    parser.add_argument("--cfg", choices=["job"], help="print the composed config and stop")
+    parser.add_argument("--multirun", "-m", action="store_true", help="train each combination, as in seed=0,1,2")
+    return parser
+
+
+if __name__ == "__main__":
+    run_script(main)
