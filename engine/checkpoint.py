@@ -157,7 +157,7 @@ def _load(path: Path, expected_format: str) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint. Train one with python train.py, or name another.")
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: damaged, or not a checkpoint of this kit; it was not read.") from error
     if not isinstance(payload, dict) or payload.get("format") != expected_format:
         raise InputError(f"{path}: not a {expected_format} file. best_model.pt is for use, last.pt for resuming.")

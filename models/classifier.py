@@ -61,8 +61,8 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def size_in_bytes(model: nn.Module, bytes_per_value: int = 4) -> int:
-    """Return the bytes of all floating-point parameters and buffers, each value stored in `bytes_per_value`."""
-    tensors = [*model.parameters(), *model.buffers()]
+    """Return the bytes of the state dict's floating-point tensors, each value stored in `bytes_per_value`."""
+    tensors = model.state_dict().values()
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point()) * bytes_per_value
 
 

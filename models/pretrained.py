@@ -105,7 +105,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+    except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, OSError, EOFError) as error:
         raise InputError(f"model.weights={path}: damaged, or more than weights; it was not loaded.") from error
     if not isinstance(payload, dict):
         raise InputError(f"model.weights={path}: holds no state dict.")

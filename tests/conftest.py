@@ -1,0 +1,75 @@
+"""Pictures and configs small enough that a whole training run takes seconds."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from configs.compose import compose
+from data.table import ImageClass, write_classes, write_table
+
+TINY = (
+    "model.architecture=test_efficientnet",
+    "model.pretrained=false",
+    "model.input_size=32",
+    "model.drop_path_rate=0",
+    "augmentation=light",
+    "dataset.batch_size=8",
+    "dataset.num_workers=0",
+    "training.epochs=2",
+    "training.warmup_epochs=1",
+    "training.learning_rate=0.01",
+    "device=cpu",
+)
+
+
+def stripes(label: int, index: int) -> np.ndarray:
+    """Draw a picture, uint8 RGB (40, 48, 3), whose stripes tell its class."""
+    generator = np.random.default_rng([label, index])
+    columns = np.arange(48) + generator.integers(0, 48)
+    wave = 127 + 100 * np.sin(columns * (label + 1) / 4)
+    picture = np.repeat(wave[None, :, None], 40, axis=0).repeat(3, axis=2)
+    return (picture + generator.normal(0, 12, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+def write_pictures(root: Path, images_per_class: list[int]) -> None:
+    """Write a prepared data set: train.csv, classes.csv with category ids 100, 101, ... and train/."""
+    (root / "train").mkdir(parents=True)
+    ids, labels = [], []
+    for label, count in enumerate(images_per_class):
+        for index in range(count):
+            ids.append(f"{index * len(images_per_class) + label:04d}.png")
+            labels.append(label)
+            write_picture(root / "train" / ids[-1], stripes(label, index))
+    write_table(root / "train.csv", ids, labels)
+    write_classes(root / "classes.csv", [ImageClass(k, str(100 + k), f"花 {k}") for k in range(len(images_per_class))])
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 RGB pixels in the format of the path's suffix."""
+    path.write_bytes(cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """A prepared data set of 4 classes with 12 pictures each; read only."""
+    root = tmp_path_factory.mktemp("pictures") / "图片 (1)"
+    write_pictures(root, [12, 12, 12, 12])
+    return root
+
+
+@pytest.fixture
+def tiny(pictures, tmp_path):
+    """Return a function that composes a tiny run on `pictures` into tmp_path/run; overrides come last."""
+
+    def compose_tiny(*overrides: str):
+        chosen = [override for override in TINY if not _is_set(override, overrides)]
+        paths = [f"dataset.root={pictures}", f"output_dir={tmp_path / 'run'}"]
+        return compose("config", [*chosen, *[path for path in paths if not _is_set(path, overrides)], *overrides])
+
+    return compose_tiny
+
+
+def _is_set(override: str, overrides: tuple[str, ...]) -> bool:
+    return any(other.split("=")[0] == override.split("=")[0] for other in overrides)

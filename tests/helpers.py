@@ -1,0 +1,33 @@
+"""Running the scripts as a user would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def run_script(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run `python <arguments>`, the first being a script of the kit, and return its exit code and output."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd or REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """Return the command line of a script of the kit."""
+    script, *rest = map(str, arguments)
+    return [sys.executable, str(REPOSITORY / script), *rest]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a user without a network."""
+    return {**os.environ, "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1"}
