@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of what stands beside the overrides."""
     parser = ArgumentParser(
         prog="evaluate.py",
-        usage="python evaluate.py --checkpoint P [--split val|train|all | --data DIR_OR_CSV] [--output-dir D] [key=value ...]",
+        usage="python evaluate.py --checkpoint P [--split S | --data DIR_OR_CSV] [--output-dir D] [key=value ...]",
         description=f"{__doc__} Keys: device, dataset.root, dataset.batch_size, dataset.num_workers, training.use_amp.",
         allow_abbrev=False,
     )

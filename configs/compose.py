@@ -1,4 +1,4 @@
-"""From a command line to one checked config: Hydra composes the YAML groups, our checks turn each mistake into a line."""
+"""From a command line to one checked config: Hydra composes the YAML groups, our checks turn mistakes into a line."""
 
 import dataclasses
 import typing
@@ -167,7 +167,7 @@ def _type_name(declared: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     options = typing.get_args(declared)
     if options:
-        return " or ".join(names[option] if option in names else "null" for option in options)
+        return " or ".join(names.get(option, "null") for option in options)
     return names.get(declared, "a number or a list of numbers")
 
 

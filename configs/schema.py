@@ -5,7 +5,7 @@ checks them.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -15,7 +15,7 @@ class ModelConfig:
     name: str = MISSING
     architecture: str = MISSING
     pretrained: bool = True
-    weights: Optional[str] = None
+    weights: str | None = None
     drop_path_rate: float = 0.0
     drop_rate: float = 0.0
     input_size: int = 600
@@ -36,13 +36,13 @@ class DatasetConfig:
     name: str = MISSING
     source: str = "folder"
     root: str = MISSING
-    train_csv: Optional[str] = None
-    train_dir: Optional[str] = None
+    train_csv: str | None = None
+    train_dir: str | None = None
     val_split: float = 0.2
     num_folds: int = 5
-    fold: Optional[int] = None
+    fold: int | None = None
     batch_size: int = 32
-    num_workers: Optional[int] = None
+    num_workers: int | None = None
     sampler: str = "shuffle"
     demo: DemoConfig = field(default_factory=DemoConfig)
 
@@ -77,12 +77,12 @@ class TrainingConfig:
     use_amp: bool = True
     amp_dtype: str = "auto"
     accumulation_steps: int = 1
-    clip_grad_norm: Optional[float] = 1.0
-    ema_decay: Optional[float] = None
+    clip_grad_norm: float | None = 1.0
+    ema_decay: float | None = None
     compile: bool = False
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     checkpoint_every_minutes: float = 10.0
-    resume: Optional[str] = None
+    resume: str | None = None
 
 
 @dataclass

@@ -113,7 +113,9 @@ def _recover(data: np.ndarray, name: str) -> np.ndarray:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):
                 # Pillow would cut 16-bit values at 255
-                return np.repeat((np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+                return np.repeat(
+                    (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[..., None], 3, 2
+                )
             return np.asarray(upright.convert("RGB"))
     except _DAMAGE as error:
         raise UnreadableImage(name, "it is damaged and nothing can be recovered") from error

@@ -17,7 +17,9 @@ def read_labelled(path: Path) -> ImageTable:
     if path.is_dir():
         path = path / "train.csv"
     if not path.is_file():
-        raise InputError(f"{path}: not found. --data takes a prepared folder (with train.csv) or a table image_id,label.")
+        raise InputError(
+            f"{path}: not found. --data takes a prepared folder (with train.csv) or a table image_id,label."
+        )
     first = read_rows(path, ["image_id", "label"])[0]["image_id"]
     candidates = [path.parent / path.stem, *(path.parent / folder for folder in _IMAGE_FOLDERS)]
     for folder in candidates:

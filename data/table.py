@@ -61,7 +61,9 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
         raise InputError(f"{train_csv}: only one class; a classifier needs two or more.")
     tried = list(image_ids)[:_TRIED_FILES]
     if not any((image_dir / image_id).is_file() for image_id in tried):
-        raise InputError(f"{image_dir}: none of the first {len(tried)} images of {train_csv} is there, such as {tried[0]}.")
+        raise InputError(
+            f"{image_dir}: none of the first {len(tried)} images of {train_csv} is there, such as {tried[0]}."
+        )
     return ImageTable(list(image_ids), labels, classes, image_dir)
 
 

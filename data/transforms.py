@@ -11,6 +11,7 @@ import pydantic
 from configs.errors import InputError, did_you_mean
 from data.keyed import Purpose, keyed_sequence
 
+
 def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
     """Resize the shorter side to `input_size / crop_pct` and cut the centre square of `input_size`.
 

@@ -80,7 +80,7 @@ def evaluate(
 
 
 def compute_metrics(predictions: Predictions, num_classes: int) -> dict[str, Any]:
-    """Return top-1, top-5, macro F1, balanced accuracy and calibration error, with 95 % intervals where they make sense.
+    """Return top-1, top-5, macro F1, balanced accuracy, calibration error, and 95 % intervals where they make sense.
 
     Proportions have Wilson intervals, macro F1 and the calibration error bootstrap intervals over images.
     """
@@ -116,7 +116,9 @@ def worst_pairs(matrix: np.ndarray, count: int = WORST_PAIRS) -> list[tuple[int,
     """Return the most frequent confusions as (true label, predicted label, images), most frequent first."""
     errors = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-errors, axis=None, kind="stable")[:count]
-    pairs = [(int(true), int(predicted)) for true, predicted in zip(*np.unravel_index(order, errors.shape), strict=True)]
+    pairs = [
+        (int(true), int(predicted)) for true, predicted in zip(*np.unravel_index(order, errors.shape), strict=True)
+    ]
     return [(true, predicted, int(errors[true, predicted])) for true, predicted in pairs if errors[true, predicted]]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from configs.compose import compose, expand_sweep, to_yaml
 from configs.errors import InputError, RunError
 from configs.schema import Config
@@ -60,38 +62,46 @@ def train_sweep(config_name: str, overrides: Sequence[str]) -> int:
 
 def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -> list[str]:
     """Return the lines that say what will run."""
-    config = run.config
-    split, classes = run.split, len(run.table.classes)
-    singles = sum(int((run.table.labels == label).sum() == 1) for label in range(classes))
-    validation = f"{len(split.val)} for validation" if len(split.val) else "none held back, so no early stopping"
-    megabytes = size_in_bytes(state.model) / 1e6
-    limit = config.competition.max_model_mb
+    config, training = run.config, run.config.training
+    held_back = f"{len(run.split.val)} for validation" if len(run.split.val) else "none held back: no early stopping"
+    millions, megabytes = parameter_count(state.model) / 1e6, size_in_bytes(state.model) / 1e6
     memory = ", freed memory is kept in the process" if run.memory_tuned else ""
-    training = config.training
-    lines = [
-        f"data      {len(split.train)} images for training, {validation}, {classes} classes ({run.table.image_dir})",
-        f"model     {config.model.architecture} at {config.model.input_size} px, "
-        f"{parameter_count(state.model) / 1e6:.1f} M parameters, {megabytes:.1f} MB of {limit:g} MB",
-        f"weights   {_describe_weights(config, report)}" if state.step == 0 else "weights   from the saved state",
-        f"device    {describe_device(run.device)}, {run.precision}{memory}",
-        f"training  {training.epochs} epochs of {run.steps_per_epoch} steps, "
+    parts = {
+        "data": f"{config.dataset.name}: {len(run.split.train)} images for training, {held_back}, "
+        f"{len(run.table.classes)} classes ({run.table.image_dir})",
+        "model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px, "
+        f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
+        f"({config.competition.name})",
+        "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
+        "device": f"{describe_device(run.device)}, {run.precision}{memory}",
+        "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
         f"{training.loss_function}, augmentation {config.augmentation.name}",
-        f"output    {run.folder.root}",
-    ]
-    if megabytes > limit:
-        lines.append(f"note      over the limit in float32; float16 weights would be {megabytes / 2:.1f} MB")
+        "output": str(run.folder.root),
+    }
+    parts |= {f"note {number}": note for number, note in enumerate(_notes(run, state), start=1)}
+    return [f"{name:<9} {text}" for name, text in parts.items()]
+
+
+def _notes(run: Run, state: TrainingState) -> list[str]:
+    """Return what a user should know about this run before it starts."""
+    config, schedule, notes = run.config, run.schedule, []
+    megabytes, limits = size_in_bytes(state.model) / 1e6, config.competition
+    if megabytes > limits.max_model_mb:
+        notes.append(f"over the limit of size in float32; float16 weights would be {megabytes / 2:.1f} MB")
+    if parameter_count(state.model) > limits.max_parameters:
+        notes.append(f"over the limit of {limits.max_parameters:g} parameters")
     if run.precision.note:
-        lines.append(f"note      training.amp_dtype: {run.precision.note}")
-    if singles and len(split.val):
-        lines.append(f"note      {singles} classes have one image, which is used for training")
-    wanted = round(training.warmup_epochs * run.steps_per_epoch)
-    if run.schedule.warmup_steps < wanted:
-        lines.append(
-            f"note      training.warmup_epochs={training.warmup_epochs:g} does not fit into {training.epochs} epochs: "
-            f"the warm-up is cut to {run.schedule.warmup_steps} of {run.schedule.total_steps} steps"
+        notes.append(f"training.amp_dtype: {run.precision.note}")
+    singles = int((np.bincount(run.table.labels) == 1).sum())
+    if singles and len(run.split.val):
+        notes.append(f"{singles} classes have one image, which is used for training")
+    if schedule.warmup_steps < round(config.training.warmup_epochs * run.steps_per_epoch):
+        notes.append(
+            f"training.warmup_epochs={config.training.warmup_epochs:g} does not fit into {config.training.epochs} epochs: "
+            f"the warm-up is cut to {schedule.warmup_steps} of {schedule.total_steps} steps"
         )
-    return lines
+    return notes
 
 
 def describe_result(run: Run, result: TrainingResult, skipped: int) -> list[str]:

@@ -22,7 +22,8 @@ def class_labels(classes: Sequence[ImageClass]) -> list[str]:
     use_fonts()
     drawable = [_is_drawable(image_class.name) for image_class in classes]
     texts = [
-        image_class.name if fits else image_class.category_id for image_class, fits in zip(classes, drawable, strict=True)
+        image_class.name if fits else image_class.category_id
+        for image_class, fits in zip(classes, drawable, strict=True)
     ]
     return [text if len(text) <= 24 else f"{text[:23]}…" for text in texts]
 
@@ -91,7 +92,5 @@ def _is_drawable(text: str) -> bool:
     with warnings.catch_warnings():
         # a font that is missing here is a matter of the label's text, which the caller replaces
         warnings.simplefilter("ignore")
-        fonts = [
-            font_manager.get_font(font_manager.findfont(family)) for family in matplotlib.rcParams["font.family"]
-        ]
+        fonts = [font_manager.get_font(font_manager.findfont(family)) for family in matplotlib.rcParams["font.family"]]
     return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)

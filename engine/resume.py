@@ -75,7 +75,7 @@ def resume_run(run: Run, path: Path) -> tuple[TrainingState, list[str]]:
 
 
 def start_run(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
-    """Return the state of a new run and what to tell the user; an older run is moved away once the new one can start."""
+    """Return the state of a new run and what to tell the user; an older run is moved away once this one can start."""
     model, report = build_model(run), None
     if run.config.model.pretrained:
         category_ids = [image_class.category_id for image_class in run.table.classes]

@@ -1,7 +1,5 @@
 """The folder of a run: what stands where in it, and how an older run makes room without being lost."""
 
-
-
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,5 +82,3 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-

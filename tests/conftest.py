@@ -5,9 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from configs.compose import compose
 from data.table import ImageClass, write_classes, write_table
+
+# the models are so small that a second thread would only wait for the first
+torch.set_num_threads(1)
 
 TINY = (
     "model.architecture=test_efficientnet",

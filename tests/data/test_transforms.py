@@ -20,7 +20,9 @@ def noise_image(height=80, width=90):
 
 def smooth_image(height=SIZE, width=SIZE):
     rows, columns = np.mgrid[0:height, 0:width]
-    return np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) * 127 // height], axis=2).astype(np.uint8)
+    return np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) * 127 // height], axis=2).astype(
+        np.uint8
+    )
 
 
 def entries_of(level):
@@ -93,10 +95,16 @@ def test_without_a_crop_the_result_still_has_the_input_size():
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"RandomFgo": {}}, "augmentation.train.RandomFgo: albumentations 2.0.8 has no transform 'RandomFgo'. Did you mean"),
+        (
+            {"RandomFgo": {}},
+            "augmentation.train.RandomFgo: albumentations 2.0.8 has no transform 'RandomFgo'. Did you mean",
+        ),
         ({"Cutout": {"transform": "CoarseDropout", "max_holes": 8}}, "'max_holes' are not valid"),
         ({"GaussNoise": {"var_limit": [10, 50]}}, "'var_limit' are not valid"),
-        ({"HorizontalFlip": {"p": 3}}, "HorizontalFlip refuses its arguments: p: Input should be less than or equal to 1"),
+        (
+            {"HorizontalFlip": {"p": 3}},
+            "HorizontalFlip refuses its arguments: p: Input should be less than or equal to 1",
+        ),
         ({"RandomCrop": {"p": 1}}, "height: Field required; width: Field required"),
         ({"Affine": {"cval": 0}}, "'cval' are not valid"),
         ({"Blur": 3}, "augmentation.train.Blur: expected a mapping"),

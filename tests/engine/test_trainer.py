@@ -2,7 +2,6 @@
 
 import csv
 
-import numpy as np
 import pytest
 import torch
 
@@ -157,7 +156,9 @@ def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["training.weight_decay=0.1", "dataset.batch_size=4", "seed=7", "augmentation=medium"])
+@pytest.mark.parametrize(
+    "change", ["training.weight_decay=0.1", "dataset.batch_size=4", "seed=7", "augmentation=medium"]
+)
 def test_resuming_with_another_recipe_is_refused(tiny, change):
     train(tiny("training.epochs=1"))
     with pytest.raises(InputError, match="its run had other values of"):
@@ -210,7 +211,10 @@ def test_without_validation_the_last_epoch_is_shipped(tiny, tmp_path):
 
 def test_fewer_epochs_than_warm_up_says_so(tiny, capsys):
     train(tiny("training.warmup_epochs=3"))
-    assert "training.warmup_epochs=3 does not fit into 2 epochs: the warm-up is cut to 5 of 10 steps" in capsys.readouterr().out
+    assert (
+        "training.warmup_epochs=3 does not fit into 2 epochs: the warm-up is cut to 5 of 10 steps"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_class_with_one_image_is_trained_on(tiny, tmp_path, capsys):
@@ -226,7 +230,9 @@ def test_a_batch_larger_than_the_data_set_works(tiny, tmp_path):
 
 @pytest.mark.parametrize("size", [3, 37])
 def test_an_odd_last_batch_under_mixup_works(tiny, size):
-    train(tiny("training.mixup_alpha=0.2", "training.cutmix_alpha=1", f"dataset.batch_size={size}", "training.epochs=1"))
+    train(
+        tiny("training.mixup_alpha=0.2", "training.cutmix_alpha=1", f"dataset.batch_size={size}", "training.epochs=1")
+    )
 
 
 def test_early_stopping_waits_for_its_patience(tiny, tmp_path, capsys):
@@ -258,7 +264,14 @@ def test_no_readable_image_is_an_error(tiny, tmp_path):
 
 def test_a_loss_that_is_not_finite_is_an_error(tiny):
     with pytest.raises(RunError, match="is not finite"):
-        train(tiny("training.learning_rate=10", "training.optimizer=sgd", "training.clip_grad_norm=null", "training.epochs=9"))
+        train(
+            tiny(
+                "training.learning_rate=10",
+                "training.optimizer=sgd",
+                "training.clip_grad_norm=null",
+                "training.epochs=9",
+            )
+        )
 
 
 def test_frozen_epochs_move_the_classifier_alone(tiny, tmp_path):
@@ -266,7 +279,11 @@ def test_frozen_epochs_move_the_classifier_alone(tiny, tmp_path):
     start = final_tensors(RunFolder(tmp_path / "run"))
     train(tiny("training.epochs=1", "training.freeze_epochs=1", "training.learning_rate=0.1"))
     frozen = final_tensors(RunFolder(tmp_path / "run"))
-    moved = {name for name in start if name.startswith("backbone") and not torch.allclose(start[name].float(), frozen[name].float(), atol=1e-4)}
+    moved = {
+        name
+        for name in start
+        if name.startswith("backbone") and not torch.allclose(start[name].float(), frozen[name].float(), atol=1e-4)
+    }
     moved -= {name for name in moved if "running" in name or "num_batches" in name}
     assert moved == {"backbone.classifier.weight", "backbone.classifier.bias"}
 
@@ -281,5 +298,3 @@ def test_validation_scores_the_weights_that_are_shipped(tiny, tmp_path):
         assert all(torch.equal(value, state["ema"][name]) for name, value in best.state_dict.items())
     raw = state["model"]["backbone.classifier.weight"]
     assert not torch.equal(best.state_dict["backbone.classifier.weight"], raw)
-
-

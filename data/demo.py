@@ -1,0 +1,67 @@
+"""The demo data set: photographs' stand-ins that the kit draws itself, so that everything can be tried without data."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.drawing import Species, draw_flower, species_of
+from data.files import replacing, write_text
+from data.progress import progress
+from data.table import ImageClass, write_classes, write_table
+
+# another number draws the set anew where an older drawing lies on disk
+DRAWING_VERSION = 1
+JPEG_QUALITY = 90
+
+_SPECIES, _NAMES = 0, 1
+
+
+def draw_demo(root: Path, classes: int, images_per_class: int, image_size: int, seed: int) -> None:
+    """Draw a prepared data set into `root`: train.csv, classes.csv, train/*.jpg of `image_size` pixels a side.
+
+    Every picture is a function of (seed, class, number). A set that lies there complete is left as it is; demo.json,
+    written last, says which it is.
+    """
+    wanted = {
+        "drawing_version": DRAWING_VERSION,
+        "classes": classes,
+        "images_per_class": images_per_class,
+        "image_size": image_size,
+        "seed": seed,
+    }
+    marker = root / "demo.json"
+    if _is_complete(root, marker, wanted):
+        return
+    marker.unlink(missing_ok=True)
+    species = species_of(classes, np.random.default_rng([seed, _SPECIES]))
+    # names in random order, so that neither a name nor its place in the table gives the class away
+    numbers = np.random.default_rng([seed, _NAMES]).permutation(classes * images_per_class)
+    labels = {}
+    with progress(f"drawing {len(numbers)} demo flowers", len(numbers)) as advance:
+        for position, number in enumerate(numbers):
+            label, index = divmod(position, images_per_class)
+            name = f"demo_{number:05d}.jpg"
+            labels[name] = label
+            _write_picture(root / "train" / name, species[label], image_size, seed, label, index)
+            advance(1)
+    names = sorted(labels)
+    write_table(root / "train.csv", names, [labels[name] for name in names])
+    write_classes(root / "classes.csv", [ImageClass(k, str(k), kind.name) for k, kind in enumerate(species)])
+    write_text(marker, json.dumps(wanted, indent=2) + "\n")
+
+
+def _is_complete(root: Path, marker: Path, wanted: dict[str, int]) -> bool:
+    if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != wanted:
+        return False
+    tables = [root / "train.csv", root / "classes.csv"]
+    pictures = sum(1 for _ in (root / "train").glob("demo_*.jpg"))
+    return all(table.is_file() for table in tables) and pictures >= wanted["classes"] * wanted["images_per_class"]
+
+
+def _write_picture(path: Path, kind: Species, size: int, seed: int, label: int, index: int) -> None:
+    pixels = draw_flower(kind, size, np.random.default_rng([seed, label, index, size]))
+    encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

@@ -1,0 +1,61 @@
+"""The drawn data set: complete, repeatable, and not to be solved by its colours or names alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data.demo import draw_demo
+from data.drawing import species_of
+from data.images import list_images, read_image
+from data.table import read_table
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demo")
+    draw_demo(root, classes=5, images_per_class=6, image_size=96, seed=0)
+    return root
+
+
+def test_it_is_a_prepared_data_set(demo):
+    table = read_table(demo / "train.csv", demo / "train", demo / "classes.csv")
+    assert np.bincount(table.labels).tolist() == [6] * 5
+    assert all("petals" in image_class.name for image_class in table.classes)
+    assert all(read_image(demo / "train" / name).pixels.shape == (96, 96, 3) for name in table.image_ids)
+
+
+def test_the_table_is_not_in_the_order_of_classes(demo):
+    labels = read_table(demo / "train.csv", demo / "train").labels
+    assert (np.diff(labels) != 0).sum() > 10
+
+
+def test_it_is_a_function_of_its_parameters(demo, tmp_path):
+    draw_demo(tmp_path / "again", 5, 6, 96, seed=0)
+    draw_demo(tmp_path / "other", 5, 6, 96, seed=1)
+    names = list_images(demo / "train")
+    contents = [[(root / "train" / name).read_bytes() for name in names] for root in (demo, tmp_path / "again")]
+    assert contents[0] == contents[1]
+    assert contents[0] != [(tmp_path / "other" / "train" / name).read_bytes() for name in names]
+
+
+def test_a_complete_set_is_left_alone_and_a_broken_one_redrawn(tmp_path):
+    draw_demo(tmp_path, 2, 3, 48, seed=0)
+    victim = tmp_path / "train" / list_images(tmp_path / "train")[0]
+    before, times = victim.read_bytes(), [path.stat().st_mtime_ns for path in (tmp_path / "train").iterdir()]
+    draw_demo(tmp_path, 2, 3, 48, seed=0)
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "train").iterdir()] == times
+    victim.unlink()
+    draw_demo(tmp_path, 2, 3, 48, seed=0)
+    assert victim.read_bytes() == before
+
+
+def test_other_parameters_draw_anew(tmp_path):
+    draw_demo(tmp_path, 2, 3, 48, seed=0)
+    draw_demo(tmp_path, 3, 3, 48, seed=0)
+    assert json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))["classes"] == 3
+    assert len(read_table(tmp_path / "train.csv", tmp_path / "train").image_ids) == 9
+
+
+def test_a_hundred_species_differ():
+    assert len({kind.name for kind in species_of(100, np.random.default_rng(0))}) == 100

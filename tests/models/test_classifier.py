@@ -1,0 +1,89 @@
+"""The model takes raw pixels, and refuses what its architecture cannot do by naming the key."""
+
+import pytest
+import timm
+import torch
+
+from configs.errors import InputError
+from models.classifier import (
+    build_classifier,
+    head_parameter_names,
+    meta_classifier,
+    parameter_count,
+    size_in_bytes,
+)
+
+
+def test_uint8_and_float_pixels_are_normalised_inside():
+    torch.manual_seed(0)
+    model = build_classifier("test_efficientnet", 5, 32).eval()
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    mean, std = (torch.tensor(model.backbone.pretrained_cfg[name])[:, None, None] for name in ("mean", "std"))
+    expected = model.backbone((pixels / 255 - mean) / std)
+    torch.testing.assert_close(model(pixels), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model(pixels.float()), model(pixels))
+
+
+def test_the_normalisation_travels_in_the_state_dict():
+    state = build_classifier("tf_efficientnet_lite0.in1k", 2, 32).state_dict()
+    torch.testing.assert_close(state["mean"], torch.full((3,), 0.5))
+    torch.testing.assert_close(state["std"], torch.full((3,), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "names"),
+    [
+        ("test_convnext", {"backbone.head.fc.weight", "backbone.head.fc.bias"}),
+        ("test_vit", {"backbone.head.weight", "backbone.head.bias"}),
+        ("test_resnet", {"backbone.fc.weight", "backbone.fc.bias"}),
+    ],
+)
+def test_the_head_is_the_classifier(architecture, names):
+    assert head_parameter_names(build_classifier(architecture, 3, 64)) == names
+
+
+def test_sizes_are_those_of_the_saved_file(tmp_path):
+    model = build_classifier("test_resnet", 3, 64)
+    saved = sum(t.numel() for t in model.state_dict().values() if t.is_floating_point())
+    assert size_in_bytes(model, 4) == 4 * saved
+    assert size_in_bytes(model, 2) == 2 * saved
+    meta = meta_classifier("test_resnet", 3, 64)
+    assert (parameter_count(meta), size_in_bytes(meta)) == (parameter_count(model), size_in_bytes(model))
+
+
+def test_swin_is_built_for_its_input_size():
+    model = meta_classifier("swinv2_cr_tiny_ns_224", 3, 256)
+    assert tuple(model.backbone.patch_embed.img_size) == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet5O", 3, 64), "model.architecture=resnet5O: timm .* has no such model. Did you mean 'resnet50'"),
+        (("test_vit", 3, 600), "model.input_size=600: test_vit does not take it. The nearest is 592 or 608."),
+        (("vgg11", 3, 64, 0.0, 0.1), "model.drop_path_rate: vgg11 has no such option. Set it to 0."),
+        (("vgg11", 3, 64, 0.0, 0.0, True), "model.grad_checkpointing: vgg11 does not support it. Set it to false."),
+    ],
+)
+def test_what_an_architecture_cannot_do_is_refused(arguments, message):
+    with torch.device("meta"), pytest.raises(InputError, match=message):
+        build_classifier(*arguments)
+
+
+def test_grad_checkpointing_changes_no_gradient():
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = build_classifier("test_vit", 3, 64, grad_checkpointing=checkpointing).train()
+        model(torch.full((2, 3, 64, 64), 99, dtype=torch.uint8)).square().sum().backward()
+        gradients.append(model.backbone.head.weight.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_every_tiny_model_of_timm_builds():
+    for architecture in ("test_convnext", "test_efficientnet", "test_vit", "test_resnet"):
+        assert timm.is_model(architecture)
+        assert build_classifier(architecture, 3, 64).eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (
+            1,
+            3,
+        )
