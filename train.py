@@ -12,16 +12,21 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from configs.compose import compose, to_yaml
+    from configs.compose import compose, expand_sweep, to_yaml
+
+    jobs = expand_sweep(overrides) if flags.multirun else [overrides]
+    configs = [compose(flags.config_name, job) for job in jobs]
+    if flags.cfg:
+        for config in configs:
+            sys.stdout.write(to_yaml(config))
+        return 0
+
+    # torch is imported only now, so that a mistake in the config is answered at once
     from engine.launch import train, train_sweep
 
     if flags.multirun:
-        return train_sweep(flags.config_name, overrides)
-    config = compose(flags.config_name, overrides)
-    if flags.cfg:
-        sys.stdout.write(to_yaml(config))
-        return 0
-    train(config)
+        return train_sweep(configs, jobs)
+    train(configs[0])
     return 0
 
 

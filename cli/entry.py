@@ -38,6 +38,9 @@ def run_script(main: Callable[[list[str]], int]) -> NoReturn:
         with contextlib.suppress(BrokenPipeError):
             print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(RunError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

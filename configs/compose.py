@@ -96,14 +96,22 @@ def leaf_keys() -> dict[str, Any]:
 
 
 def parse_override(text: str, sweep: bool = False) -> Override:
-    """Parse one override; a value that Hydra's grammar refuses, or reads as a list of choices, is taken as text."""
+    """Parse one override.
+
+    A value that Hydra's grammar refuses is taken as text; so is what it reads as a list, a number or several choices
+    where the key wants text, such as a path.
+    """
     parser = OverridesParser.create()
     try:
         override = parser.parse_override(text)
-        if sweep or not override.is_sweep_override():
+        is_text = _is_text_key(override.key_or_group)
+        if override.is_sweep_override():
+            if sweep:
+                return override
+            if not is_text:
+                raise InputError(f"{text}: several values need --multirun, which runs them one after the other.")
+        elif not is_text or isinstance(override.value(), str | bool | None):
             return override
-        if not _is_text_key(override.key_or_group):
-            raise InputError(f"{text}: several values need --multirun, which runs them one after the other.")
     except HydraException as error:
         if "=" not in text:
             raise InputError(f"{text}: not an override. Write key=value, for example training.epochs=5.") from error

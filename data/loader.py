@@ -1,6 +1,7 @@
 """Which images come when: the order of an epoch is a function of (seed, epoch), so any batch can be started from."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import cv2
@@ -14,6 +15,8 @@ from data.keyed import Purpose, keyed_generator
 class EpochBatches:
     """The batches of one training epoch, as lists of (epoch, index).
 
+    The last batch is what is left; a single image left over joins the batch before, because batch statistics of one
+    image say nothing.
     Set `epoch` and `first_batch` before iterating; persistent workers never see this object, so they need no restart.
     """
 
@@ -27,12 +30,17 @@ class EpochBatches:
         self.first_batch = 0
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        full, rest = divmod(len(self.rows), self.batch_size)
+        return full + (rest > 1 or full == 0)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = self._order()
-        for start in range(self.first_batch * self.batch_size, len(order), self.batch_size):
-            yield [(self.epoch, int(row)) for row in order[start : start + self.batch_size]]
+        for batch in range(self.first_batch, len(self)):
+            yield [(self.epoch, int(row)) for row in order[self.first_image(batch) : self.first_image(batch + 1)]]
+
+    def first_image(self, batch: int) -> int:
+        """Return how many images of the epoch come before `batch`."""
+        return len(self.rows) if batch >= len(self) else batch * self.batch_size
 
     def _order(self) -> np.ndarray:
         generator = keyed_generator(self.seed, Purpose.ORDER, self.epoch)
@@ -76,5 +84,7 @@ def _loader(dataset: ImageDataset, batch_sampler: object, num_workers: int, pin_
 
 
 def _start_worker(worker: int) -> None:
+    # Ctrl-C reaches every process of a terminal; the main one answers it, and still needs its workers to do so
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the workers are the parallelism; threads inside them would only compete
     cv2.setNumThreads(0)

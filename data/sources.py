@@ -144,7 +144,7 @@ def _names_beside(path: Path, labels: set[str]) -> dict[str, dict[str, str]]:
 def _folder_per_class(source: Path) -> Source:
     """Read folders of images; a single folder that holds the classes' folders is entered."""
     inner = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    if len(inner) == 1 and not list_images_here(inner[0]):
+    if len(inner) == 1 and not _images_directly_in(inner[0]):
         return _folder_per_class(inner[0])
     images = [image_id for image_id in list_images(source) if "/" in image_id]
     labels = {image_id: image_id.split("/")[0] for image_id in images}
@@ -157,7 +157,7 @@ def _folder_per_class(source: Path) -> Source:
     return Source({image_id: (source / image_id).read_bytes for image_id in images}, labels, columns, source)
 
 
-def list_images_here(folder: Path) -> list[Path]:
+def _images_directly_in(folder: Path) -> list[Path]:
     """Return the images that lie in `folder` itself."""
     return [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
 

@@ -96,10 +96,10 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
 
 
 def read_classes(path: Path) -> list[ImageClass]:
-    """Read classes.csv, sorted by label; columns beyond label, category_id and name are left aside."""
-    rows = read_rows(path, ["label", "category_id", "name"])
+    """Read classes.csv, sorted by label; without a column category_id the labels are the ids. Others are left aside."""
+    rows = read_rows(path, ["label", "name"])
     classes = [
-        ImageClass(_read_label(row["label"], f"{path}, line {line}"), row["category_id"], row["name"])
+        ImageClass(_read_label(row["label"], f"{path}, line {line}"), row.get("category_id", row["label"]), row["name"])
         for line, row in enumerate(rows, start=2)
     ]
     classes.sort(key=lambda image_class: image_class.label)

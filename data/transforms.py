@@ -91,8 +91,8 @@ def _build_transform(albumentations: Any, name: str, entry: Any) -> Any:
 
 def _reason(error: Exception) -> str:
     """One line for a refused argument; pydantic, which checks values for albumentations, would print several."""
-    if isinstance(error, pydantic.ValidationError):
-        return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
+    if isinstance(error.__cause__, pydantic.ValidationError):
+        return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.__cause__.errors())
     return " ".join(str(error).split())
 
 

@@ -24,7 +24,7 @@ from data.table import ImageTable, write_table
 from data.transforms import EvalTransform
 from engine import metrics
 from engine.checkpoint import Checkpoint, load_checkpoint, sha256, versions
-from engine.hardware import choose_device, choose_precision, tune_cpu_memory, use_deterministic_algorithms
+from engine.hardware import choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.pictures import confusion_figure, save_figure, worst_pairs_figure
 from engine.predictor import Predictions, predict
 from engine.setup import num_workers
@@ -163,7 +163,7 @@ def _predict(checkpoint: Checkpoint, config: Config, table: ImageTable, rows: np
     device = choose_device(config.device)
     if device.type == "cpu":
         tune_cpu_memory()
-    use_deterministic_algorithms(device)
+    configure_algorithms(device)
     precision = choose_precision(device, config.training.use_amp, config.training.amp_dtype)
     view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, view)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.compose import compose, expand_sweep, to_yaml
+from configs.compose import to_yaml
 from configs.errors import InputError, RunError
 from configs.schema import Config
 from data.files import write_text
@@ -15,7 +15,7 @@ from engine.hardware import describe_device
 from engine.resume import resume_file, resume_run, start_run
 from engine.setup import Run, set_up_run
 from engine.state import TrainingState
-from engine.trainer import TrainingResult, fit, stops_early
+from engine.trainer import TrainingResult, fit, is_complete
 from models.classifier import parameter_count, size_in_bytes
 from models.pretrained import WeightsReport
 
@@ -31,8 +31,8 @@ def train(config: Config) -> TrainingResult:
         report = None
     for line in [*describe_run(run, state, report), *notes]:
         print(line, flush=True)
-    if state.epoch >= config.training.epochs or stops_early(run, state):
-        print(f"Nothing to do: the run is complete after {state.epoch} epochs.")
+    if is_complete(run, state):
+        print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
     write_text(run.folder.config, to_yaml(config))
     result = fit(run, state)
     for line in describe_result(run, result, len(state.skipped)):
@@ -40,23 +40,21 @@ def train(config: Config) -> TrainingResult:
     return result
 
 
-def train_sweep(config_name: str, overrides: Sequence[str]) -> int:
+def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> int:
     """Train one run after the other, each in `<output_dir>/sweeps/<time>/<number>`; return the exit code.
 
-    A run that fails does not stop the others; the exit code is then 1.
+    `jobs` are the overrides that gave each config. A run that fails does not stop the others; the exit code is then 1.
     """
-    jobs = expand_sweep(overrides)
-    configs = [compose(config_name, job) for job in jobs]
     folder = Path(configs[0].output_dir) / "sweeps" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     failures = 0
-    for number, (job, config) in enumerate(zip(jobs, configs, strict=True)):
-        print(f"\nrun {number + 1} of {len(jobs)}: {' '.join(job)}", flush=True)
+    for number, (config, job) in enumerate(zip(configs, jobs, strict=True)):
+        print(f"\nrun {number + 1} of {len(configs)}: {' '.join(job)}", flush=True)
         try:
             train(dataclasses.replace(config, output_dir=str(folder / str(number))))
         except (InputError, RunError) as error:
             failures += 1
             print(f"failed: {error}", flush=True)
-    print(f"\n{len(jobs) - failures} of {len(jobs)} runs finished; their results are in {folder}")
+    print(f"\n{len(configs) - failures} of {len(configs)} runs finished; their results are in {folder}")
     return 1 if failures else 0
 
 
@@ -97,8 +95,9 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
     if singles and len(run.split.val):
         notes.append(f"{singles} classes have one image, which is used for training")
     if schedule.warmup_steps < round(config.training.warmup_epochs * run.steps_per_epoch):
+        wanted, epochs = config.training.warmup_epochs, config.training.epochs
         notes.append(
-            f"training.warmup_epochs={config.training.warmup_epochs:g} does not fit into {config.training.epochs} epochs: "
+            f"training.warmup_epochs={wanted:g} does not fit into {epochs} epochs: "
             f"the warm-up is cut to {schedule.warmup_steps} of {schedule.total_steps} steps"
         )
     return notes

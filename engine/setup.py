@@ -18,7 +18,7 @@ from data.source import load_table
 from data.split import Split, split_table
 from data.table import ImageTable
 from data.transforms import EvalTransform, TrainTransform
-from engine.hardware import Precision, choose_device, choose_precision, tune_cpu_memory, use_deterministic_algorithms
+from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.optim import Schedule, build_schedule
 from engine.run_folder import RunFolder
 from models.classifier import Classifier, build_classifier
@@ -51,7 +51,7 @@ def set_up_run(config: Config) -> Run:
     """Read the data and build all parts of a run but the model. Raises InputError for what cannot work."""
     device = choose_device(config.device)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
-    use_deterministic_algorithms(device)
+    configure_algorithms(device)
     table = load_table(config.dataset)
     split = split_table(table, config.dataset, config.seed)
     class_counts = np.bincount(table.labels[split.train], minlength=len(table.classes))

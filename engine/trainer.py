@@ -40,19 +40,25 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
     """Train from `state` to the last epoch, or until early stopping. Raises KeyboardInterrupt after saving."""
     forward = torch.compile(state.model) if run.config.training.compile else state.model
     with Interrupts() as interrupts, EventLog(run.folder.logs, run.config, state.epoch) as log:
-        while state.epoch < run.config.training.epochs and not stops_early(run, state):
+        while not is_complete(run, state):
             train_epoch(run, state, forward, interrupts)
             predictions = validate(run, state, interrupts)
             finish_epoch(run, state, predictions, log)
             if interrupts.requested:
                 _save_and_leave(run, state)
-    best = None if run.val_loader is None else state.best_top1
-    return TrainingResult(best, state.best_epoch, state.epoch, state.epoch < run.config.training.epochs)
+    return TrainingResult(
+        best_top1=None if run.val_loader is None else state.best_top1,
+        best_epoch=state.best_epoch,
+        epochs=state.epoch,
+        stopped_early=state.epoch < run.config.training.epochs,
+    )
 
 
-def stops_early(run: Run, state: TrainingState) -> bool:
-    """Say whether validation top-1 has not gained for `patience` epochs."""
-    return run.val_loader is not None and state.epochs_without_gain >= run.config.training.early_stopping.patience
+def is_complete(run: Run, state: TrainingState) -> bool:
+    """Say whether all epochs are done, or validation top-1 has not gained for `patience` epochs."""
+    config = run.config.training
+    gave_up = run.val_loader is not None and state.epochs_without_gain >= config.early_stopping.patience
+    return gave_up or state.epoch >= config.epochs
 
 
 def train_epoch(run: Run, state: TrainingState, forward: nn.Module, interrupts: Interrupts) -> None:
@@ -63,7 +69,7 @@ def train_epoch(run: Run, state: TrainingState, forward: nn.Module, interrupts: 
         return
     set_trainable(state, frozen=state.epoch < config.freeze_epochs)
     group = _StepGroup()
-    done = min(state.batch * run.batches.batch_size, len(run.batches.rows))
+    done = run.batches.first_image(state.batch)
     batches = iter(run.train_loader)
     last = saved = time.perf_counter()
     with progress(f"epoch {state.epoch + 1}/{config.epochs}", len(run.batches.rows), done) as advance:
@@ -102,7 +108,7 @@ def forward_backward(run: Run, state: TrainingState, forward: nn.Module, batch: 
         images, targets = mix_batch(images, labels, len(run.table.classes), config, generator)
     torch.manual_seed(keyed_integer(run.config.seed, Purpose.DROPOUT, *position))
     with run.precision.context():
-        logits = forward(images)
+        logits = _forward(forward, images)
         loss = run.loss_function(logits, targets)
     share = len(labels) / _planned_images(run, state.batch)
     state.scaler.scale(loss * share).backward()
@@ -112,6 +118,18 @@ def forward_backward(run: Run, state: TrainingState, forward: nn.Module, batch: 
         state.sums[1] += (logits.argmax(dim=1) == answers).sum()
     state.images += len(labels)
     group.images += len(labels)
+
+
+def _forward(forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    try:
+        return forward(images)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise RunError(
+            f"Batch normalisation cannot train on {len(images)} image of {images.shape[-1]} pixels: its statistics "
+            "need more values. Give a larger dataset.batch_size or model.input_size."
+        ) from error
 
 
 def optimizer_step(run: Run, state: TrainingState, group: _StepGroup) -> None:
@@ -222,9 +240,9 @@ def _is_best(run: Run, state: TrainingState, top1: float | None) -> bool:
 
 def _planned_images(run: Run, batch: int) -> int:
     """Return the images of the optimizer step that micro-batch `batch` belongs to."""
-    step_images = run.batches.batch_size * run.config.training.accumulation_steps
-    first = batch // run.config.training.accumulation_steps * step_images
-    return min(step_images, len(run.batches.rows) - first)
+    accumulation_steps = run.config.training.accumulation_steps
+    first = batch // accumulation_steps * accumulation_steps
+    return run.batches.first_image(first + accumulation_steps) - run.batches.first_image(first)
 
 
 def _leave_when_asked(

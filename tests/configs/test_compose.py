@@ -89,7 +89,7 @@ def test_seed_zero_stays_zero():
         ("model.weights=true", "model.weights=true: expected text or null."),
         ("model=resnet999", "model=resnet999: no such option."),
         ("training=focl", "Did you mean 'focal'?"),
-        ("device=gpu", "device=gpu: Did you mean 'mps'? Choose from auto, cuda, mps, cpu."),
+        ("device=gpu", "device=gpu: Did you mean 'cpu'? Choose from auto, cuda, mps, cpu."),
         ("training.loss_function=focl", "Did you mean 'focal'? Choose from cross_entropy"),
         ("dataset.val_split=1", "dataset.val_split=1: expected at least 0 and less than 1."),
         ("dataset.fold=7", "dataset.fold=7: expected 0 to 4"),

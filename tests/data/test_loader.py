@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
-from data.loader import EpochBatches
+from configs.compose import compose
+from data.dataset import ImageDataset, collate
+from data.loader import EpochBatches, train_loader
+from data.table import read_table
+from data.transforms import EvalTransform, TrainTransform
 
 LABELS = np.array([0] * 90 + [1] * 10)
 
@@ -35,9 +40,14 @@ def test_shuffling_takes_each_image_once_and_differs_by_epoch_and_seed():
 
 
 def test_the_last_batch_is_what_is_left():
-    sizes = [len(batch) for batch in batches_of()]
-    assert sizes == [8] * 12 + [4]
-    assert len(EpochBatches(np.arange(100), LABELS, 8, "shuffle", 0)) == 13
+    assert [len(batch) for batch in batches_of()] == [8] * 12 + [4]
+
+
+def test_a_single_image_left_over_joins_the_batch_before():
+    assert [len(batch) for batch in batches_of(size=33)] == [33, 33, 34]
+    assert [len(batch) for batch in batches_of(size=1)] == [1] * 100
+    assert [len(batch) for batch in batches_of(size=500)] == [100]
+    assert rows_of(batches_of(size=33, first=2)) == rows_of(batches_of(size=33))[66:]
 
 
 @pytest.mark.parametrize(("sampler", "share"), [("balanced", 0.5), ("sqrt", 0.25)])
@@ -45,3 +55,40 @@ def test_samplers_weigh_classes(sampler, share):
     # weights 1/n give both classes one half; 1/sqrt(n) gives sqrt(90) : sqrt(10) = 3 : 1
     rows = [row for epoch in range(50) for row in rows_of(batches_of(sampler, epoch=epoch))]
     assert (LABELS[rows] == 1).mean() == pytest.approx(share, abs=0.03)
+
+
+def views_of(pictures, workers):
+    """Return the image bytes of two epochs, by (epoch, index), from one loader with persistent workers."""
+    table = read_table(pictures / "train.csv", pictures / "train")
+    transform = TrainTransform(compose("config", ["model.input_size=32"]).augmentation.train, 32, seed=0)
+    dataset = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
+    batches = EpochBatches(np.arange(16), table.labels, 4, "shuffle", seed=0)
+    loader = train_loader(dataset, batches, workers, pin_memory=False)
+    views = {}
+    for epoch in range(2):
+        batches.epoch = epoch
+        for batch in loader:
+            assert batch.images.dtype == torch.uint8
+            assert batch.images.is_contiguous(memory_format=torch.channels_last)
+            views |= {
+                (epoch, int(index)): image.numpy().tobytes()
+                for index, image in zip(batch.indices, batch.images, strict=True)
+            }
+    return views
+
+
+def test_views_are_the_same_from_any_number_of_workers_and_new_in_each_epoch(pictures):
+    alone = views_of(pictures, workers=0)
+    assert len(alone) == 32
+    assert views_of(pictures, workers=2) == alone
+    assert all(alone[0, index] != alone[1, index] for index in range(16))
+
+
+def test_a_batch_of_unreadable_images_is_empty_and_says_why(tmp_path):
+    dataset = ImageDataset(tmp_path, ["a.jpg", "b.jpg"], np.array([0, 1]), EvalTransform(8, 1.0))
+    (tmp_path / "b.jpg").write_bytes(b"")
+    batch = collate([dataset[0, 0], dataset[0, 1]])
+    assert (len(batch.images), len(batch.labels)) == (0, 0)
+    assert [index for index, _ in batch.skipped] == [0, 1]
+    assert "No such file" in batch.skipped[0][1]
+    assert "the file is empty" in batch.skipped[1][1]

@@ -80,7 +80,7 @@ def test_a_fault_is_one_line(folder, content, message):
     [
         ("label,category_id,name\n0,1,a\n2,2,b\n", "its labels must be 0 to 1, each once"),
         ("label,category_id,name\n0,1,a\n1,1,b\n", "a category_id stands in it twice"),
-        ("label,name\n0,a\n", "no column category_id"),
+        ("label,category_id\n0,a\n", "no column name"),
         ("label,category_id,name\n0,1,a\n", "label 1 is not in"),
     ],
 )

@@ -12,6 +12,7 @@ from engine.checkpoint import load_checkpoint, load_training_state
 from engine.interrupts import Interrupts
 from engine.launch import train
 from engine.run_folder import HISTORY_COLUMNS, RunFolder
+from models.losses import CrossEntropy
 from tests.conftest import write_pictures
 
 
@@ -152,7 +153,7 @@ def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     train(tiny())
     before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
     train(tiny("training.resume=auto"))
-    assert "Nothing to do: the run is complete after 2 epochs." in capsys.readouterr().out
+    assert "Nothing to train: the run is complete after 2 epochs." in capsys.readouterr().out
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
@@ -262,16 +263,15 @@ def test_no_readable_image_is_an_error(tiny, tmp_path):
         train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0"))
 
 
-def test_a_loss_that_is_not_finite_is_an_error(tiny):
-    with pytest.raises(RunError, match="is not finite"):
-        train(
-            tiny(
-                "training.learning_rate=10",
-                "training.optimizer=sgd",
-                "training.clip_grad_norm=null",
-                "training.epochs=9",
-            )
-        )
+def test_a_loss_that_is_not_finite_is_an_error(tiny, monkeypatch):
+    monkeypatch.setattr(CrossEntropy, "forward", lambda self, logits, targets: logits.sum() * float("nan"))
+    with pytest.raises(RunError, match=r"The training loss of epoch 1 is not finite\. Lower training\.learning_rate"):
+        train(tiny())
+
+
+def test_one_image_a_batch_says_what_it_needs(tiny):
+    with pytest.raises(RunError, match=r"Give a larger dataset\.batch_size or model\.input_size"):
+        train(tiny("dataset.batch_size=1"))
 
 
 def test_frozen_epochs_move_the_classifier_alone(tiny, tmp_path):

@@ -123,8 +123,8 @@ def test_the_package_fills_every_tensor_of_lite0():
     report = load_pretrained(model, "pip", [str(k) for k in range(1000)])
     assert (report.loaded, report.initialised, report.unexpected) == (296, [], [])
     after = model.state_dict()
-    unchanged = [name for name in before if name.startswith("backbone") and torch.equal(before[name], after[name])]
-    assert unchanged == []
+    unchanged = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in unchanged if not name.endswith("num_batches_tracked")} == {"mean", "std"}
 
 
 def test_the_package_is_for_lite_models_only():
