@@ -27,7 +27,7 @@ def main() -> None:
     """Time both in turn and print each figure, the medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a prepared data set: train.csv and train/")
-    parser.add_argument("--images", type=int, default=1600, help="images used (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=960, help="images used (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each is run (default: %(default)s)")
     parser.add_argument("--plain-on", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -55,7 +55,7 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
     groups = parameter_groups(model, config)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:
