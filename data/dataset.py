@@ -48,8 +48,10 @@ class ImageDataset(Dataset):
         label = int(self.labels[index])
         try:
             decoded = read_image(self.image_dir / self.image_ids[index])
-        except (UnreadableImage, OSError) as error:
-            return Sample(index, label, None, problem=str(error))
+        except UnreadableImage as error:
+            return Sample(index, label, None, problem=error.reason)
+        except OSError as error:
+            return Sample(index, label, None, problem=error.strerror or str(error))
         pixels = self.transform(decoded.pixels, epoch, index)
         return Sample(index, label, pixels, recovered=decoded.recovered)
 

@@ -125,7 +125,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
         raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
-    return Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
+    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
+    problem = _inconsistency(checkpoint)
+    if problem:
+        raise InputError(f"{path}: damaged checkpoint: {problem}.")
+    return checkpoint
+
+
+def _inconsistency(checkpoint: Checkpoint) -> str:
+    """Return what in a checkpoint contradicts the rest of it, or '' if nothing does."""
+    classes = len(checkpoint.classes)
+    arguments = checkpoint.architecture_arguments
+    split = checkpoint.split
+    checks = {
+        "its class table is not numbered from 0": [entry.label for entry in checkpoint.classes] == list(range(classes)),
+        "it has less than two classes": classes >= 2,
+        "its image counts are not one a class": len(checkpoint.class_counts) == classes
+        and all(isinstance(count, int) for count in checkpoint.class_counts),
+        "its architecture has other arguments than ours": set(arguments)
+        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},
+        "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
+        "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
+        "its split is not lists of image ids": set(split) == {"train", "val"}
+        and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),
+    }
+    return next((problem for problem, holds in checks.items() if not holds), "")
 
 
 def save_training_state(state: dict[str, Any], path: Path) -> None:

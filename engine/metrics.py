@@ -1,5 +1,7 @@
 """Metrics as pure functions on numpy arrays; accuracies are fractions."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.stats import norm
 
@@ -58,7 +60,7 @@ def wilson_interval(correct: float, total: int, confidence: float = 0.95) -> tup
 
 
 def bootstrap_interval(
-    values: np.ndarray, statistic, resamples: int = 1000, confidence: float = 0.95
+    values: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = 1000, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Return the percentile interval of `statistic(rows of values)` over resampled rows; seeded, so repeatable."""
     generator = np.random.default_rng(0)

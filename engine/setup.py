@@ -25,7 +25,7 @@ from models.classifier import Classifier, build_classifier
 from models.losses import get_loss_function
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """What a run trains on and with; `val_loader` is None if nothing is held back."""
 
@@ -37,14 +37,11 @@ class Run:
     precision: Precision
     memory_tuned: bool
     loss_function: nn.Module
+    steps_per_epoch: int
     schedule: Schedule
     batches: EpochBatches
     train_loader: DataLoader
     val_loader: DataLoader | None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.batches) // self.config.training.accumulation_steps)
 
 
 def set_up_run(config: Config) -> Run:
@@ -54,15 +51,9 @@ def set_up_run(config: Config) -> Run:
     configure_algorithms(device)
     table = load_table(config.dataset)
     split = split_table(table, config.dataset, config.seed)
-    class_counts = np.bincount(table.labels[split.train], minlength=len(table.classes))
-    dataset = config.dataset
-    batches = EpochBatches(split.train, table.labels, dataset.batch_size, dataset.sampler, config.seed)
-    workers, pin_memory = num_workers(dataset), device.type == "cuda"
-    augment = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
-    view = EvalTransform(config.model.input_size, config.model.crop_pct)
-    train_images = ImageDataset(table.image_dir, table.image_ids, table.labels, augment)
-    val_images = ImageDataset(table.image_dir, table.image_ids, table.labels, view)
-    run = Run(
+    batches = EpochBatches(split.train, table.labels, config.dataset.batch_size, config.dataset.sampler, config.seed)
+    steps_per_epoch = -(-len(batches) // config.training.accumulation_steps)
+    return Run(
         config=config,
         folder=RunFolder(Path(config.output_dir)),
         table=table,
@@ -70,16 +61,31 @@ def set_up_run(config: Config) -> Run:
         device=device,
         precision=choose_precision(device, config.training.use_amp, config.training.amp_dtype),
         memory_tuned=memory_tuned,
-        loss_function=get_loss_function(config.training, class_counts.tolist()).to(device),
-        schedule=build_schedule(config.training, 1),
+        loss_function=get_loss_function(config.training, training_counts(table, split)).to(device),
+        steps_per_epoch=steps_per_epoch,
+        schedule=build_schedule(config.training, steps_per_epoch),
         batches=batches,
-        train_loader=train_loader(train_images, batches, workers, pin_memory),
-        val_loader=eval_loader(val_images, split.val, dataset.batch_size, workers, pin_memory)
-        if len(split.val)
-        else None,
+        train_loader=_train_loader(config, table, batches, device),
+        val_loader=_val_loader(config, table, split, device) if len(split.val) else None,
     )
-    run.schedule = build_schedule(config.training, run.steps_per_epoch)
-    return run
+
+
+def _train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> DataLoader:
+    transform = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
+    images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
+    return train_loader(images, batches, num_workers(config.dataset), pin_memory=device.type == "cuda")
+
+
+def _val_loader(config: Config, table: ImageTable, split: Split, device: torch.device) -> DataLoader:
+    transform = EvalTransform(config.model.input_size, config.model.crop_pct)
+    images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
+    workers, pin_memory = num_workers(config.dataset), device.type == "cuda"
+    return eval_loader(images, split.val, config.dataset.batch_size, workers, pin_memory)
+
+
+def training_counts(table: ImageTable, split: Split) -> list[int]:
+    """Return the training images of each class."""
+    return np.bincount(table.labels[split.train], minlength=len(table.classes)).tolist()
 
 
 def num_workers(config: DatasetConfig) -> int:
@@ -104,10 +110,9 @@ def build_model(run: Run) -> Classifier:
 def describe_table(run: Run) -> dict[str, Any]:
     """Return what a checkpoint records of the data: classes, training images a class, and the split by image id."""
     ids = run.table.image_ids
-    counts = np.bincount(run.table.labels[run.split.train], minlength=len(run.table.classes))
     return {
         "classes": run.table.classes,
-        "class_counts": counts.tolist(),
+        "class_counts": training_counts(run.table, run.split),
         "split": {"train": [ids[row] for row in run.split.train], "val": [ids[row] for row in run.split.val]},
     }
 

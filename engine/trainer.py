@@ -68,16 +68,15 @@ def train_epoch(run: Run, state: TrainingState, forward: nn.Module, interrupts: 
     if state.batch == len(run.batches):
         return
     set_trainable(state, frozen=state.epoch < config.freeze_epochs)
-    group = _StepGroup()
     done = run.batches.first_image(state.batch)
     batches = iter(run.train_loader)
     last = saved = time.perf_counter()
     with progress(f"epoch {state.epoch + 1}/{config.epochs}", len(run.batches.rows), done) as advance:
         for batch in batches:
-            forward_backward(run, state, forward, batch, group)
+            forward_backward(run, state, forward, batch)
             state.batch += 1
             if state.batch % config.accumulation_steps == 0 or state.batch == len(run.batches):
-                optimizer_step(run, state, group)
+                optimizer_step(run, state)
                 now = time.perf_counter()
                 state.seconds, last = state.seconds + now - last, now
                 if interrupts.requested:
@@ -88,14 +87,7 @@ def train_epoch(run: Run, state: TrainingState, forward: nn.Module, interrupts: 
             advance(len(batch.images) + len(batch.skipped))
 
 
-@dataclass
-class _StepGroup:
-    """The micro-batches since the last optimizer step: how many images they hold."""
-
-    images: int = 0
-
-
-def forward_backward(run: Run, state: TrainingState, forward: nn.Module, batch: Batch, group: _StepGroup) -> None:
+def forward_backward(run: Run, state: TrainingState, forward: nn.Module, batch: Batch) -> None:
     """Add one micro-batch to the gradients, weighted by its share of the images of the optimizer step."""
     state.skipped.update({run.table.image_ids[index]: problem for index, problem in batch.skipped})
     if len(batch.images) == 0:
@@ -117,7 +109,6 @@ def forward_backward(run: Run, state: TrainingState, forward: nn.Module, batch: 
         state.sums[0] += loss.detach().float() * len(labels)
         state.sums[1] += (logits.argmax(dim=1) == answers).sum()
     state.images += len(labels)
-    group.images += len(labels)
 
 
 def _forward(forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -132,18 +123,18 @@ def _forward(forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
         ) from error
 
 
-def optimizer_step(run: Run, state: TrainingState, group: _StepGroup) -> None:
-    """Apply the gradients of the group, advance the averaged weights, and begin a new group."""
+def optimizer_step(run: Run, state: TrainingState) -> None:
+    """Apply the gradients, if there are any, clear them, and advance the averaged weights."""
     config = run.config.training
     set_learning_rate(state.optimizer, learning_rate_at(state.step, run.schedule))
-    if group.images:
+    # none of the step's images may have been readable
+    if any(parameter.grad is not None for parameter in state.model.parameters()):
         state.scaler.unscale_(state.optimizer)
         if config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_grad_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
-    group.images = 0
     state.step += 1
     if state.ema is not None:
         state.ema.update(state.model, step=state.step)
@@ -178,40 +169,45 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> Predicti
 
 def finish_epoch(run: Run, state: TrainingState, predictions: Predictions | None, log: EventLog) -> None:
     """Compute the epoch's figures, keep the best model, write the history and the state, print one line."""
-    loss_sum, correct = state.sums.tolist()
-    images = max(state.images, 1)
-    if state.images == 0:
-        raise RunError(f"No training image could be read; {run.folder.skipped_images} lists each with its problem.")
-    if not math.isfinite(loss_sum):
-        raise RunError(
-            f"The training loss of epoch {state.epoch + 1} is not finite. Lower training.learning_rate, "
-            "or try training.use_amp=false."
-        )
-    row = {
-        "epoch": state.epoch + 1,
-        "train_loss": loss_sum / images,
-        **validation_metrics(predictions),
-        "learning_rate": learning_rate_at(max(state.step - 1, 0), run.schedule),
-        "images_per_second": state.images / max(state.seconds, 1e-9),
-        "seconds": state.seconds,
-    }
+    row = _history_row(run, state, predictions)
     if predictions is not None:
         state.skipped.update({run.table.image_ids[index]: problem for index, problem in predictions.skipped})
     is_best = _is_best(run, state, row["val_top1"])
-    state.history.append(row)
     if is_best:
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
-        checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, state.epoch + 1)
+        checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"])
         save_checkpoint(checkpoint, run.folder.best)
-    log.epoch(row, train_accuracy=correct / images)
+    log.epoch(row, train_accuracy=state.sums[1].item() / state.images)
     if is_best and predictions is not None:
-        log.pictures(run, predictions, state.epoch + 1)
+        log.pictures(run, predictions, row["epoch"])
+    state.history.append(row)
     state.start_next_epoch()
     write_history(run.folder.history, state.history)
     if state.skipped:
         write_skipped_images(run.folder.skipped_images, state.skipped)
     save_state(run, state)
     _print_epoch(run, row, is_best)
+
+
+def _history_row(run: Run, state: TrainingState, predictions: Predictions | None) -> dict[str, float | None]:
+    """Return the figures of the epoch that ends. Raises RunError if it saw no image, or its loss is not finite."""
+    if state.images == 0:
+        write_skipped_images(run.folder.skipped_images, state.skipped)
+        raise RunError(f"No training image could be read; {run.folder.skipped_images} lists each with its problem.")
+    train_loss = state.sums[0].item() / state.images
+    if not math.isfinite(train_loss):
+        raise RunError(
+            f"The training loss of epoch {state.epoch + 1} is not finite. Lower training.learning_rate, "
+            "or try training.use_amp=false."
+        )
+    return {
+        "epoch": state.epoch + 1,
+        "train_loss": train_loss,
+        **validation_metrics(predictions),
+        "learning_rate": learning_rate_at(max(state.step - 1, 0), run.schedule),
+        "images_per_second": state.images / max(state.seconds, 1e-9),
+        "seconds": state.seconds,
+    }
 
 
 def validation_metrics(predictions: Predictions | None) -> dict[str, float | None]:

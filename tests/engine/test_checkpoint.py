@@ -88,11 +88,22 @@ def test_other_files_are_named_for_what_they_are(trained, tmp_path):
         ({"classes": ...}, "'classes' is missing or not a list"),
         ({"input_size": "600"}, "'input_size' is missing or not a int"),
         ({"classes": [{"label": 0}]}, "class table has other columns"),
+        ({"class_counts": [1, 2]}, "its image counts are not one a class"),
+        ({"architecture_arguments": {"_target_": "os.system"}}, "its architecture has other arguments than ours"),
+        ({"input_size": 10**6}, "its input sizes differ"),
+        ({"split": {"train": [1]}}, "its split is not lists of image ids"),
     ],
 )
 def test_a_missing_part_is_named(trained, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         load_checkpoint(changed(trained, tmp_path / "x.pt", **changes))
+
+
+def test_an_architecture_is_a_name_of_timm_and_nothing_else(trained, tmp_path):
+    for architecture in ("hf-hub:stranger/model", "local-dir:/tmp", "os.system"):
+        checkpoint = load_checkpoint(changed(trained, tmp_path / "x.pt", architecture=architecture))
+        with pytest.raises(InputError, match=r"timm .* has no such model"):
+            checkpoint.build_model()
 
 
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):

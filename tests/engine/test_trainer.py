@@ -261,6 +261,9 @@ def test_no_readable_image_is_an_error(tiny, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(RunError, match="No training image could be read"):
         train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0"))
+    listed = (tmp_path / "run" / "skipped_images.csv").read_text(encoding="utf-8").splitlines()
+    assert len(listed) == 1 + 8
+    assert listed[1].endswith("the file is empty")
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tiny, monkeypatch):
