@@ -1,9 +1,9 @@
-"""Evaluate a checkpoint on labelled images: metrics with intervals, per-class table, pictures."""
+"""Evaluate a checkpoint, or several averaged, on labelled images: metrics with intervals, tables, pictures."""
 
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
 
 SPLITS = ("val", "train", "all")
 
@@ -13,9 +13,13 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from engine.evaluation import evaluate
+    from engine.evaluation import KEYS, evaluate
+    from engine.pipeline import load_pipeline
+    from engine.tta import parse_views
 
-    evaluation = evaluate(flags.checkpoint, flags.output_dir, flags.split, flags.data, overrides)
+    views = parse_views(flags.tta)
+    pipeline = load_pipeline(flags.checkpoint, views, flags.average, flags.precision, overrides, KEYS)
+    evaluation = evaluate(pipeline, flags.output_dir, flags.split, flags.data)
     for line in evaluation.lines:
         print(line)
     print(f"Tables and pictures: {flags.output_dir}")
@@ -26,11 +30,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of what stands beside the overrides."""
     parser = ArgumentParser(
         prog="evaluate.py",
-        usage="python evaluate.py --checkpoint P [--split S | --data DIR_OR_CSV] [--output-dir D] [key=value ...]",
-        description=f"{__doc__} Keys: device, dataset.root, dataset.batch_size, dataset.num_workers, training.use_amp.",
+        usage="python evaluate.py --checkpoint P [P ...] [--split S | --data DIR_OR_CSV] [--tta [VIEWS]] "
+        "[--output-dir D] [options] [key=value ...]",
+        description=f"{__doc__} Keys: device, dataset.root, dataset.batch_size, dataset.num_workers.",
         allow_abbrev=False,
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best_model.pt of a run")
+    add_pipeline_flags(parser)
     parser.add_argument("--split", choices=SPLITS, help="images of the checkpoint's own data set (default: val)")
     parser.add_argument("--data", type=Path, help="other labelled images: a prepared folder, or a table image_id,label")
     parser.add_argument("--output-dir", type=Path, default=Path("results/evaluation"), help="default: %(default)s")

@@ -6,6 +6,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from configs.errors import InputError, RunError
@@ -25,6 +26,29 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     words = [word for word in arguments if not _OVERRIDE.fullmatch(word)]
     overrides = [word for word in arguments if _OVERRIDE.fullmatch(word)]
     return words, overrides
+
+
+def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Declare the flags that say what answers for an image: checkpoints, views, averaging, precision."""
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=required, metavar="P", help="best_model.pt of one or more runs"
+    )
+    parser.add_argument(
+        "--tta",
+        nargs="?",
+        const="identity,hflip",
+        metavar="VIEWS",
+        help="average over views of each image, comma-separated (without VIEWS: identity,hflip)",
+    )
+    parser.add_argument(
+        "--average",
+        choices=("probabilities", "logits"),
+        default="probabilities",
+        help="of views (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), help="default: as trained on CUDA, fp32 elsewhere"
+    )
 
 
 def run_script(main: Callable[[list[str]], int]) -> NoReturn:

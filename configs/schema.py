@@ -38,6 +38,7 @@ class DatasetConfig:
     root: str = MISSING
     train_csv: str | None = None
     train_dir: str | None = None
+    test_dir: str | None = None
     val_split: float = 0.2
     num_folds: int = 5
     fold: int | None = None
@@ -92,10 +93,24 @@ class AugmentationConfig:
 
 
 @dataclass
+class ZipLayoutConfig:
+    code: str = "template"
+    model: str = "model/best_model.pth"
+    model_config: str | None = "model/config.json"
+    predictions: str = "results/submission.csv"
+    requirements: str = "code/requirements.txt"
+
+
+@dataclass
 class CompetitionConfig:
     name: str = MISSING
     max_model_mb: float = 500.0
+    max_latency_ms: float = 100.0
     max_parameters: float = 1e10
+    input_size: int = 600
+    csv_columns: list[str] = field(default_factory=lambda: ["filename", "category_id", "confidence"])
+    zip_layout: ZipLayoutConfig = field(default_factory=ZipLayoutConfig)
+    command: str = "python code/predict.py {test_dir} {output}"
 
 
 @dataclass

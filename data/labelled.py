@@ -21,8 +21,13 @@ def read_labelled(path: Path) -> ImageTable:
             f"{path}: not found. --data takes a prepared folder (with train.csv) or a table image_id,label."
         )
     first = read_rows(path, ["image_id", "label"])[0]["image_id"]
-    candidates = [path.parent / path.stem, *(path.parent / folder for folder in _IMAGE_FOLDERS)]
+    candidates = folders_beside(path)
     for folder in candidates:
         if (folder / first).is_file():
             return read_table(path, folder, path.parent / "classes.csv")
     raise InputError(f"{path}: its first image {first} is not in {', '.join(str(folder) for folder in candidates)}.")
+
+
+def folders_beside(table: Path) -> list[Path]:
+    """Return where the images of a table are looked for, in this order."""
+    return [table.parent / table.stem, *(table.parent / folder for folder in _IMAGE_FOLDERS)]

@@ -8,12 +8,10 @@ import pickle
 import platform
 import zipfile
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import albumentations
-import numpy as np
-import timm
 import torch
 
 from configs.compose import to_plain
@@ -85,8 +83,8 @@ def architecture_arguments(config: Config) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide a result."""
-    libraries = {"torch": torch, "timm": timm, "albumentations": albumentations, "numpy": np}
-    return {"python": platform.python_version()} | {name: str(lib.__version__) for name, lib in libraries.items()}
+    libraries = ("torch", "timm", "albumentations", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
 
 
 def make_checkpoint(

@@ -1,43 +1,35 @@
-"""One checkpoint on labelled images: figures with intervals, tables and pictures."""
+"""A checkpoint, or several averaged, on labelled images: figures with intervals, tables and pictures."""
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from configs.compose import from_plain
 from configs.errors import InputError
-from configs.schema import Config
-from data.dataset import ImageDataset
 from data.files import write_text
+from data.inputs import Inputs
 from data.labelled import read_labelled
-from data.loader import eval_loader
-from data.progress import progress
 from data.source import load_table
-from data.table import ImageTable, write_table
-from data.transforms import EvalTransform
+from data.table import ImageTable
 from engine import metrics
-from engine.checkpoint import Checkpoint, load_checkpoint, sha256, versions
-from engine.hardware import choose_device, choose_precision, configure_algorithms, tune_cpu_memory
+from engine.checkpoint import Checkpoint
+from engine.inference import write_answers
 from engine.pictures import confusion_figure, save_figure, worst_pairs_figure
-from engine.predictor import Predictions, predict
-from engine.setup import num_workers
+from engine.pipeline import Answers, Pipeline, answer_all
+from engine.recipe import describe_pipeline
 
-OVERRIDABLE_KEYS = (
+KEYS = (
     "device",
     "dataset.root",
     "dataset.train_csv",
     "dataset.train_dir",
     "dataset.batch_size",
     "dataset.num_workers",
-    "training.use_amp",
-    "training.amp_dtype",
 )
 WORST_PAIRS = 20
 
@@ -50,41 +42,57 @@ class Evaluation:
     lines: list[str]
 
 
-def evaluate(
-    checkpoint_path: Path, output_dir: Path, split: str | None, data: Path | None, overrides: Sequence[str]
-) -> Evaluation:
-    """Evaluate a checkpoint and write metrics.json, per_class.csv, predictions.csv and two pictures to `output_dir`.
+@dataclass(frozen=True)
+class LabelledImages:
+    """The images of an evaluation: rows of a table whose labels are the pipeline's."""
 
-    `split` chooses images of the checkpoint's own data set (default val); `data` is a prepared folder or a table of
-    other images instead. Raises InputError if they cannot be had, or have classes that the checkpoint does not know.
+    table: ImageTable
+    rows: np.ndarray
+    source: str
+
+    @property
+    def inputs(self) -> Inputs:
+        image_ids = [self.table.image_ids[row] for row in self.rows]
+        return Inputs(image_ids, [self.table.image_dir / image_id for image_id in image_ids])
+
+
+def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path | None) -> Evaluation:
+    """Evaluate and write metrics.json, per_class.csv, predictions.csv and two pictures to `output_dir`.
+
+    `split` chooses images of the (first) checkpoint's own data set (default val); `data` is a prepared folder or a
+    table of other images instead. Raises InputError if they cannot be had, or have classes that the model does not know.
     """
-    checkpoint = load_checkpoint(checkpoint_path)
-    config = from_plain(checkpoint.config, overrides, OVERRIDABLE_KEYS, str(checkpoint_path))
     if data is not None and split is not None:
         raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
-    split_name = split or "val"
-    table, rows = _choose_images(checkpoint, config, split_name, data)
-    predictions = _predict(checkpoint, config, table, rows)
-    seen = len(set(checkpoint.split["train"]) & {table.image_ids[row] for row in rows})
+    images = _choose_images(pipeline, split or "val", data)
+    answers = answer_all(pipeline, images.inputs, "evaluation")
+    readable = np.array([row for row in range(len(images.rows)) if row not in answers.unreadable], dtype=np.int64)
+    if len(readable) == 0:
+        raise InputError(f"{images.table.image_dir}: none of the {len(images.rows)} images could be read.")
+    with np.errstate(divide="ignore"):
+        logits = np.log(answers.probabilities[readable])
+    labels = images.table.labels[images.rows[readable]]
+    trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
     results = {
-        "checkpoint": str(checkpoint_path),
-        "sha256": sha256(checkpoint_path),
-        "images_from": str(data) if data is not None else f"{split_name} split of {table.image_dir}",
-        "seen_in_training": seen,
-        "unreadable": len(predictions.skipped),
-        "recovered": len(predictions.recovered),
-        **compute_metrics(predictions, len(checkpoint.classes)),
+        "checkpoints": describe_pipeline(pipeline)["checkpoints"],
+        "views": list(pipeline.views),
+        "precision": str(pipeline.precision),
+        "images_from": images.source,
+        "seen_in_training": len(trained_on & set(images.inputs.image_ids)),
+        "unreadable": len(answers.unreadable),
+        "recovered": len(answers.recovered),
+        **compute_metrics(logits, labels, len(pipeline.classes)),
     }
-    _write(output_dir, checkpoint, table, rows, predictions, results)
-    return Evaluation(results, _describe(results, checkpoint, seen))
+    matrix = metrics.confusion_matrix(logits.argmax(axis=1), labels, len(pipeline.classes))
+    _write(output_dir, pipeline, images, answers, matrix, results)
+    return Evaluation(results, _describe(results, pipeline))
 
 
-def compute_metrics(predictions: Predictions, num_classes: int) -> dict[str, Any]:
+def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Any]:
     """Return top-1, top-5, macro F1, balanced accuracy, calibration error, and 95 % intervals where they make sense.
 
-    Proportions have Wilson intervals, macro F1 and the calibration error bootstrap intervals over images.
+    `logits` (N, C), `labels` int (N,). Proportions have Wilson intervals, macro F1 and the calibration error bootstrap intervals over images.
     """
-    logits, labels = predictions.logits, predictions.labels
     probabilities = metrics.softmax(logits) if len(labels) else np.empty((0, num_classes))
     predicted = logits.argmax(axis=1)
     matrix = metrics.confusion_matrix(predicted, labels, num_classes)
@@ -122,13 +130,12 @@ def worst_pairs(matrix: np.ndarray, count: int = WORST_PAIRS) -> list[tuple[int,
     return [(true, predicted, int(errors[true, predicted])) for true, predicted in pairs if errors[true, predicted]]
 
 
-def _choose_images(
-    checkpoint: Checkpoint, config: Config, split: str, data: Path | None
-) -> tuple[ImageTable, np.ndarray]:
+def _choose_images(pipeline: Pipeline, split: str, data: Path | None) -> LabelledImages:
+    config, checkpoint = pipeline.config.dataset, pipeline.members[0].checkpoint
     if data is not None:
         table = _with_classes_of(checkpoint, read_labelled(data), data)
-        return table, np.arange(len(table.image_ids))
-    table = _with_classes_of(checkpoint, load_table(config.dataset), Path(config.dataset.root))
+        return LabelledImages(table, _sorted_rows(table, range(len(table.image_ids))), str(data))
+    table = _with_classes_of(checkpoint, load_table(config), Path(config.root))
     wanted = {
         "val": checkpoint.split["val"],
         "train": checkpoint.split["train"],
@@ -143,7 +150,12 @@ def _choose_images(
             f"{table.image_dir}: {len(missing)} of the checkpoint's {len(wanted)} {split} images are not in its table, "
             f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or --data."
         )
-    return table, np.array(sorted(row_of[image_id] for image_id in wanted), dtype=np.int64)
+    rows = _sorted_rows(table, [row_of[image_id] for image_id in wanted])
+    return LabelledImages(table, rows, f"{split} split of {table.image_dir}")
+
+
+def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
+    return np.array(sorted(rows, key=lambda row: table.image_ids[row]), dtype=np.int64)
 
 
 def _with_classes_of(checkpoint: Checkpoint, table: ImageTable, source: Path) -> ImageTable:
@@ -159,51 +171,20 @@ def _with_classes_of(checkpoint: Checkpoint, table: ImageTable, source: Path) ->
     return ImageTable(table.image_ids, new_label[table.labels], checkpoint.classes, table.image_dir)
 
 
-def _predict(checkpoint: Checkpoint, config: Config, table: ImageTable, rows: np.ndarray) -> Predictions:
-    device = choose_device(config.device)
-    if device.type == "cpu":
-        tune_cpu_memory()
-    configure_algorithms(device)
-    precision = choose_precision(device, config.training.use_amp, config.training.amp_dtype)
-    view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
-    images = ImageDataset(table.image_dir, table.image_ids, table.labels, view)
-    loader = eval_loader(images, rows, config.dataset.batch_size, num_workers(config.dataset), device.type == "cuda")
-    model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last)
-    with progress("evaluation", len(rows)) as advance:
-        predictions = predict(model, loader, len(checkpoint.classes), device, precision, advance)
-    if len(predictions.labels) == 0:
-        raise InputError(f"{table.image_dir}: none of the {len(rows)} images could be read.")
-    return predictions
-
-
 def _write(
     folder: Path,
-    checkpoint: Checkpoint,
-    table: ImageTable,
-    rows: np.ndarray,
-    predictions: Predictions,
+    pipeline: Pipeline,
+    images: LabelledImages,
+    answers: Answers,
+    matrix: np.ndarray,
     results: dict[str, Any],
 ) -> None:
-    classes = checkpoint.classes
-    predicted = predictions.logits.argmax(axis=1)
-    matrix = metrics.confusion_matrix(predicted, predictions.labels, len(classes))
+    classes = pipeline.classes
     write_text(folder / "metrics.json", json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / "per_class.csv", _per_class_text(matrix, checkpoint))
+    write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint))
     save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
     save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
-    # every image gets a row: an unreadable one the most frequent class
-    fallback = int(np.argmax(checkpoint.class_counts))
-    label_of = dict(zip(predictions.indices.tolist(), predicted.tolist(), strict=True))
-    by_name = sorted((table.image_ids[row], label_of.get(int(row), fallback)) for row in rows)
-    write_table(folder / "predictions.csv", [name for name, _ in by_name], [label for _, label in by_name])
-    recipe = {
-        "images": str(table.image_dir),
-        "checkpoints": [{"path": results["checkpoint"], "sha256": results["sha256"]}],
-        "views": ["identity"],
-        "unreadable": [table.image_ids[index] for index, _ in predictions.skipped],
-        "versions": versions(),
-    }
-    write_text(folder / "predictions.json", json.dumps(recipe, indent=2, ensure_ascii=False) + "\n")
+    write_answers(folder / "predictions.csv", "seed", pipeline, images.inputs, answers, None)
 
 
 def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
@@ -223,13 +204,14 @@ def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
     return buffer.getvalue()
 
 
-def _describe(results: dict[str, Any], checkpoint: Checkpoint, seen: int) -> list[str]:
+def _describe(results: dict[str, Any], pipeline: Pipeline) -> list[str]:
     def per_cent(name: str) -> str:
         low, high = results[f"{name}_interval"]
         return f"{100 * results[name]:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f})"
 
     lines = [
         f"images             {results['images']} ({results['images_from']})",
+        f"answered by        {len(pipeline.members)} model(s), {'+'.join(pipeline.views)}, {pipeline.precision}",
         f"top-1              {per_cent('top1')}",
         f"top-5              {per_cent('top5')}",
         f"macro F1           {per_cent('macro_f1')}",
@@ -237,9 +219,12 @@ def _describe(results: dict[str, Any], checkpoint: Checkpoint, seen: int) -> lis
         f"calibration error  {per_cent('calibration_error')}",
         f"loss               {results['loss']:.4f}",
     ]
-    if seen:
-        lines.append(f"warning: {seen} of these images were seen in training; the figures flatter the model.")
-    elif "val_top1" in checkpoint.metrics and results["images_from"].startswith("val "):
+    if results["seen_in_training"]:
+        lines.append(
+            f"warning: {results['seen_in_training']} of these images were seen in training; "
+            "the figures flatter the model."
+        )
+    elif "val_top1" in pipeline.members[0].checkpoint.metrics and results["images_from"].startswith("val "):
         lines.append("note: the best epoch was chosen on these images, so expect a little less on new ones.")
     if results["unreadable"]:
         lines.append(

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -59,13 +60,22 @@ def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Pre
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a line that names the hardware, for example `cpu (2 threads, x86_64)`."""
+    """Return a line that names the hardware, for example `cpu (AMD EPYC 9B14, 2 threads)`."""
     if device.type == "cuda":
         gigabytes = torch.cuda.get_device_properties(device).total_memory / 1e9
         return f"cuda ({torch.cuda.get_device_name(device)}, {gigabytes:.0f} GB)"
     if device.type == "cpu":
-        return f"cpu ({torch.get_num_threads()} threads, {platform.machine()})"
+        return f"cpu ({cpu_name()}, {torch.get_num_threads()} threads)"
     return device.type
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it, or its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def tune_cpu_memory() -> bool:

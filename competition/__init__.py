@@ -1,0 +1,1 @@
+"""The contest's rules, the submission ZIP, and its proof."""

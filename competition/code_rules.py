@@ -1,0 +1,122 @@
+"""What a submission's code shows without being run: syntax, imports, absolute paths, downloads, unsafe loading."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from competition.checks import Check
+
+# the contest's oldest Python
+OLDEST_PYTHON = (3, 8)
+
+_ABSOLUTE = re.compile(r"^(/(home|root|Users|mnt|data|kaggle|content|workspace|tmp|opt)/|[A-Za-z]:[\\/])")
+
+
+def check_code(folder: Path, requirements: Path, template: bool) -> list[Check]:
+    """Check all Python files below `folder`. Files of the template must parse with `OLDEST_PYTHON`."""
+    trees, broken = {}, []
+    for path in sorted(folder.rglob("*.py")):
+        try:
+            source = path.read_text(encoding="utf-8")
+            trees[path.relative_to(folder).as_posix()] = ast.parse(
+                source, feature_version=OLDEST_PYTHON if template else None
+            )
+        except (SyntaxError, ValueError) as error:
+            broken.append(f"{path.name}: {error}")
+    version = ".".join(map(str, OLDEST_PYTHON)) if template else "this Python"
+    checks = [Check("code syntax", not broken, "; ".join(broken)[:200] or f"{len(trees)} files", version)]
+    faults = {
+        "imports": _unlisted_imports(trees, folder, requirements),
+        "absolute paths": list(_absolute_paths(trees)),
+        "downloads": list(_downloads(trees)),
+        "safe loading": list(_unsafe_loads(trees)),
+    }
+    allowed = {
+        "imports": f"standard library, own files, {requirements.name}",
+        "absolute paths": "none in the code",
+        "downloads": "no weights fetched at judging",
+        "safe loading": "no weights_only=False",
+    }
+    for rule, found in faults.items():
+        checks.append(Check(f"code {rule}", not found, "; ".join(found[:3]) or "as they should be", allowed[rule]))
+    return checks
+
+
+def required_distributions(requirements: Path) -> set[str]:
+    """Return the normalised names of the packages that a requirements file lists."""
+    names = set()
+    if requirements.is_file():
+        for line in requirements.read_text(encoding="utf-8", errors="replace").splitlines():
+            match = re.match(r"\s*([A-Za-z0-9][\w.-]*)", line)
+            if match:
+                names.add(_normalised(match.group(1)))
+    return names
+
+
+def _unlisted_imports(trees: dict[str, ast.Module], folder: Path, requirements: Path) -> list[str]:
+    own = {path.stem for path in folder.rglob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
+    listed, providers = required_distributions(requirements), packages_distributions()
+    faults = []
+    for name, tree in trees.items():
+        for module in sorted(set(_imported(tree))):
+            if module in own or module in sys.stdlib_module_names:
+                continue
+            candidates = {_normalised(provider) for provider in (*providers.get(module, []), module)}
+            if not any(_same_package(candidate, given) for candidate in candidates for given in listed):
+                faults.append(f"{name} imports {module}, which is not in {requirements.name}")
+    return faults
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.partition(".")[0]
+
+
+def _same_package(candidate: str, given: str) -> bool:
+    # opencv-python-headless serves where opencv-python is asked for
+    return candidate == given or (candidate.startswith("opencv-") and given.startswith("opencv-"))
+
+
+def _absolute_paths(trees: dict[str, ast.Module]) -> Iterator[str]:
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _ABSOLUTE.match(node.value):
+                yield f"{name}, line {node.lineno}: {node.value[:60]!r}"
+
+
+def _downloads(trees: dict[str, ast.Module]) -> Iterator[str]:
+    for name, tree in trees.items():
+        for call in _calls(tree):
+            if _called(call) == "load_state_dict_from_url":
+                yield f"{name}, line {call.lineno}: load_state_dict_from_url"
+            for keyword in call.keywords:
+                if keyword.arg == "pretrained" and isinstance(keyword.value, ast.Constant) and keyword.value.value:
+                    yield f"{name}, line {call.lineno}: pretrained={keyword.value.value}"
+
+
+def _unsafe_loads(trees: dict[str, ast.Module]) -> Iterator[str]:
+    for name, tree in trees.items():
+        for call in _calls(tree):
+            for keyword in call.keywords:
+                unsafe = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                if keyword.arg == "weights_only" and unsafe:
+                    yield f"{name}, line {call.lineno}: {_called(call)}(weights_only=False)"
+
+
+def _calls(tree: ast.Module) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,48 @@
+"""Runs a submitted script as the judges' machine would: python -E -s judge.py <report.json> <script> [arguments ...]
+
+The network is closed, model hubs are offline, and the process's peak memory is written to the report. Standard library
+only; nothing of the kit is imported, so that a submission that needs the kit fails here as it would there.
+"""
+
+import json
+import os
+import runpy
+import socket
+import sys
+
+
+def main() -> None:
+    """Close the network, run the script as `__main__`, and write the report however it ends."""
+    report, script = sys.argv[1], sys.argv[2]
+    attempts: list = []
+
+    def refuse(address: object) -> None:
+        attempts.append(str(address))
+        raise OSError(f"network access to {address} is blocked: judges' machines have none")
+
+    socket.socket.connect = lambda self, address: refuse(address)  # type: ignore[method-assign]
+    socket.socket.connect_ex = lambda self, address: refuse(address)  # type: ignore[method-assign]
+    socket.getaddrinfo = lambda host, *rest, **options: refuse(host)  # type: ignore[assignment]
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    sys.argv = sys.argv[2:]
+    sys.path[0] = os.path.dirname(os.path.abspath(script))  # noqa: PTH100, PTH120
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        with open(report, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump({"peak_memory_mb": peak_memory_mb(), "network_attempts": attempts}, file)
+
+
+def peak_memory_mb() -> "float | None":
+    """Return the peak resident memory of this process in 10^6 bytes, or None where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    # the unit is bytes on macOS and KiB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()

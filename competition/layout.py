@@ -1,0 +1,71 @@
+"""Where a profile wants what in its ZIP, and which of our files go into it."""
+
+import re
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from configs.schema import ZipLayoutConfig
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TEMPLATE_DIR = Path(__file__).resolve().parent / "template"
+TEMPLATE_FILES = ("model.py", "train.py", "predict.py", "utils.py")
+# the template's imports, with the distributions that provide them
+TEMPLATE_REQUIREMENTS = ("torch", "timm", "opencv-python-headless", "numpy", "pillow")
+CODE_DIR = "code"
+
+_SCRIPTS = ("train.py", "evaluate.py", "inference.py", "check_competition.py", "prepare_submission.py")
+_PACKAGES = ("cli", "competition", "configs", "data", "engine", "models")
+
+
+def model_names(layout: ZipLayoutConfig, count: int) -> list[str]:
+    """Return the paths in the ZIP of `count` models: the profile's own, then model_2, model_3 beside it."""
+    first = PurePosixPath(layout.model)
+    return [str(first), *(str(first.with_name(f"model_{number}{first.suffix}")) for number in range(2, count + 1))]
+
+
+def code_files(layout: ZipLayoutConfig) -> dict[str, Path]:
+    """Return the code of the ZIP, `{path in the ZIP: our file}`."""
+    if layout.code == "template":
+        return {f"{CODE_DIR}/{name}": TEMPLATE_DIR / name for name in TEMPLATE_FILES}
+    files = [REPOSITORY / name for name in _SCRIPTS]
+    for package in _PACKAGES:
+        # data/ also holds image folders, which are not ours to send
+        pattern = "*" if package == "data" else "**/*"
+        files += [path for path in (REPOSITORY / package).glob(pattern) if path.suffix in (".py", ".yaml")]
+    return {f"{CODE_DIR}/{path.relative_to(REPOSITORY).as_posix()}": path for path in sorted(files)}
+
+
+def requirements_text(layout: ZipLayoutConfig) -> str:
+    """Return the requirements of the code in the ZIP; the template's are those that it was proven with."""
+    if layout.code == "kit":
+        return (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    # judges have their own torch and numpy; a timm of another version could build another network
+    pinned = {"timm": f"=={metadata.version('timm')}"}
+    return "".join(f"{name}{pinned.get(name, '')}\n" for name in TEMPLATE_REQUIREMENTS)
+
+
+def allowed_names(layout: ZipLayoutConfig, present: list[str]) -> tuple[list[str], list[str]]:
+    """Return the files of the profile that are not in `present`, and those of `present` that it has no place for."""
+    required = [
+        layout.model,
+        layout.predictions,
+        layout.requirements,
+        *([layout.model_config] if layout.model_config else []),
+    ]
+    if layout.code == "template":
+        required += [f"{CODE_DIR}/{name}" for name in TEMPLATE_FILES]
+    else:
+        required += [f"{CODE_DIR}/{name}" for name in _SCRIPTS]
+    first = PurePosixPath(layout.model)
+    further = re.compile(rf"{re.escape(str(first.parent))}/model_\d+{re.escape(first.suffix)}")
+    missing = [name for name in required if name not in present]
+    extra = [
+        name for name in present if name not in required and not further.fullmatch(name) and not _is_code(name, layout)
+    ]
+    return missing, extra
+
+
+def _is_code(name: str, layout: ZipLayoutConfig) -> bool:
+    if layout.code == "template" or not name.startswith(f"{CODE_DIR}/"):
+        return False
+    return PurePosixPath(name).suffix in (".py", ".yaml")

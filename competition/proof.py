@@ -1,0 +1,250 @@
+"""The proof of a submission: unpack the ZIP where nothing of ours is, run it as the judges do, compare every row."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.archive import check_archive, unpack
+from competition.checks import Check
+from competition.csv_rules import check_csv
+from competition.layout import CODE_DIR, model_names
+from competition.zip_rules import inspect_folder
+from configs.errors import InputError
+from configs.schema import CompetitionConfig
+from data.images import list_images
+from data.predictions import Prediction, read_predictions
+from data.table import ImageClass
+from engine.benchmark import draw_jpegs
+
+JUDGE = Path(__file__).resolve().parent / "judge.py"
+# images of the second run, from code/
+SAMPLE = 16
+DRAWN = 8
+CONFIDENCE_TOLERANCE = 1e-3
+_START_SECONDS, _SECONDS_AN_IMAGE = 600, 5
+# a folder of a kind that many machines have and many scripts do not expect
+_AWKWARD = "judges 评审 (1)"
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The checks, and the CSV that the unpacked code wrote from the ZIP's root (None if it wrote none)."""
+
+    checks: list[Check]
+    csv: bytes | None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of the ZIP's command."""
+
+    exit_code: int
+    message: str
+    seconds: float
+    peak_memory_mb: float | None
+    network_attempts: list[str]
+    output: Path
+
+
+def prove(
+    path: Path,
+    profile: CompetitionConfig,
+    input_dir: Path | None,
+    reference: Sequence[Prediction] | None,
+    views: str = "",
+) -> Proof:
+    """Check and run a ZIP.
+
+    It is run from its root on all images of `input_dir` and from code/ on some; None draws some images, damaged ones
+    among them. `reference` are the kit's own predictions of the images, to which every row must be equal; None compares
+    with the CSV in the ZIP. `views` is the --tta flag of a command that takes it. Raises InputError for what is no ZIP.
+    """
+    archive = check_archive(path, profile.max_model_mb)
+    if not archive.passed:
+        return Proof([archive], None)
+    with ExitStack() as stack:
+        workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flower_proof_")))
+        root = workspace / _AWKWARD
+        unpack(path, root, profile.max_model_mb)
+        images = input_dir or _hostile_images(workspace / "test")
+        names = list_images(images)
+        if not names:
+            raise InputError(f"{images}: no images in this folder to run the ZIP on.")
+        awaits_csv = reference is not None
+        inspection = inspect_folder(root, path, profile, names if input_dir else None)
+        checks = [archive, *inspection.checks]
+        if awaits_csv:
+            # the CSV of a ZIP that is being built is the one that this run writes
+            checks = [check for check in checks if not check.rule.startswith("CSV")]
+        from_root, first = _run(root, root, profile, images, workspace / "new 1" / "out.csv", len(names), views)
+        checks += _judge(from_root, first, "from the ZIP's root", profile, inspection.classes, names)
+        sample = _sample(images, names, workspace / "sample")
+        from_code, second = _run(
+            root, root / CODE_DIR, profile, workspace / "sample", workspace / "new 2" / "out.csv", len(sample), views
+        )
+        checks += _judge(from_code, second, "from code/", profile, inspection.classes, sample)
+        if inspection.classes and first.passed and second.passed:
+            checks += _compare_all(root, profile, inspection.classes, from_root, from_code, reference, input_dir)
+        written = from_root.output.read_bytes() if from_root.output.is_file() else None
+    return Proof(checks, written)
+
+
+def _run(
+    root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, count: int, views: str
+) -> tuple[Execution, Check]:
+    """Run the profile's command in `folder` and say how it ended."""
+    report = output.parent.with_suffix(".json")
+    command = [
+        sys.executable,
+        "-E",
+        "-s",
+        str(JUDGE),
+        str(report),
+        *_words(root, folder, profile, images, output, views),
+    ]
+    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    started = time.perf_counter()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_START_SECONDS + _SECONDS_AN_IMAGE * count,
+            check=False,
+        )
+        exit_code, message = done.returncode, _last_line(done.stderr) or _last_line(done.stdout)
+    except subprocess.TimeoutExpired:
+        exit_code, message = -1, "did not end in time"
+    seconds = time.perf_counter() - started
+    facts = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
+    execution = Execution(
+        exit_code, message, seconds, facts.get("peak_memory_mb"), facts.get("network_attempts", []), output
+    )
+    where = "from code/" if folder.name == CODE_DIR else "from the ZIP's root"
+    if exit_code != 0:
+        return execution, Check(f"runs {where}", False, f"exit code {exit_code}: {message[:200]}", "exit code 0")
+    if not output.is_file():
+        return execution, Check(f"runs {where}", False, "success reported, but no CSV written", "one row an image")
+    memory = f", {execution.peak_memory_mb:.0f} MB of memory" if execution.peak_memory_mb else ""
+    return execution, Check(
+        f"runs {where}", True, f"{count} images in {seconds:.1f} s with start-up{memory}", "exit code 0"
+    )
+
+
+def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, views: str) -> list[str]:
+    """Return the profile's command for a run in `folder`, without its `python`; paths in the ZIP become relative."""
+    further = len(list((root / profile.zip_layout.model).parent.glob("model_*")))
+    models = [os.path.relpath(root / name, folder) for name in model_names(profile.zip_layout, 1 + further)]
+    filled = {"{test_dir}": [str(images.resolve())], "{output}": [str(output)], "{models}": models}
+    filled["{views}"] = ["--tta", views] if views else []
+    words = []
+    for word in shlex.split(profile.command)[1:]:
+        if word in filled:
+            words += filled[word]
+        else:
+            words.append(os.path.relpath(root / word, folder) if word.startswith(f"{CODE_DIR}/") else word)
+    return words
+
+
+def _judge(
+    execution: Execution,
+    ran: Check,
+    where: str,
+    profile: CompetitionConfig,
+    classes: list[ImageClass] | None,
+    names: Sequence[str],
+) -> list[Check]:
+    """Return how a run ended, whether it called the network, and what is wrong with its CSV."""
+    attempts = execution.network_attempts
+    checks = [ran, Check(f"network {where}", not attempts, f"called {attempts[0]}" if attempts else "not used", "none")]
+    if ran.passed:
+        rules = check_csv(execution.output, profile.csv_columns, classes, names)
+        broken = [check for check in rules if check.passed is False]
+        figure = "; ".join(f"{check.rule}: {check.figure}" for check in broken) or f"{len(names)} rows, all rules kept"
+        checks.append(Check(f"CSV written {where}", not broken, figure, "all rules of the CSV"))
+    return checks
+
+
+def _compare_all(
+    root: Path,
+    profile: CompetitionConfig,
+    classes: list[ImageClass],
+    from_root: Execution,
+    from_code: Execution,
+    reference: Sequence[Prediction] | None,
+    input_dir: Path | None,
+) -> list[Check]:
+    try:
+        first, second = (read_predictions(execution.output, classes) for execution in (from_root, from_code))
+        checks = [compare(second, first, "from code/ = from the root")]
+        if reference is not None:
+            checks.append(compare(first, reference, "from the root = the kit's predictions"))
+        elif input_dir is not None:
+            packed = read_predictions(root / profile.zip_layout.predictions, classes)
+            checks.append(compare(first, packed, "from the root = the CSV in the ZIP"))
+    except InputError as error:
+        return [Check("comparison", False, str(error), "readable CSVs")]
+    return checks
+
+
+def compare(found: Sequence[Prediction], expected: Sequence[Prediction], rule: str) -> Check:
+    """Compare the rows of `found` with those of the same images in `expected`: labels equal, confidences close."""
+    by_id = {prediction.image_id: prediction for prediction in expected}
+    missing = [row.image_id for row in found if row.image_id not in by_id]
+    shared = [(row, by_id[row.image_id]) for row in found if row.image_id in by_id]
+    labels = [row.image_id for row, other in shared if row.label != other.label]
+    gaps = [
+        abs(row.confidence - other.confidence)
+        for row, other in shared
+        if row.confidence is not None and other.confidence is not None
+    ]
+    largest = max(gaps, default=0.0)
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} images have no row to compare with, first {missing[0]!r}")
+    if labels:
+        problems.append(f"{len(labels)} of {len(shared)} labels differ, first {labels[0]!r}")
+    if largest > CONFIDENCE_TOLERANCE:
+        problems.append(f"confidences differ by up to {largest:.4f}")
+    gap = f", confidences within {largest:.1e}" if gaps else ", no confidences to compare"
+    figure = "; ".join(problems) or f"{len(shared)} labels equal{gap}"
+    return Check(rule, not problems, figure, f"labels equal, confidences within {CONFIDENCE_TOLERANCE:g}")
+
+
+def _hostile_images(folder: Path) -> Path:
+    """Draw a test folder with what real ones hold: other suffixes, damaged files, names that are not ASCII."""
+    folder.mkdir()
+    drawn = draw_jpegs(folder, 600, DRAWN)
+    drawn[0].rename(folder / "UPPER.JPG")
+    drawn[1].rename(folder / "花 (1).jpeg")
+    whole = drawn[2].read_bytes()
+    drawn[2].write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.webp").write_text("not an image", encoding="utf-8")
+    return folder
+
+
+def _sample(images: Path, names: Sequence[str], folder: Path) -> list[str]:
+    """Copy some of the images, spread over the list, to `folder`, and return their names."""
+    chosen = [names[index * len(names) // min(SAMPLE, len(names))] for index in range(min(SAMPLE, len(names)))]
+    for name in chosen:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(images / name, folder / name)
+    return sorted(chosen)
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode("utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""

@@ -1,0 +1,69 @@
+"""The rules that a model must keep: size, parameters, input, latency, class table."""
+
+from pathlib import Path
+
+import numpy as np
+
+from competition.checks import Check
+from configs.schema import CompetitionConfig
+from data.table import read_classes
+from engine.benchmark import drawn_jpegs, measure_latency
+from engine.pipeline import Pipeline, answer_one
+from models.classifier import parameter_count, size_in_bytes
+
+
+def check_models(pipeline: Pipeline, limits: CompetitionConfig) -> list[Check]:
+    """Check all rules of the models together, the latency measured here with the pipeline's views."""
+    with drawn_jpegs(limits.input_size) as drawn:
+        return [
+            _check_size(pipeline, limits),
+            _check_parameters(pipeline, limits),
+            _check_input(pipeline, limits, drawn[0]),
+            _check_latency(pipeline, limits, drawn),
+            _check_class_table(pipeline),
+        ]
+
+
+def _check_size(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
+    megabytes = sum(member.path.stat().st_size for member in pipeline.members) / 1e6
+    figure = f"{megabytes:.1f} MB in {len(pipeline.members)} file(s)"
+    if megabytes > limits.max_model_mb:
+        half = sum(size_in_bytes(member.model, bytes_per_value=2) for member in pipeline.members) / 1e6
+        if half <= limits.max_model_mb:
+            figure += f"; prepare_submission.py packs them as fp16, about {half:.0f} MB, which fits"
+    return Check("size of all models", megabytes <= limits.max_model_mb, figure, f"{limits.max_model_mb:g} MB")
+
+
+def _check_parameters(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
+    count = sum(parameter_count(member.model) for member in pipeline.members)
+    return Check(
+        "parameters", count <= limits.max_parameters, f"{count / 1e6:.1f} M", f"{limits.max_parameters / 1e6:g} M"
+    )
+
+
+def _check_input(pipeline: Pipeline, limits: CompetitionConfig, image: Path) -> Check:
+    probabilities = answer_one(pipeline, image)
+    answered = bool(np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) < 1e-3)
+    sizes = ", ".join(str(member.checkpoint.input_size) for member in pipeline.members)
+    figure = f"{'answered' if answered else 'no valid answer'}; resized to {sizes} px"
+    return Check("input size", answered, figure, f"files of {limits.input_size}x{limits.input_size}")
+
+
+def _check_latency(pipeline: Pipeline, limits: CompetitionConfig, drawn: list[Path]) -> Check:
+    latency = measure_latency(pipeline, drawn)
+    limit = f"p95 of {limits.max_latency_ms:g} ms an image"
+    return Check("latency", latency.p95_ms <= limits.max_latency_ms, str(latency), limit)
+
+
+def _check_class_table(pipeline: Pipeline) -> Check:
+    classes = pipeline.classes
+    ids = {image_class.category_id for image_class in classes}
+    if len(ids) < len(classes):
+        return Check("class table", False, f"{len(classes)} classes, but {len(ids)} category ids", "one id a class")
+    table = Path(pipeline.config.dataset.root) / "classes.csv"
+    if not table.is_file():
+        return Check("class table", True, f"{len(classes)} classes in the checkpoint", "one id a class")
+    other = {image_class.category_id for image_class in read_classes(table)}
+    differing = sorted(ids ^ other)
+    figure = f"{len(classes)} classes" + (f"; not in both: {', '.join(differing[:3])}" if differing else "")
+    return Check("class table", not differing, figure, f"that of {table}")

@@ -1,0 +1,87 @@
+"""The JSON beside a predictions file that says how it was made, so that the gate and the ZIP can repeat it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.errors import InputError
+from data.files import write_text
+from engine.checkpoint import sha256, versions
+from engine.hardware import describe_device
+from engine.pipeline import Pipeline
+from engine.tta import AVERAGES, PLAIN, VIEWS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe tells the scripts that read it; `input` is None where single files were predicted."""
+
+    checkpoints: list[Path]
+    hashes: list[str]
+    views: tuple[str, ...]
+    average: str
+    input: Path | None
+
+
+def recipe_path(predictions: Path) -> Path:
+    """Return where the recipe of a predictions file stands."""
+    return predictions.with_suffix(".json")
+
+
+def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what decides the numbers: checkpoints with their hashes, views, averaging, runtime, precision, versions."""
+    return {
+        "checkpoints": [
+            {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": 1 / len(pipeline.members)}
+            for member in pipeline.members
+        ],
+        "views": list(pipeline.views),
+        "average": pipeline.average,
+        "runtime": "torch",
+        "precision": str(pipeline.precision),
+        "device": describe_device(pipeline.device),
+        "batch_size": pipeline.config.dataset.batch_size,
+        "versions": versions(),
+    }
+
+
+def write_recipe(predictions: Path, facts: dict[str, Any]) -> None:
+    """Write `facts` as the recipe of a predictions file."""
+    write_text(recipe_path(predictions), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_recipe(predictions: Path) -> Recipe | None:
+    """Return the recipe of a predictions file, or None if it has none. Raises InputError if it is damaged."""
+    path = recipe_path(predictions)
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        recipe = Recipe(
+            checkpoints=[Path(entry["path"]) for entry in facts["checkpoints"]],
+            hashes=[str(entry["sha256"]) for entry in facts["checkpoints"]],
+            views=tuple(facts.get("views", PLAIN)),
+            average=facts.get("average", AVERAGES[0]),
+            input=Path(facts["input"]) if facts.get("input") else None,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a recipe as inference.py writes it. Predict again.") from error
+    if not recipe.checkpoints or not set(recipe.views) <= set(VIEWS) or recipe.average not in AVERAGES:
+        raise InputError(f"{path}: names no checkpoint, or views that this kit does not have. Predict again.")
+    return recipe
+
+
+def check_hashes(recipe: Recipe, checkpoints: list[Path], predictions: Path) -> None:
+    """Raise InputError if `checkpoints` are not, byte for byte and in order, what the predictions were made with."""
+    if len(checkpoints) != len(recipe.hashes):
+        raise InputError(
+            f"{predictions}: made with {len(recipe.hashes)} checkpoints, but {len(checkpoints)} were given."
+        )
+    for path, expected in zip(checkpoints, recipe.hashes, strict=True):
+        if not path.is_file():
+            raise InputError(f"{path}: not found, although {recipe_path(predictions)} names it. Give --checkpoint.")
+        if sha256(path) != expected:
+            raise InputError(
+                f"{predictions}: was not made with {path} as it is now (its SHA-256 differs). Predict again."
+            )

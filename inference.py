@@ -1,0 +1,58 @@
+"""Predict images with a trained checkpoint, or several averaged: predictions.csv and, beside it, how it was made."""
+
+import argparse
+from pathlib import Path
+
+from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
+
+
+def main(arguments: list[str]) -> int:
+    """Predict and write the files, or time the pipeline."""
+    words, overrides = split_overrides(arguments)
+    flags = build_parser().parse_args(words)
+
+    from configs.errors import InputError
+    from engine.inference import Output, benchmark, infer
+    from engine.pipeline import load_pipeline
+    from engine.tta import parse_views
+
+    if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
+        raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
+    pipeline = load_pipeline(flags.checkpoint, parse_views(flags.tta), flags.average, flags.precision, overrides)
+    if flags.benchmark:
+        lines = benchmark(pipeline, flags.input)
+    else:
+        predictions = flags.output or Path("results/predictions.csv")
+        lines = infer(pipeline, flags.input, Output(predictions, flags.format, flags.save_probabilities, flags.top_k))
+    for line in lines:
+        print(line)
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of what stands beside the overrides."""
+    parser = ArgumentParser(
+        prog="inference.py",
+        usage="python inference.py --checkpoint P [P ...] [--input DIR|CSV|IMAGE ...] [--output F] [--tta [VIEWS]] "
+        "[options] [key=value ...]",
+        description=f"{__doc__} Keys: device, dataset.test_dir, dataset.batch_size, dataset.num_workers, "
+        "competition.max_latency_ms, competition.input_size.",
+        allow_abbrev=False,
+    )
+    add_pipeline_flags(parser)
+    parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the checkpoint's dataset.test_dir")
+    parser.add_argument("--output", type=Path, help="default: results/predictions.csv")
+    parser.add_argument(
+        "--format",
+        choices=("seed", "official", "class"),
+        default="seed",
+        help="image_id,label; filename,category_id,confidence; img_name,predicted_class,confidence (default: seed)",
+    )
+    parser.add_argument("--save-probabilities", type=Path, metavar="F", help="all probabilities, as .npz")
+    parser.add_argument("--top-k", type=int, metavar="K", help="write the K best classes of each image to a file too")
+    parser.add_argument("--benchmark", action="store_true", help="time decode + resize + forward for single images")
+    return parser
+
+
+if __name__ == "__main__":
+    run_script(main)
