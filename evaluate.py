@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     from engine.tta import parse_views
 
     views = parse_views(flags.tta)
-    pipeline = load_pipeline(flags.checkpoint, views, flags.average, flags.precision, overrides, KEYS)
+    pipeline = load_pipeline(
+        flags.checkpoint, views, flags.average or "probabilities", flags.precision, overrides, KEYS
+    )
     evaluation = evaluate(pipeline, flags.output_dir, flags.split, flags.data)
     for line in evaluation.lines:
         print(line)

@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
-    pipeline = load_pipeline(flags.checkpoint, parse_views(flags.tta), flags.average, flags.precision, overrides)
+    pipeline = load_pipeline(
+        flags.checkpoint, parse_views(flags.tta), flags.average or "probabilities", flags.precision, overrides
+    )
     if flags.benchmark:
         lines = benchmark(pipeline, flags.input)
     else:

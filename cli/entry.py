@@ -51,6 +51,11 @@ def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -
     )
 
 
+def add_profile_flag(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag that names the contest's limits and layout."""
+    parser.add_argument("--profile", default="flower_2025", help="limits and ZIP layout (default: %(default)s)")
+
+
 def run_script(main: Callable[[list[str]], int]) -> NoReturn:
     """Run `main` on the command line and exit: 0 good, 1 failed, 2 bad input, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def peak_memory_mb() -> "float | None":
-    """Return the peak resident memory of this process in 10^6 bytes, or None where the system does not say (Windows)."""
+    """Return the peak resident memory of this process in 10^6 bytes, or None where it cannot be had (Windows)."""
     try:
         import resource
     except ImportError:

@@ -52,9 +52,9 @@ def prepare_submission(
     not of these images and classes, and RunError, with every broken rule, if the ZIP does not keep the rules; then no
     ZIP is left at `output`, not even an older one.
     """
-    output.unlink(missing_ok=True)
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
+    output.unlink(missing_ok=True)
     latency = _measure(pipeline, profile)
     half = _needs_half(pipeline, profile)
     lines = []

@@ -43,18 +43,25 @@ def inspect_zip(path: Path, profile: CompetitionConfig, image_ids: Iterable[str]
         return [archive, *inspect_folder(Path(folder), path, profile, image_ids).checks]
 
 
-def inspect_folder(root: Path, path: Path, profile: CompetitionConfig, image_ids: Iterable[str] | None) -> Inspection:
-    """Check the ZIP at `path`, unpacked in `root`: layout, models, class table, code, CSV."""
+def inspect_folder(
+    root: Path, path: Path, profile: CompetitionConfig, image_ids: Iterable[str] | None, with_csv: bool = True
+) -> Inspection:
+    """Check the ZIP at `path`, unpacked in `root`: layout, models, class table, code, CSV.
+
+    `with_csv` is False for a ZIP that is being built: the run of its code will write the CSV.
+    """
     layout = profile.zip_layout
     with open_archive(path) as archive:
         present = member_names(archive)
-    inspection = Inspection([_check_layout(present, profile)])
+    expected = present if with_csv else [*present, layout.predictions]
+    inspection = Inspection([_check_layout(expected, profile)])
     models = [root / name for name in present if name.endswith((".pt", ".pth", ".safetensors", ".onnx", ".bin"))]
     inspection.checks += _check_size_and_state(models, profile)
     inspection.checks.append(_read_class_table(root, profile, inspection))
     if (root / CODE_DIR).is_dir():
         inspection.checks += check_code(root / CODE_DIR, root / layout.requirements, layout.code == "template")
-    inspection.checks += check_csv(root / layout.predictions, profile.csv_columns, inspection.classes, image_ids)
+    if with_csv:
+        inspection.checks += check_csv(root / layout.predictions, profile.csv_columns, inspection.classes, image_ids)
     return inspection
 
 

@@ -1,0 +1,49 @@
+"""The gate: does this model, this CSV, this ZIP keep the contest's rules? The exit code says: 0 yes, 1 no."""
+
+import argparse
+import json
+from pathlib import Path
+
+from cli.entry import ArgumentParser, add_pipeline_flags, add_profile_flag, run_script, split_overrides
+
+
+def main(arguments: list[str]) -> int:
+    """Check, print a table or JSON, and return 1 if a rule is broken."""
+    words, overrides = split_overrides(arguments)
+    flags = build_parser().parse_args(words)
+
+    from competition.checks import as_json, failed, print_checks
+    from competition.gate import check_all
+
+    checks = check_all(flags, overrides)
+    broken = failed(checks)
+    if flags.json:
+        print(json.dumps(as_json(checks), indent=2, ensure_ascii=False))
+    else:
+        print_checks(checks)
+        print(
+            f"{len(broken)} rules broken: {', '.join(check.rule for check in broken)}" if broken else "All rules kept."
+        )
+    return 1 if broken else 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of what stands beside the overrides."""
+    parser = ArgumentParser(
+        prog="check_competition.py",
+        usage="python check_competition.py [--checkpoint P ...] [--predictions F] [--submission Z] [--input DIR] "
+        "[--tta [VIEWS]] [--profile N] [--json] [key=value ...]",
+        description=f"{__doc__} Keys: competition.* (the limits), device. A ZIP is read, nothing in it is run.",
+        allow_abbrev=False,
+    )
+    add_pipeline_flags(parser, required=False)
+    parser.add_argument("--predictions", type=Path, help="predictions.csv; its recipe names the checkpoints and views")
+    parser.add_argument("--submission", type=Path, help="submission.zip")
+    parser.add_argument("--input", type=Path, help="the test folder that the CSV must answer for, row by row")
+    add_profile_flag(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,102 @@
+"""What the two scripts do with their flags: find pipeline, images and limits, then check, pack or verify."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from competition.checks import Check
+from competition.csv_rules import check_csv
+from competition.proof import prove
+from competition.rules import check_models
+from competition.submission import Submission, prepare_submission
+from competition.zip_rules import inspect_zip
+from configs.compose import compose
+from configs.errors import InputError
+from configs.options import option_names
+from configs.schema import CompetitionConfig
+from data.images import list_images
+from engine.pipeline import Pipeline, load_pipeline
+from engine.recipe import Recipe, check_hashes, read_recipe
+from engine.tta import parse_views
+
+
+def check_all(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
+    """Check what `--checkpoint`, `--predictions` and `--submission` name. Raises InputError if they name nothing."""
+    if not (flags.checkpoint or flags.predictions or flags.submission):
+        raise InputError("Nothing to check. Give --checkpoint, --predictions or --submission.")
+    profile, others = read_profile(flags.profile, overrides)
+    recipe = _recipe_of(flags.predictions)
+    image_ids = _image_ids(flags.input or (recipe.input if recipe else None))
+    pipeline = find_pipeline(flags, recipe, others) if flags.checkpoint or recipe else None
+    checks = []
+    if pipeline:
+        checks += check_models(pipeline, profile)
+    if flags.predictions:
+        classes = pipeline.classes if pipeline else None
+        checks += check_csv(flags.predictions, profile.csv_columns, classes, image_ids)
+    if flags.submission:
+        checks += inspect_zip(flags.submission, profile, image_ids)
+    return checks
+
+
+def prepare(flags: argparse.Namespace, overrides: Sequence[str]) -> Submission:
+    """Build and prove the ZIP. Raises InputError if checkpoints, predictions or test folder are not known."""
+    profile, others = read_profile(flags.profile, overrides)
+    if not flags.predictions:
+        raise InputError("--predictions is needed: the file that inference.py wrote for the test folder.")
+    recipe = _recipe_of(flags.predictions)
+    pipeline = find_pipeline(flags, recipe, others)
+    folder = flags.input or (recipe.input if recipe else None)
+    if folder is None or not folder.is_dir():
+        raise InputError(f"{folder or '--input'}: the folder of the test images is needed. Give --input <folder>.")
+    return prepare_submission(
+        pipeline, flags.predictions, folder, flags.output or Path("results/submission.zip"), profile
+    )
+
+
+def verify(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
+    """Check and run a ZIP."""
+    profile, others = read_profile(flags.profile, overrides)
+    if others:
+        raise InputError(f"{others[0]}: --verify-only takes no other keys than competition.*.")
+    if flags.input and not flags.input.is_dir():
+        raise InputError(f"{flags.input}: no such folder.")
+    return prove(flags.verify_only, profile, flags.input, None).checks
+
+
+def read_profile(name: str, overrides: Sequence[str]) -> tuple[CompetitionConfig, list[str]]:
+    """Return the limits of a profile, changed by the overrides of `competition.*`, and the other overrides."""
+    if name not in option_names("competition"):
+        raise InputError(f"--profile {name}: no such profile. Choose from {', '.join(option_names('competition'))}.")
+    limits = [text for text in overrides if text.startswith("competition.")]
+    return compose("config", [f"competition={name}", *limits]).competition, [
+        text for text in overrides if text not in limits
+    ]
+
+
+def find_pipeline(flags: argparse.Namespace, recipe: Recipe | None, overrides: Sequence[str]) -> Pipeline:
+    """Load the checkpoints of the flags or else of the recipe, which must be those that made the predictions."""
+    checkpoints = flags.checkpoint or (recipe.checkpoints if recipe else None)
+    if not checkpoints:
+        raise InputError(f"{flags.predictions}: no recipe (.json) beside it names the checkpoints. Give --checkpoint.")
+    if recipe:
+        check_hashes(recipe, checkpoints, flags.predictions)
+    views = recipe.views if recipe and flags.tta is None else parse_views(flags.tta)
+    average = flags.average or (recipe.average if recipe else None)
+    return load_pipeline(checkpoints, views, average or "probabilities", flags.precision, overrides)
+
+
+def _recipe_of(predictions: Path | None) -> Recipe | None:
+    if predictions is None:
+        return None
+    if not predictions.is_file():
+        raise InputError(f"{predictions}: not found. Write it with inference.py.")
+    return read_recipe(predictions)
+
+
+def _image_ids(folder: Path | None) -> list[str] | None:
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder. --input names the folder of the test images.")
+    return list_images(folder)

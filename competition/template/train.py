@@ -1,0 +1,269 @@
+"""Retrain the first model: python code/train.py <train_dir> <train_labels.csv> [--weights FILE] [--output model]
+
+The recipe's values stand in model/config.json. The images are augmented by random crops, flips and light alone, a
+simpler augmentation than the one that the submitted weights were trained with; everything else follows the recipe.
+`--weights` is a state dict of timm to start from; without it training starts from random weights.
+"""
+
+import argparse
+import copy
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+from model import Classifier, build_model, load_weights, read_config
+from torch import nn
+from torch.nn import functional
+from utils import eval_image, read_image
+
+MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
+Row = Tuple[Path, int]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train, validate after each epoch, keep the best weights; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("train_dir", type=Path)
+    parser.add_argument("labels", type=Path, help="CSV with filename,category_id or image_id,label")
+    parser.add_argument("--weights", type=Path, help="state dict of timm to start from")
+    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--output", type=Path, default=Path("model"))
+    flags = parser.parse_args(arguments)
+    config = read_config(MODEL_DIR)
+    recipe = config["training"]
+    recipe["epochs"] = flags.epochs or recipe["epochs"]
+    torch.manual_seed(recipe["seed"])
+    rows, classes = read_labels(flags.labels, flags.train_dir)
+    training, validation = split_rows(rows, recipe["val_split"], recipe["seed"])
+    entry = dict(config["models"][0], weights="best_model.pth", weight=1.0, class_order=None)
+    entry["arguments"]["num_classes"] = len(classes)
+    model = start_model(entry, recipe, flags.weights)
+    best = train(model, entry, recipe, training, validation, len(classes))
+    flags.output.mkdir(parents=True, exist_ok=True)
+    torch.save(best, str(flags.output / "best_model.pth"))
+    counts = np.bincount([label for _, label in training], minlength=len(classes))
+    config.update(classes=classes, models=[entry], fallback_label=int(counts.argmax()))
+    with open(str(flags.output / "config.json"), "w", encoding="utf-8") as file:
+        json.dump(config, file, ensure_ascii=False, indent=2)
+    print("wrote {}".format(flags.output))
+    return 0
+
+
+def read_labels(path: Path, folder: Path) -> Tuple[List[Row], List[Dict[str, Any]]]:
+    """Return (file, label) of each image, and the class table: labels are category ids in numeric order."""
+    with open(str(path), encoding="utf-8-sig", newline="") as file:
+        table = list(csv.DictReader(file))
+    name_column = "filename" if "filename" in table[0] else "image_id"
+    id_column = "category_id" if "category_id" in table[0] else "label"
+    ids = sorted({row[id_column] for row in table}, key=lambda text: (len(text), text))
+    label_of = {category_id: label for label, category_id in enumerate(ids)}
+    names = {row[id_column]: row.get("english_name") or row[id_column] for row in table}
+    classes = [{"label": label_of[key], "category_id": key, "name": names[key]} for key in ids]
+    return [(folder / row[name_column], label_of[row[id_column]]) for row in table], classes
+
+
+def split_rows(rows: Sequence[Row], share: float, seed: int) -> Tuple[List[Row], List[Row]]:
+    """Hold back `share` of each class."""
+    generator = np.random.RandomState(seed)
+    training, validation = [], []  # type: List[Row], List[Row]
+    for label in sorted({label for _, label in rows}):
+        mine = [row for row in rows if row[1] == label]
+        order = generator.permutation(len(mine))
+        held_back = round(share * len(mine))
+        validation += [mine[index] for index in order[:held_back]]
+        training += [mine[index] for index in order[held_back:]]
+    return training, validation
+
+
+def start_model(entry: Dict[str, Any], recipe: Dict[str, Any], weights: Any) -> Classifier:
+    """Return the model with the backbone of `weights`, if given, and a new classifier."""
+    options = {name: recipe[name] for name in ("drop_rate", "drop_path_rate") if recipe[name]}
+    model = build_model(entry, **options)
+    settings = model.backbone.pretrained_cfg
+    model.mean.copy_(torch.tensor(settings["mean"]))
+    model.std.copy_(torch.tensor(settings["std"]))
+    if weights is not None:
+        heads = settings["classifier"]
+        heads = (heads,) if isinstance(heads, str) else tuple(heads)
+        state = load_weights(weights)
+        kept = {name: value for name, value in state.items() if not name.startswith(tuple(h + "." for h in heads))}
+        missing, unexpected = model.backbone.load_state_dict(kept, strict=False)
+        lost = [name for name in missing if not name.startswith(heads)]
+        if lost or unexpected:
+            raise SystemExit("error: {} does not fit: {}".format(weights, (lost + list(unexpected))[:3]))
+    return model
+
+
+def train(
+    model: Classifier,
+    entry: Dict[str, Any],
+    recipe: Dict[str, Any],
+    training: Sequence[Row],
+    validation: Sequence[Row],
+    num_classes: int,
+) -> Dict[str, torch.Tensor]:
+    """Run all epochs and return the state dict of the best one (averaged weights, if the recipe averages)."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device=device, memory_format=torch.channels_last)
+    optimizer = build_optimizer(model, recipe)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
+    steps = math.ceil(len(training) / recipe["batch_size"])
+    generator = np.random.RandomState(recipe["seed"])
+    best, best_accuracy, step = {}, -1.0, 0  # type: Dict[str, torch.Tensor], float, int
+    for epoch in range(recipe["epochs"]):
+        model.train()
+        mixing = epoch < recipe["epochs"] - recipe["mix_off_epochs"]
+        for images, labels in batches(training, entry["input_size"], recipe["batch_size"], generator):
+            factor = schedule(step, steps, recipe)
+            for group, rate in zip(optimizer.param_groups, base_rates):
+                group["lr"] = max(rate * factor, recipe["min_lr"])
+            targets = functional.one_hot(labels, num_classes).float()
+            if mixing:
+                images, targets = mix(images, targets, recipe, generator)
+            with torch.cuda.amp.autocast(enabled=device.type == "cuda" and recipe["use_amp"], dtype=torch.bfloat16):
+                logits = model(images.to(device, memory_format=torch.channels_last))
+            loss = compute_loss(logits.float(), targets.to(device), recipe)
+            optimizer.zero_grad()
+            loss.backward()
+            if recipe["clip_grad_norm"]:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe["clip_grad_norm"])
+            optimizer.step()
+            step += 1
+            if averaged is not model:
+                update_average(averaged, model, min(recipe["ema_decay"], (1 + step) / (10 + step)))
+        accuracy = evaluate(averaged, entry, validation, recipe["batch_size"], device) if validation else 0.0
+        print("epoch {}: loss {:.4f}, validation top-1 {:.4f}".format(epoch + 1, loss.item(), accuracy), flush=True)
+        if accuracy > best_accuracy or not validation:
+            best_accuracy = accuracy
+            best = {name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()}
+    return best
+
+
+def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Optimizer:
+    """Return AdamW; the classifier learns faster, and biases and norms do not decay."""
+    heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
+    groups = []
+    for parameter in model.parameters():
+        rate = recipe["learning_rate"] * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
+        decay = recipe["weight_decay"] if parameter.ndim > 1 else 0.0
+        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+    return torch.optim.AdamW(groups)
+
+
+def schedule(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
+    """Return the factor of the learning rate: a linear warm-up, then half a cosine."""
+    total = steps_per_epoch * recipe["epochs"]
+    warmup = min(int(recipe["warmup_epochs"] * steps_per_epoch), total // 2)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def batches(
+    rows: Sequence[Row], size: int, batch_size: int, generator: np.random.RandomState
+) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+    """Yield augmented images uint8 (N, 3, size, size) and labels (N,); unreadable files are left out and named."""
+    order = generator.permutation(len(rows))
+    for start in range(0, len(rows), batch_size):
+        images, labels = [], []
+        for index in order[start : start + batch_size]:
+            try:
+                images.append(augment(read_image(rows[index][0]), size, generator))
+                labels.append(rows[index][1])
+            except (ValueError, OSError) as error:
+                print("warning: {}: {}; left out".format(rows[index][0], error), file=sys.stderr)
+        if images:
+            yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+
+
+def augment(image: np.ndarray, size: int, generator: np.random.RandomState) -> np.ndarray:
+    """Return a random square of half to all of the image, perhaps mirrored, a little lighter or darker."""
+    height, width = image.shape[:2]
+    side = max(int(min(height, width) * math.sqrt(generator.uniform(0.5, 1.0))), 1)
+    top, left = generator.randint(height - side + 1), generator.randint(width - side + 1)
+    crop = eval_image(image[top : top + side, left : left + side], size)
+    if generator.uniform() < 0.5:
+        crop = crop[:, ::-1]
+    return cv2.convertScaleAbs(np.ascontiguousarray(crop), alpha=generator.uniform(0.8, 1.2), beta=0)
+
+
+def mix(
+    images: torch.Tensor, targets: torch.Tensor, recipe: Dict[str, Any], generator: np.random.RandomState
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Mix each image with another one: mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019), by the recipe."""
+    kinds = [name for name in ("mixup", "cutmix") if recipe[name + "_alpha"] > 0]
+    if not kinds:
+        return images, targets
+    kind = kinds[generator.randint(len(kinds))]
+    alpha = recipe[kind + "_alpha"]
+    share, other = generator.beta(alpha, alpha), torch.randperm(len(images))
+    mixed = images.float()
+    if kind == "mixup":
+        mixed = share * mixed + (1 - share) * mixed[other]
+    else:
+        size = images.shape[-1]
+        side = int(size * math.sqrt(1 - share))
+        top, left = generator.randint(size - side + 1), generator.randint(size - side + 1)
+        mixed = mixed.clone()
+        mixed[:, :, top : top + side, left : left + side] = images[
+            other, :, top : top + side, left : left + side
+        ].float()
+        share = 1 - side * side / (size * size)
+    return mixed, share * targets + (1 - share) * targets[other]
+
+
+def compute_loss(logits: torch.Tensor, targets: torch.Tensor, recipe: Dict[str, Any]) -> torch.Tensor:
+    """Return the recipe's loss of soft targets: focal (Lin et al. 2017), binary, or (smoothed) cross-entropy."""
+    name, smoothing = recipe["loss_function"], recipe["label_smoothing"]
+    if name != "cross_entropy" and smoothing:
+        targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    if name == "bce":
+        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=1).mean()
+    log_probabilities = functional.log_softmax(logits, dim=1)
+    weight = 1.0  # type: Any
+    if name == "focal":
+        alpha = torch.as_tensor(recipe["focal_alpha"], dtype=logits.dtype, device=logits.device)
+        weight = alpha * (1 - log_probabilities.exp()) ** recipe["focal_gamma"]
+    return -(targets * weight * log_probabilities).sum(dim=1).mean()
+
+
+def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged weights towards the model's; counters are copied."""
+    with torch.no_grad():
+        for mean, value in zip(averaged.state_dict().values(), model.state_dict().values()):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+def evaluate(
+    model: nn.Module, entry: Dict[str, Any], rows: Sequence[Row], batch_size: int, device: torch.device
+) -> float:
+    """Return the top-1 accuracy; an unreadable file counts as wrong."""
+    model.eval()
+    correct = 0
+    for start in range(0, len(rows), batch_size):
+        images, labels = [], []
+        for path, label in rows[start : start + batch_size]:
+            try:
+                images.append(eval_image(read_image(path), entry["input_size"], entry["crop_pct"]))
+                labels.append(label)
+            except (ValueError, OSError):
+                continue
+        if images:
+            with torch.no_grad():
+                logits = model(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device))
+            correct += int((logits.argmax(dim=1).cpu() == torch.tensor(labels)).sum())
+    return correct / len(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

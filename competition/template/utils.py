@@ -1,0 +1,144 @@
+"""Files to pixels, pixels to views, answers to a CSV."""
+
+import csv
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+
+try:
+    from PIL import Image, ImageFile, ImageOps
+except ImportError:
+    # only headers and broken files need it
+    Image = None
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+MAX_PIXELS = 178000000
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+)
+
+# uint8 (N, 3, H, W) -> uint8 (N, 3, H, W)
+VIEWS = {
+    "identity": lambda images: images,
+    "hflip": lambda images: images.flip(-1),
+}  # type: Dict[str, Callable[[torch.Tensor], torch.Tensor]]
+
+cv2.setLogLevel(0) if hasattr(cv2, "setLogLevel") else None
+
+
+def list_images(folder: Path) -> List[str]:
+    """Return the images below `folder` as POSIX paths relative to it, sorted, each once, suffixes in any case."""
+    found = []
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
+            found.append(relative.as_posix())
+    return sorted(found)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return the pixels of a file, uint8 RGB (height, width, 3). Raises ValueError or OSError if there are none.
+
+    A damaged file is read as far as it goes, if Pillow is there.
+    """
+    data = np.fromfile(str(path), dtype=np.uint8)
+    if len(data) == 0:
+        raise ValueError("the file is empty")
+    if Image is not None:
+        check_header(data)
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is not None:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if Image is None:
+        raise ValueError("it cannot be decoded")
+    return recover(data)
+
+
+def check_header(data: np.ndarray) -> None:
+    """Raise ValueError for what is no image, or too large, before any pixel is decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
+                width, height = image.size
+    except DAMAGE + (Image.DecompressionBombError,):
+        raise ValueError("not an image, or its header is damaged") from None
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ValueError("it has no pixels, or too many")
+
+
+def recover(data: np.ndarray) -> np.ndarray:
+    """Decode as much of a damaged file as there is."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I"):
+                    # Pillow would cut 16-bit values at 255
+                    grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+                    return np.repeat(grey[..., None], 3, 2)
+                return np.asarray(upright.convert("RGB"))
+    except DAMAGE + (Image.DecompressionBombError,):
+        raise ValueError("it is damaged and nothing can be recovered") from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
+    """Resize the shorter side to `input_size / crop_pct` and cut the centre square of `input_size`."""
+    height, width = image.shape[:2]
+    scale = round(input_size / crop_pct) / min(height, width)
+    new_width, new_height = max(round(width * scale), input_size), max(round(height * scale), input_size)
+    if (new_width, new_height) != (width, height):
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
+    top, left = (new_height - input_size) // 2, (new_width - input_size) // 2
+    return image[top : top + input_size, left : left + input_size]
+
+
+def average_views(model: Callable, images: torch.Tensor, views: Sequence[str], average: str) -> torch.Tensor:
+    """Return probabilities float64 (N, C), averaged over the views of images uint8 (N, 3, H, W)."""
+    batch = torch.cat([VIEWS[name](images) for name in views])
+    logits = model(batch).float().view(len(views), len(images), -1)
+    if average == "logits":
+        return logits.mean(dim=0).double().softmax(dim=-1)
+    return logits.double().softmax(dim=-1).mean(dim=0)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Tuple[Any, ...]]) -> None:
+    """Write a table as UTF-8 without BOM, whole or not at all; the folder is created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(".{}.{}.tmp".format(path.name, os.getpid()))
+    with open(str(temporary), "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    os.replace(str(temporary), str(path))

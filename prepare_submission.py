@@ -1,0 +1,59 @@
+"""Build the submission ZIP, unpack it elsewhere, run it as the judges do, and compare every row; or verify a ZIP."""
+
+import argparse
+from pathlib import Path
+
+from cli.entry import ArgumentParser, add_pipeline_flags, add_profile_flag, run_script, split_overrides
+
+
+def main(arguments: list[str]) -> int:
+    """Prepare or verify; return 1 if a rule is broken."""
+    words, overrides = split_overrides(arguments)
+    flags = build_parser().parse_args(words)
+
+    from competition.checks import failed, print_checks
+    from competition.gate import prepare, verify
+    from configs.errors import InputError
+
+    if flags.verify_only:
+        given = [name for name in ("checkpoint", "predictions", "output", "tta") if getattr(flags, name)]
+        if given:
+            raise InputError(f"--verify-only takes a ZIP as it is; --{given[0]} has no effect on it.")
+        print(f"Unpacking {flags.verify_only} and RUNNING its code, without network, as the judges would.", flush=True)
+        checks = verify(flags, overrides)
+        print_checks(checks)
+        broken = failed(checks)
+        print(
+            f"{len(broken)} rules broken." if broken else "The ZIP runs, and keeps all rules that can be checked here."
+        )
+        return 1 if broken else 0
+    submission = prepare(flags, overrides)
+    print_checks(submission.checks)
+    for line in submission.lines:
+        print(line)
+    print(
+        f"Proven: {submission.path} ({submission.path.stat().st_size / 1e6:.1f} MB); figures: {submission.proof_path}"
+    )
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of what stands beside the overrides."""
+    parser = ArgumentParser(
+        prog="prepare_submission.py",
+        usage="python prepare_submission.py (--predictions F [--checkpoint P ...] [--input DIR] [--tta [VIEWS]] "
+        "[--output Z] | --verify-only Z [--input DIR]) [--profile N] [key=value ...]",
+        description=f"{__doc__} Keys: competition.* (the limits), device, dataset.batch_size, dataset.num_workers.",
+        allow_abbrev=False,
+    )
+    add_pipeline_flags(parser, required=False)
+    parser.add_argument("--predictions", type=Path, help="predictions.csv; its recipe names checkpoints, views, input")
+    parser.add_argument("--input", type=Path, help="the test folder (default: the one that the recipe names)")
+    parser.add_argument("--output", type=Path, help="default: results/submission.zip")
+    parser.add_argument("--verify-only", type=Path, metavar="ZIP", help="run and check a ZIP, also one made by others")
+    add_profile_flag(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run_script(main)
