@@ -9,6 +9,7 @@ import os
 import runpy
 import socket
 import sys
+from collections.abc import Callable
 
 
 def main() -> None:
@@ -20,8 +21,17 @@ def main() -> None:
         attempts.append(str(address))
         raise OSError(f"network access to {address} is blocked: judges' machines have none")
 
-    socket.socket.connect = lambda self, address: refuse(address)  # type: ignore[method-assign]
-    socket.socket.connect_ex = lambda self, address: refuse(address)  # type: ignore[method-assign]
+    def guarded(connect: Callable) -> Callable:
+        def attempt(self: socket.socket, address: object) -> object:
+            # worker processes talk to each other through local sockets
+            if self.family not in (socket.AF_INET, socket.AF_INET6) or is_this_machine(address):
+                return connect(self, address)
+            return refuse(address)
+
+        return attempt
+
+    socket.socket.connect = guarded(socket.socket.connect)  # type: ignore[method-assign]
+    socket.socket.connect_ex = guarded(socket.socket.connect_ex)  # type: ignore[method-assign]
     socket.getaddrinfo = lambda host, *rest, **options: refuse(host)  # type: ignore[assignment]
     os.environ["HF_HUB_OFFLINE"] = "1"
     sys.argv = sys.argv[2:]
@@ -31,6 +41,11 @@ def main() -> None:
     finally:
         with open(report, "w", encoding="utf-8") as file:  # noqa: PTH123
             json.dump({"peak_memory_mb": peak_memory_mb(), "network_attempts": attempts}, file)
+
+
+def is_this_machine(address: object) -> bool:
+    """Say whether an address (host, port, ...) is the machine itself, as Windows' socket pairs use it."""
+    return isinstance(address, tuple) and address[0] in ("127.0.0.1", "::1")
 
 
 def peak_memory_mb() -> "float | None":

@@ -12,8 +12,10 @@ from data.progress import progress
 from data.table import ImageClass, write_classes, write_table
 
 # another number draws the set anew where an older drawing lies on disk
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 JPEG_QUALITY = 90
+# one test picture for so many training pictures of a class
+TRAIN_PER_TEST = 4
 
 _SPECIES, _NAMES = 0, 1
 
@@ -21,8 +23,8 @@ _SPECIES, _NAMES = 0, 1
 def draw_demo(root: Path, classes: int, images_per_class: int, image_size: int, seed: int) -> None:
     """Draw a prepared data set into `root`: train.csv, classes.csv, train/*.jpg of `image_size` pixels a side.
 
-    Every picture is a function of (seed, class, number). A set that lies there complete is left as it is; demo.json,
-    written last, says which it is.
+    Further pictures stand in test/, with their labels in test.csv. Every picture is a function of (seed, class,
+    number). A set that lies there complete is left as it is; demo.json, written last, says which it is.
     """
     wanted = {
         "drawing_version": DRAWING_VERSION,
@@ -35,29 +37,43 @@ def draw_demo(root: Path, classes: int, images_per_class: int, image_size: int, 
     if _is_complete(root, marker, wanted):
         return
     marker.unlink(missing_ok=True)
+    for part in ("train", "test"):
+        for picture in (root / part).glob("demo_*.jpg"):
+            picture.unlink()
     species = species_of(classes, np.random.default_rng([seed, _SPECIES]))
+    test_images = _test_images(images_per_class)
+    total = classes * (images_per_class + test_images)
     # names in random order, so that neither a name nor its place in the table gives the class away
-    numbers = np.random.default_rng([seed, _NAMES]).permutation(classes * images_per_class)
-    labels = {}
-    with progress(f"drawing {len(numbers)} demo flowers", len(numbers)) as advance:
+    numbers = np.random.default_rng([seed, _NAMES]).permutation(total)
+    tables: dict[str, dict[str, int]] = {"train": {}, "test": {}}
+    with progress(f"drawing {total} demo flowers", total) as advance:
         for position, number in enumerate(numbers):
-            label, index = divmod(position, images_per_class)
+            label, index = divmod(position, images_per_class + test_images)
+            part = "train" if index < images_per_class else "test"
             name = f"demo_{number:05d}.jpg"
-            labels[name] = label
-            _write_picture(root / "train" / name, species[label], image_size, seed, label, index)
+            tables[part][name] = label
+            _write_picture(root / part / name, species[label], image_size, seed, label, index)
             advance(1)
-    names = sorted(labels)
-    write_table(root / "train.csv", names, [labels[name] for name in names])
+    for part, labels in tables.items():
+        names = sorted(labels)
+        write_table(root / f"{part}.csv", names, [labels[name] for name in names])
     write_classes(root / "classes.csv", [ImageClass(k, str(k), kind.name) for k, kind in enumerate(species)])
     write_text(marker, json.dumps(wanted, indent=2) + "\n")
+
+
+def _test_images(images_per_class: int) -> int:
+    return max(images_per_class // TRAIN_PER_TEST, 1)
 
 
 def _is_complete(root: Path, marker: Path, wanted: dict[str, int]) -> bool:
     if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != wanted:
         return False
-    tables = [root / "train.csv", root / "classes.csv"]
-    pictures = sum(1 for _ in (root / "train").glob("demo_*.jpg"))
-    return all(table.is_file() for table in tables) and pictures >= wanted["classes"] * wanted["images_per_class"]
+    tables = [root / name for name in ("train.csv", "test.csv", "classes.csv")]
+    wanted_pictures = {"train": wanted["images_per_class"], "test": _test_images(wanted["images_per_class"])}
+    return all(table.is_file() for table in tables) and all(
+        sum(1 for _ in (root / part).glob("demo_*.jpg")) >= wanted["classes"] * count
+        for part, count in wanted_pictures.items()
+    )
 
 
 def _write_picture(path: Path, kind: Species, size: int, seed: int, label: int, index: int) -> None:

@@ -60,7 +60,7 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
     """Evaluate and write metrics.json, per_class.csv, predictions.csv and two pictures to `output_dir`.
 
     `split` chooses images of the (first) checkpoint's own data set (default val); `data` is a prepared folder or a
-    table of other images instead. Raises InputError if they cannot be had, or have classes that the model does not know.
+    table of other images instead. Raises InputError if they cannot be had, or have classes unknown to the model.
     """
     if data is not None and split is not None:
         raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
@@ -91,7 +91,8 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Any]:
     """Return top-1, top-5, macro F1, balanced accuracy, calibration error, and 95 % intervals where they make sense.
 
-    `logits` (N, C), `labels` int (N,). Proportions have Wilson intervals, macro F1 and the calibration error bootstrap intervals over images.
+    `logits` (N, C), `labels` int (N,). Proportions have Wilson intervals, macro F1 and the calibration error bootstrap
+    intervals over images.
     """
     probabilities = metrics.softmax(logits) if len(labels) else np.empty((0, num_classes))
     predicted = logits.argmax(axis=1)

@@ -164,8 +164,8 @@ def _describe(pipeline: Pipeline, inputs: Inputs, answers: Answers, predictions:
     if answers.unreadable:
         fallback = pipeline.classes[pipeline.fallback_label]
         lines.append(
-            f"warning: {len(answers.unreadable)} of {count} images could not be read; they have the most frequent class "
-            f"({fallback.name}, category {fallback.category_id}) with confidence 0:"
+            f"warning: {len(answers.unreadable)} of {count} images could not be read; they have the most frequent "
+            f"class ({fallback.name}, category {fallback.category_id}) with confidence 0:"
         )
         shown = list(answers.unreadable.items())[:_NAMED]
         lines += [f"  {inputs.image_ids[row]}: {reason}" for row, reason in shown]

@@ -30,7 +30,7 @@ def recipe_path(predictions: Path) -> Path:
 
 
 def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what decides the numbers: checkpoints with their hashes, views, averaging, runtime, precision, versions."""
+    """Return what decides the numbers: checkpoints with hashes, views, averaging, runtime, precision, versions."""
     return {
         "checkpoints": [
             {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": 1 / len(pipeline.members)}

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from model import load_models, read_config
-from utils import VIEWS, average_views, eval_image, list_images, read_image, write_csv
+from utils import VIEWS, average_views, eval_image, list_images, mixed_precision, read_image, write_csv
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
 READERS = 4
@@ -143,8 +143,7 @@ def answer_readable(
     """Average the probabilities of all models and views for a batch."""
     total = torch.zeros(len(images), len(config["classes"]), dtype=torch.float64)
     weights = sum(entry["weight"] for entry, _ in models)
-    dtype = config["cuda_dtype"] if device.type == "cuda" else None
-    autocast = torch.cuda.amp.autocast(enabled=dtype is not None, dtype=getattr(torch, dtype or "float16"))
+    autocast = mixed_precision(config["cuda_dtype"] if device.type == "cuda" else None)
     for entry, model in models:
         pixels = np.stack([eval_image(image, entry["input_size"], entry["crop_pct"]) for image in images])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)

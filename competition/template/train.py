@@ -20,7 +20,7 @@ import torch
 from model import Classifier, build_model, load_weights, read_config
 from torch import nn
 from torch.nn import functional
-from utils import eval_image, read_image
+from utils import eval_image, mixed_precision, read_image
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
 Row = Tuple[Path, int]
@@ -113,6 +113,7 @@ def train(
     model.to(device=device, memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
     base_rates = [group["lr"] for group in optimizer.param_groups]
+    amp = device.type == "cuda" and recipe["use_amp"] and torch.cuda.is_bf16_supported()
     averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
     steps = math.ceil(len(training) / recipe["batch_size"])
     generator = np.random.RandomState(recipe["seed"])
@@ -127,7 +128,7 @@ def train(
             targets = functional.one_hot(labels, num_classes).float()
             if mixing:
                 images, targets = mix(images, targets, recipe, generator)
-            with torch.cuda.amp.autocast(enabled=device.type == "cuda" and recipe["use_amp"], dtype=torch.bfloat16):
+            with mixed_precision("bfloat16" if amp else None):
                 logits = model(images.to(device, memory_format=torch.channels_last))
             loss = compute_loss(logits.float(), targets.to(device), recipe)
             optimizer.zero_grad()

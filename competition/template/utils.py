@@ -1,5 +1,6 @@
 """Files to pixels, pixels to views, answers to a CSV."""
 
+import contextlib
 import csv
 import io
 import os
@@ -7,7 +8,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ DAMAGE = (
 VIEWS = {
     "identity": lambda images: images,
     "hflip": lambda images: images.flip(-1),
-}  # type: Dict[str, Callable[[torch.Tensor], torch.Tensor]]
+}
 
 cv2.setLogLevel(0) if hasattr(cv2, "setLogLevel") else None
 
@@ -85,7 +86,7 @@ def check_header(data: np.ndarray) -> None:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
                 width, height = image.size
-    except DAMAGE + (Image.DecompressionBombError,):
+    except (*DAMAGE, Image.DecompressionBombError):
         raise ValueError("not an image, or its header is damaged") from None
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError("it has no pixels, or too many")
@@ -106,7 +107,7 @@ def recover(data: np.ndarray) -> np.ndarray:
                     grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
                     return np.repeat(grey[..., None], 3, 2)
                 return np.asarray(upright.convert("RGB"))
-    except DAMAGE + (Image.DecompressionBombError,):
+    except (*DAMAGE, Image.DecompressionBombError):
         raise ValueError("it is damaged and nothing can be recovered") from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
@@ -131,6 +132,15 @@ def average_views(model: Callable, images: torch.Tensor, views: Sequence[str], a
     if average == "logits":
         return logits.mean(dim=0).double().softmax(dim=-1)
     return logits.double().softmax(dim=-1).mean(dim=0)
+
+
+def mixed_precision(dtype: Optional[str]) -> Any:
+    """Return the context of a forward pass; None is plain float32."""
+    if dtype is None:
+        return contextlib.nullcontext()
+    if hasattr(torch, "autocast"):
+        return torch.autocast("cuda", dtype=getattr(torch, dtype))
+    return torch.cuda.amp.autocast()
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Tuple[Any, ...]]) -> None:

@@ -1,0 +1,207 @@
+"""One command from nothing to a proven submission: python quickstart.py
+
+  python quickstart.py        install into .venv, then draw flowers, train, evaluate, predict, check, build the ZIP
+  python quickstart.py test   install what the tests need as well, and run them (further words go to pytest)
+
+Needs Python 3.10 to 3.14 and nothing else. Both can be repeated: what is done is not done again.
+"""
+
+# Only the standard library, and syntax that older Pythons parse, so that they get a sentence instead of a traceback.
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent
+VENV = REPOSITORY / ".venv"
+RESULTS = Path("results") / "quickstart"
+TEST_IMAGES = Path("data") / "demo" / "test"
+OLDEST, NEWEST = (3, 10), (3, 14)
+CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
+
+
+class Failure(Exception):
+    """What went wrong, and the exit code."""
+
+    def __init__(self, message, exit_code=1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def main(words):
+    """Run the journey or the tests and return the exit code."""
+    if words and words[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if words and words[0] != "test":
+        raise Failure("{}: unknown. Type python quickstart.py, or python quickstart.py test.".format(words[0]), 2)
+    check_python()
+    if words:
+        install("requirements-dev.txt")
+        # what takes long, and what needs the whole machine, is marked slow
+        return run_python(["-m", "pytest", "-m", "not slow", *words[1:]])
+    install("requirements.txt")
+    journey()
+    return 0
+
+
+def check_python():
+    """Refuse a Python that the libraries do not support."""
+    version = sys.version_info[:2]
+    if not OLDEST <= version <= NEWEST:
+        raise Failure(
+            "Python {}.{} runs this, but 3.10 to 3.14 is needed. Install one from https://www.python.org/downloads "
+            "and type its name in place of python.".format(*version),
+            2,
+        )
+
+
+def venv_python():
+    """Return the Python of the environment."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def install(requirements):
+    """Make .venv if there is none that works, and install; skipped where a finished install is on record."""
+    wanted = fingerprint(requirements)
+    marker = VENV / "installed_{}.txt".format(Path(requirements).stem)
+    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and works(venv_python()):
+        return
+    if not works(venv_python()):
+        say("Making the environment {}".format(VENV))
+        shutil.rmtree(str(VENV), ignore_errors=True)
+        if subprocess.call([sys.executable, "-m", "venv", str(VENV)]) != 0:
+            raise Failure(
+                "The environment could not be made. On Debian and Ubuntu: sudo apt install python3-venv, "
+                "then the same command again."
+            )
+    offer_cuda()
+    say("Installing {}: some hundred MB the first time; interrupted, it goes on where it stopped".format(requirements))
+    command = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-r", requirements]
+    if run_python(command) != 0:
+        raise Failure(
+            "pip could not install {}; its message stands above. Type the same command again to go on. Where PyPI is "
+            "slow or blocked, name a mirror first in the environment variable PIP_INDEX_URL.".format(requirements)
+        )
+    marker.write_text(wanted, encoding="utf-8")
+
+
+def fingerprint(requirements):
+    """Return what an install depends on: the requirements files and the Python."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for name in ("requirements.txt", requirements):
+        digest.update((REPOSITORY / name).read_bytes())
+    return digest.hexdigest()
+
+
+def works(python):
+    """Say whether this Python starts and has pip."""
+    if not python.is_file():
+        return False
+    try:
+        return subprocess.call([str(python), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def offer_cuda():
+    """On Windows PyPI's torch is for CPUs only; say how to get the other one before it is installed."""
+    if os.name == "nt" and shutil.which("nvidia-smi"):
+        say(
+            "This machine has an NVIDIA GPU, and PyPI's torch for Windows cannot use it. For the GPU, stop now (Ctrl-C),\n"
+            "type\n"
+            "  {} -m pip install torch torchvision --index-url {}\n"
+            "and start again. https://pytorch.org/get-started/locally shows the line for your CUDA version.".format(
+                venv_python(), CUDA_WHEELS
+            )
+        )
+
+
+def steps():
+    """Return the journey: (what for, the command, exit codes that let it go on)."""
+    model, predictions = RESULTS / "checkpoints" / "best_model.pt", RESULTS / "predictions.csv"
+    training = ["train.py", "--config-name", "quickstart", "output_dir={}".format(RESULTS.as_posix())]
+    if (REPOSITORY / RESULTS / "checkpoints" / "last.pt").is_file():
+        training.append("training.resume=auto")
+    predict = ["inference.py", "--checkpoint", model, "--input", TEST_IMAGES, "--tta", "--format", "official"]
+    return [
+        ("Draw 500 flowers and train on 320 of them", training, (0,)),
+        ("Evaluate", ["evaluate.py", "--checkpoint", model, "--output-dir", RESULTS / "evaluation"], (0,)),
+        ("Predict the 100 test images", [*predict, "--output", predictions], (0,)),
+        ("Check the rules", ["check_competition.py", "--predictions", predictions, "--input", TEST_IMAGES], (0, 1)),
+        (
+            "Build the ZIP, unpack it, run it as the judges would",
+            ["prepare_submission.py", "--predictions", predictions, "--output", RESULTS / "submission.zip"],
+            (0,),
+        ),
+    ]
+
+
+def journey():
+    """Do the steps that are not on record as done, then say where everything is."""
+    record = REPOSITORY / RESULTS / "journey.json"
+    done = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
+    everything = steps()
+    for number, (purpose, command, accepted) in enumerate(everything, start=1):
+        script, title = command[0], "Step {} of {}: {}".format(number, len(everything), purpose)
+        if script in done:
+            say("{}: already done (delete {} to do it again)".format(title, RESULTS))
+            continue
+        words = [str(word) for word in command]
+        say("{}\n$ python {}".format(title, " ".join(words)))
+        started = time.time()
+        code = run_python(words)
+        if code not in accepted:
+            raise Failure("{} ended with exit code {}; python quickstart.py goes on from there.".format(script, code))
+        print("({:.0f} s)".format(time.time() - started), flush=True)
+        if code == 0:
+            done.append(script)
+            record.write_text(json.dumps(done), encoding="utf-8")
+        else:
+            print("A rule is broken here; on a CPU the latency is not the judges'. The journey goes on.", flush=True)
+    say(ending())
+
+
+def ending():
+    """Return the lines that say where everything is and what to type next."""
+    return "\n".join(
+        (
+            "Done. In {}:".format(RESULTS),
+            "  checkpoints/best_model.pt    the trained model",
+            "  evaluation/                  accuracy with its uncertainty, tables, pictures",
+            "  predictions.csv              predictions of the test images; predictions.json says how they were made",
+            "  submission.zip               run as the judges would, from its root and from code/",
+            "  submission_proof.json        the figures of that proof",
+            "Next, with {}:".format(venv_python().relative_to(REPOSITORY)),
+            "  python quickstart.py test                            run the tests",
+            "  python cli/flower_cli.py prepare-data --source <your images> --output data/flower100",
+            "  python train.py                                      train on them; README.md goes on from here",
+        )
+    )
+
+
+def run_python(words):
+    """Run the environment's Python in the repository and return its exit code."""
+    environment = dict(os.environ, PYTHONUTF8="1")
+    return subprocess.call([str(venv_python()), *words], cwd=str(REPOSITORY), env=environment)
+
+
+def say(text):
+    """Print at once, so that the lines of the steps come after it."""
+    print("\n" + text, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Failure as failure:
+        print("error: {}".format(failure), file=sys.stderr)
+        sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
