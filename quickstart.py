@@ -113,8 +113,8 @@ def offer_cuda():
     """On Windows PyPI's torch is for CPUs only; say how to get the other one before it is installed."""
     if os.name == "nt" and shutil.which("nvidia-smi"):
         say(
-            "This machine has an NVIDIA GPU, and PyPI's torch for Windows cannot use it. For the GPU, stop now (Ctrl-C),\n"
-            "type\n"
+            "This machine has an NVIDIA GPU, and PyPI's torch for Windows cannot use it.\n"
+            "For the GPU, stop now (Ctrl-C), type\n"
             "  {} -m pip install torch torchvision --index-url {}\n"
             "and start again. https://pytorch.org/get-started/locally shows the line for your CUDA version.".format(
                 venv_python(), CUDA_WHEELS

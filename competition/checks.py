@@ -4,13 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-_WIDEST_TABLE = 400
-
 
 @dataclass(frozen=True)
 class Check:
@@ -33,12 +26,9 @@ def as_json(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """Print the checks as a table, a line each."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("", "rule", "found", "allowed"):
-        table.add_column(heading, no_wrap=True)
-    words = {True: Text("pass", "green"), False: Text("FAIL", "bold red"), None: Text("-", "dim")}
+    """Print a line a check: pass, FAIL or - (not checked), the rule, the figure, and what is allowed."""
+    width = max(len(check.rule) for check in checks)
+    words = {True: "pass", False: "FAIL", None: "-"}
     for check in checks:
-        table.add_row(words[check.passed], check.rule, Text(check.figure), Text(check.limit))
-    # a narrow terminal wraps lines; nothing is cut off
-    Console(width=_WIDEST_TABLE).print(table, soft_wrap=True)
+        allowed = f"   [{check.limit}]" if check.limit else ""
+        print(f"{words[check.passed]:<4}  {check.rule:<{width}}  {check.figure}{allowed}")

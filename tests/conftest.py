@@ -63,6 +63,30 @@ def pictures(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def checkpoint(pictures, tmp_path_factory) -> Path:
+    """A tiny model trained on `pictures`; read only."""
+    from engine.launch import train
+
+    root = tmp_path_factory.mktemp("trained")
+    train(compose("config", [*TINY, "training.epochs=4", f"dataset.root={pictures}", f"output_dir={root}"]))
+    return root / "checkpoints" / "best_model.pt"
+
+
+@pytest.fixture(scope="session")
+def test_folder(tmp_path_factory) -> Path:
+    """A flat folder of 9 images as judges have them: suffixes in any case, a damaged file, one that is no image."""
+    folder = tmp_path_factory.mktemp("judges") / "测试 (1)"
+    folder.mkdir()
+    for index, suffix in enumerate((".png", ".JPG", ".jpeg", ".bmp", ".webp", ".PNG", ".jpg")):
+        data = cv2.imencode(suffix.lower(), stripes(index % 4, 50 + index))[1].tobytes()
+        (folder / f"img_{index}{suffix}").write_bytes(data if index != 6 else data[: len(data) * 2 // 3])
+    (folder / "broken.jpg").write_bytes(b"not an image")
+    (folder / "花.png").write_bytes((folder / "img_0.png").read_bytes())
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
+    return folder
+
+
 @pytest.fixture
 def tiny(pictures, tmp_path):
     """Return a function that composes a tiny run on `pictures` into tmp_path/run; overrides come last."""

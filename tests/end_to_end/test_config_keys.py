@@ -7,10 +7,15 @@ import sys
 import pytest
 
 import configs.schema as schema
+from competition.gate import read_profile
+from competition.rules import check_models
+from competition.submission import prepare_submission
 from configs.compose import compose, leaf_keys
 from configs.options import config_names
 from engine.evaluation import evaluate
+from engine.inference import Output, infer
 from engine.launch import train
+from engine.pipeline import load_pipeline
 
 SECTIONS = {
     schema.ModelConfig: "model.",
@@ -20,6 +25,7 @@ SECTIONS = {
     schema.TrainingConfig: "training.",
     schema.AugmentationConfig: "augmentation.",
     schema.CompetitionConfig: "competition.",
+    schema.ZipLayoutConfig: "competition.zip_layout.",
     schema.Config: "",
 }
 # reading a key in order to check, copy, compare or print the whole config does not count as using it
@@ -48,7 +54,7 @@ def reads(monkeypatch):
     return seen
 
 
-def test_every_key_is_read(tiny, pictures, tmp_path, reads):
+def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads):
     common = ["training.epochs=1", "training.warmup_epochs=0"]
     train(tiny(*common, "training=focal", "training.mixup_alpha=0.2", "training.ema_decay=0.9"))
     train(tiny(*common, "training=few_shot", "dataset.fold=1", "model.pretrained=false"))
@@ -65,7 +71,14 @@ def test_every_key_is_read(tiny, pictures, tmp_path, reads):
             *demo,
         )
     )
-    evaluate(tmp_path / "run" / "checkpoints" / "best_model.pt", tmp_path / "evaluation", None, None, [])
+    best = tmp_path / "run" / "checkpoints" / "best_model.pt"
+    pipeline = load_pipeline([best])
+    evaluate(pipeline, tmp_path / "evaluation", None, None)
+    predictions = tmp_path / "predictions.csv"
+    infer(load_pipeline([best], overrides=[f"dataset.test_dir={test_folder}"]), [], Output(predictions))
+    profile, _ = read_profile("flower_2025", [])
+    check_models(pipeline, profile)
+    prepare_submission(pipeline, predictions, test_folder, tmp_path / "submission.zip", profile)
     assert set(leaf_keys()) - reads == set()
 
 

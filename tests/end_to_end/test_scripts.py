@@ -89,7 +89,7 @@ def test_evaluation_writes_its_tables_and_pictures(trained, tmp_path):
     for name in ("confusion_matrix.png", "worst_pairs.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     recipe = json.loads((tmp_path / "predictions.json").read_text(encoding="utf-8"))
-    assert recipe["checkpoints"][0]["sha256"] == metrics["sha256"]
+    assert recipe["checkpoints"] == metrics["checkpoints"]
 
 
 def test_evaluation_of_other_images_matches_classes_by_category(trained, tmp_path):

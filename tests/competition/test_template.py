@@ -1,0 +1,108 @@
+"""The judges' copy is what the kit does: the same pixels from any file, and old Python can read it."""
+
+import ast
+import importlib.util
+import io
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from competition.layout import TEMPLATE_DIR, TEMPLATE_FILES
+from data.images import UnreadableImage, list_images, read_image
+from data.transforms import eval_image
+from tests.conftest import stripes
+
+
+@pytest.fixture(scope="module")
+def utils():
+    specification = importlib.util.spec_from_file_location("template_utils", TEMPLATE_DIR / "utils.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", TEMPLATE_FILES)
+def test_python_3_8_can_parse_it(name):
+    source = (TEMPLATE_DIR / name).read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 8))
+    # built-in generics parse but fail when 3.8 evaluates them
+    annotations = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+    names = {node.value.id for node in annotations if isinstance(node.value, ast.Name)}
+    assert not names & {"list", "dict", "tuple", "set", "type"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "strict"] or (
+        "zip(" not in source.replace("zip(names", "")
+    )
+
+
+def test_it_imports_nothing_of_the_kit():
+    allowed = {"torch", "timm", "cv2", "numpy", "PIL", "model", "utils"} | set(sys.stdlib_module_names)
+    for name in TEMPLATE_FILES:
+        for node in ast.walk(ast.parse((TEMPLATE_DIR / name).read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {module.partition(".")[0] for module in modules} <= allowed
+
+
+def encoded(picture, form, **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def zoo():
+    colour = Image.fromarray(stripes(1, 0))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    sixteen = np.arange(48 * 40, dtype=np.uint16).reshape(40, 48) * 30
+    jpeg = encoded(colour, "JPEG", quality=90)
+    files = {
+        "rgb.jpg": jpeg,
+        "turned.jpg": encoded(colour, "JPEG", exif=turned),
+        "cmyk.jpg": encoded(colour.convert("CMYK"), "JPEG"),
+        "grey.png": encoded(colour.convert("L"), "PNG"),
+        "rgba.png": encoded(colour.convert("RGBA"), "PNG"),
+        "la.png": encoded(colour.convert("LA"), "PNG"),
+        "palette.gif": encoded(colour, "GIF"),
+        "sixteen.png": cv2.imencode(".png", sixteen)[1].tobytes(),
+        "lossy.webp": encoded(colour, "WEBP"),
+        "plain.bmp": encoded(colour, "BMP"),
+        "truncated.jpg": jpeg[: len(jpeg) // 2],
+        "truncated.png": encoded(colour, "PNG")[:900],
+        "empty.jpg": b"",
+        "text.jpg": b"hello",
+    }
+    generator = np.random.default_rng(0)
+    for source in ("rgb.jpg", "rgba.png", "palette.gif", "lossy.webp"):
+        for number in range(25):
+            data = bytearray(files[source])
+            for position in generator.integers(0, len(data), 4):
+                data[position] = generator.integers(0, 256)
+            files[f"mutated_{number}_{source}"] = bytes(data)
+    return files
+
+
+def test_every_file_gives_the_pixels_that_the_kit_sees(utils, tmp_path):
+    read = unreadable = 0
+    for name, data in zoo().items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        try:
+            expected = read_image(path).pixels
+        except UnreadableImage:
+            unreadable += 1
+            with pytest.raises(ValueError):
+                utils.read_image(path)
+            continue
+        read += 1
+        assert np.array_equal(utils.read_image(path), expected), name
+        for size, crop in ((32, 1.0), (64, 0.9)):
+            assert np.array_equal(utils.eval_image(expected, size, crop), eval_image(expected, size, crop)), name
+    assert read > 60
+    assert unreadable > 2
+
+
+def test_the_same_files_are_listed(utils, test_folder):
+    assert utils.list_images(test_folder) == list_images(test_folder)

@@ -1,0 +1,222 @@
+"""Broken ZIPs of kinds that entrants really made: each is refused, and its fault named."""
+
+import json
+import stat
+import zipfile
+
+import pytest
+import torch
+
+from competition.archive import check_archive, unpack
+from competition.checks import failed
+from competition.gate import read_profile
+from competition.proof import prove
+from competition.zip_rules import inspect_zip
+from configs.errors import InputError
+
+CLASSES = [{"label": label, "category_id": category, "name": "x"} for label, category in enumerate(("164", "1734"))]
+NAMES = ["a.jpg", "b.JPG", "c.png"]
+CSV = "filename,category_id,confidence\na.jpg,164,0.900000\nb.JPG,164,0.900000\nc.png,164,0.900000\n"
+# what a right predict.py does, without the seconds that torch takes
+PREDICT = """
+import sys
+from pathlib import Path
+folder, output = Path(sys.argv[1]), Path(sys.argv[2])
+suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in suffixes)
+output.parent.mkdir(parents=True, exist_ok=True)
+rows = ["filename,category_id,confidence"] + [name + ",164,0.900000" for name in names]
+output.write_text("\\n".join(rows) + "\\n", encoding="utf-8")
+"""
+
+
+@pytest.fixture
+def profile():
+    return read_profile("flower_2025", [])[0]
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Return a function that writes a good ZIP with some members changed; None leaves one out."""
+
+    def write(**changes):
+        weights = tmp_path / "weights.pth"
+        torch.save(changes.pop("weights", {"head.weight": torch.zeros(2, 3)}), weights)
+        members = {
+            "code/model.py": "import torch\n",
+            "code/train.py": "",
+            "code/predict.py": PREDICT,
+            "code/utils.py": "import numpy\n",
+            "code/requirements.txt": "torch>=1.9\nnumpy\n",
+            "model/best_model.pth": weights.read_bytes(),
+            "model/config.json": json.dumps({"classes": CLASSES}),
+            "results/submission.csv": CSV,
+            **changes.pop("members", {}),
+        }
+        path = tmp_path / "submission.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                if content is not None:
+                    archive.writestr(name, content)
+        return path
+
+    return write
+
+
+def faults(checks):
+    return {check.rule: check.figure for check in failed(checks)}
+
+
+def test_a_good_zip_passes_all_rules(build, profile, images):
+    proof = prove(build(), profile, images, None)
+    assert faults(proof.checks) == {}
+    assert proof.csv == CSV.encode()
+    assert sum(check.passed is True for check in proof.checks) > 15
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "figure"),
+    [
+        ({"members": {"code/notes.txt": "x"}}, "ZIP layout", "extra file code/notes.txt"),
+        ({"members": {"code/__pycache__/model.pyc": "x"}}, "ZIP layout", "extra file code/__pycache__"),
+        ({"members": {"code/utils.py": None}}, "ZIP layout", "missing code/utils.py"),
+        ({"members": {"results/submission.csv": None}}, "CSV exists", "is not there"),
+        ({"members": {"results/submission.csv": "\ufeff" + CSV}}, "CSV encoding", "BOM"),
+        ({"members": {"results/submission.csv": CSV.replace("164", "0")}}, "CSV class ids", "labels 0..1 in place"),
+        ({"members": {"results/submission.csv": CSV.replace("164", "-1")}}, "CSV class ids", "unknown ids: '-1'"),
+        (
+            {"members": {"results/submission.csv": CSV + "c.png,164,0.9\n"}},
+            "CSV duplicates",
+            "1 images more than once",
+        ),
+        (
+            {"members": {"results/submission.csv": CSV.replace("c.png,164,0.900000\n", "")}},
+            "CSV missing images",
+            "1 missing: 'c.png'",
+        ),
+        ({"members": {"results/submission.csv": CSV.replace("filename", "name")}}, "CSV columns", "its columns are"),
+        ({"members": {"model/config.json": "{}"}}, "class table", "none in model/config.json"),
+        (
+            {"weights": {"model": {"w": torch.zeros(2)}, "optimizer": {"w": torch.zeros(4)}}},
+            "model files",
+            "carries training state: optimizer",
+        ),
+        ({"members": {"model/best_model.pth": b"x"}}, "model files", "does not load with weights_only=True"),
+        (
+            {"members": {"code/model.py": "import timm\ntimm.create_model('x', pretrained=True)\n"}},
+            "code downloads",
+            "model.py, line 2: pretrained=True",
+        ),
+        (
+            {"members": {"code/model.py": "import torch\ntorch.load('x', weights_only=False)\n"}},
+            "code safe loading",
+            "load(weights_only=False)",
+        ),
+        (
+            {"members": {"code/model.py": "import hydra\nfrom models.losses import focal\n"}},
+            "code imports",
+            "model.py imports hydra, which is not in requirements.txt",
+        ),
+        (
+            {"members": {"code/utils.py": "ROOT = '/home/me/flowers'\n"}},
+            "code absolute paths",
+            "utils.py, line 1: '/home/me/flowers'",
+        ),
+        ({"members": {"code/utils.py": "ROOT = 'D:\\\\flowers'\n"}}, "code absolute paths", "flowers"),
+        ({"members": {"code/utils.py": "match x:\n    case 1: pass\n"}}, "code syntax", "utils.py"),
+    ],
+)
+def test_what_the_files_show_is_named_without_running_them(build, profile, change, rule, figure):
+    assert figure in faults(inspect_zip(build(**change), profile, NAMES))[rule]
+
+
+def test_models_that_are_too_large_together_are_named(build):
+    profile, _ = read_profile("flower_2025", ["competition.max_model_mb=0.001", "competition.max_parameters=5"])
+    found = faults(inspect_zip(build(), profile, NAMES))
+    assert "MB in 1 file(s)" in found["size of all models"]
+    assert found["parameters"] == "0.0 M"
+
+
+@pytest.mark.parametrize(
+    ("code", "rule", "figure"),
+    [
+        (PREDICT.replace("output.write_text", "str"), "runs from the ZIP's root", "success reported, but no CSV"),
+        (
+            PREDICT.replace("output.parent.mkdir(parents=True, exist_ok=True)", ""),
+            "runs from the ZIP's root",
+            "exit code 1",
+        ),
+        (PREDICT.replace("sys.argv[2]", "sys.argv[3]"), "runs from the ZIP's root", "IndexError"),
+        (PREDICT + "open('code/predict.py')\n", "runs from code/", "No such file"),
+        (
+            PREDICT + "import socket\nsocket.create_connection(('example.org', 80))\n",
+            "network from code/",
+            "example.org",
+        ),
+        (PREDICT.replace("[name +", "[name.upper() +"), "CSV written from the ZIP's root", "missing"),
+        (
+            PREDICT.replace("for name in names", "for name in names * 2"),
+            "CSV written from the ZIP's root",
+            "more than once",
+        ),
+        (PREDICT.replace(".suffix.lower()", ".suffix"), "CSV written from the ZIP's root", "1 missing: 'b.JPG'"),
+        (PREDICT.replace(",164,0.9", ",1734,0.9"), "from the root = the CSV in the ZIP", "3 of 3 labels differ"),
+        (PREDICT.replace(",164,0.9", ",164,0.8"), "from the root = the CSV in the ZIP", "differ by up to 0.1"),
+    ],
+)
+def test_what_a_run_shows_is_named(build, profile, images, code, rule, figure):
+    assert figure in faults(prove(build(members={"code/predict.py": code}), profile, images, None).checks)[rule]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("../evil.py", "leads out"),
+        ("/etc/evil", "leads out"),
+        ("C:/evil", "leads out"),
+        ("code\\..\\..\\evil", "leads out"),
+        ("CODE/PREDICT.PY", "twice"),
+    ],
+)
+def test_members_that_would_harm_are_refused_before_unpacking(build, profile, name, fault):
+    path = build(members={name: "x"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.filelist[-1].filename = name
+    check = check_archive(path, profile.max_model_mb)
+    assert check.passed is False
+    assert fault in check.figure
+    assert [check.rule for check in prove(path, profile, None, None).checks] == ["ZIP archive"]
+
+
+def test_links_and_bombs_are_refused(tmp_path, profile):
+    path = tmp_path / "z.zip"
+    link = zipfile.ZipInfo("model/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    assert "symbolic link" in check_archive(path, profile.max_model_mb).figure
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb", b"\0" * 3_000_000)
+    assert check_archive(path, 500).passed is True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("competition.archive.SPARE_BYTES", 1_000_000)
+        assert "more than 2 MB" in check_archive(path, 1).figure
+        with pytest.raises(InputError, match="ZIP bomb"):
+            unpack(path, tmp_path / "out", 1)
+
+
+def test_what_is_no_zip_is_bad_input(tmp_path, profile):
+    (tmp_path / "z.zip").write_bytes(b"PK, but not a ZIP")
+    with pytest.raises(InputError, match="not a ZIP file"):
+        inspect_zip(tmp_path / "z.zip", profile, None)
+    with pytest.raises(InputError, match="no such ZIP"):
+        inspect_zip(tmp_path / "none.zip", profile, None)

@@ -1,0 +1,63 @@
+"""Which images are predicted: every kind of --input, and each way to name nothing, or one thing twice."""
+
+import pytest
+
+from configs.errors import InputError
+from data.inputs import find_inputs
+
+
+def test_a_folder_gives_each_image_once_sorted_with_suffixes_in_any_case(test_folder):
+    inputs = find_inputs([test_folder])
+    assert inputs.image_ids == sorted(path.name for path in test_folder.iterdir() if path.suffix != ".txt")
+    assert "img_1.JPG" in inputs.image_ids
+    assert inputs.paths == [test_folder / image_id for image_id in inputs.image_ids]
+
+
+def test_subfolders_are_part_of_the_id_and_hidden_files_are_left_out(tmp_path):
+    for name in ("b/2.png", "a/1.JPEG", ".hidden/3.png", "__MACOSX/4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert find_inputs([tmp_path]).image_ids == ["a/1.JPEG", "b/2.png"]
+
+
+@pytest.mark.parametrize("column", ["image_id", "filename", "img_name", "id"])
+def test_a_csv_names_its_images_and_a_missing_one_keeps_its_row(tmp_path, column):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "b.png").write_bytes(b"")
+    (tmp_path / "names.csv").write_text(f"{column},other\nz.png,1\nb.png,2\n", encoding="utf-8")
+    inputs = find_inputs([tmp_path / "names.csv"])
+    assert inputs.image_ids == ["b.png", "z.png"]
+    assert inputs.paths == [tmp_path / "test" / "b.png", tmp_path / "test" / "z.png"]
+
+
+def test_single_files(tmp_path):
+    files = [tmp_path / "z.jpg", tmp_path / "a.PNG"]
+    for file in files:
+        file.write_bytes(b"")
+    assert find_inputs(files).image_ids == ["a.PNG", "z.jpg"]
+
+
+def write(path, text=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: [root / "nowhere"], "nowhere: not found. --input takes"),
+        (lambda root: [root], "no images in this folder"),
+        (lambda root: [write(root / "a.txt")], "no image. --input takes"),
+        (lambda root: [write(root / "a.png"), root], "a folder. --input takes one folder"),
+        (lambda root: [write(root / "x/a.png"), write(root / "y/a.png")], "two files are called a.png"),
+        (lambda root: [write(root / "n.csv", "name\na.png\n")], "no column of image names"),
+        (lambda root: [write(root / "n.csv", "image_id\n../a.png\n")], "leads out of the image folder"),
+        (lambda root: [write(root / "n.csv", "image_id\na.png\na.png\n")], "stands in the table twice"),
+        (lambda root: [write(root / "n.csv", "image_id\na.png\n")], "none of its 1 images is in"),
+    ],
+)
+def test_what_cannot_be_predicted_is_named(tmp_path, make, message):
+    paths = make(tmp_path)
+    with pytest.raises(InputError, match=message):
+        find_inputs(paths)

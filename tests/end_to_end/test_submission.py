@@ -1,0 +1,261 @@
+"""After training, as a user does it: predict, check, pack for both profiles, verify; and every mistake's sentence."""
+
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from competition.layout import TEMPLATE_FILES
+from tests.helpers import run_script
+
+FILES = [
+    "broken.jpg",
+    "img_0.png",
+    "img_1.JPG",
+    "img_2.jpeg",
+    "img_3.bmp",
+    "img_4.webp",
+    "img_5.PNG",
+    "img_6.jpg",
+    "花.png",
+]
+
+
+@pytest.fixture(scope="module")
+def predicted(checkpoint, test_folder, tmp_path_factory):
+    """Predictions with TTA in the contest's form; returns their path and what was printed."""
+    output = tmp_path_factory.mktemp("predicted") / "预测 1" / "predictions.csv"
+    done = run_script(
+        *("inference.py", "--checkpoint", checkpoint, "--input", test_folder, "--tta", "--format", "official"),
+        *("--output", output, "--save-probabilities", output.with_suffix(".npz"), "--top-k", "2"),
+        "dataset.num_workers=0",
+    )
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_input_has_its_row_also_the_unreadable_one(predicted, checkpoint):
+    output, printed = predicted
+    rows = rows_of(output)
+    assert [row["filename"] for row in rows] == FILES
+    counts = torch.load(checkpoint, weights_only=True)["class_counts"]
+    assert rows[0]["category_id"] == str(100 + int(np.argmax(counts)))
+    assert float(rows[0]["confidence"]) == 0
+    assert all(float(row["confidence"]) >= 0.25 for row in rows[1:])
+    assert "warning: 1 of 9 images could not be read" in printed
+    assert "broken.jpg: not a JPEG" in printed
+    assert "1 damaged images were read" in printed
+
+
+def test_the_recipe_says_how_they_were_made(predicted, test_folder):
+    recipe = json.loads(predicted[0].with_suffix(".json").read_text(encoding="utf-8"))
+    assert recipe["input"] == test_folder.resolve().as_posix()
+    assert recipe["views"] == ["identity", "hflip"]
+    assert list(recipe["unreadable"]) == ["broken.jpg"]
+    assert (recipe["runtime"], recipe["precision"], recipe["images"]) == ("torch", "float32", 9)
+    assert len(recipe["checkpoints"][0]["sha256"]) == 64
+
+
+def test_probabilities_and_the_best_classes_agree_with_the_rows(predicted):
+    output, _ = predicted
+    with np.load(output.with_suffix(".npz"), allow_pickle=False) as saved:
+        probabilities, categories = saved["probabilities"], saved["category_ids"]
+        assert saved["image_ids"].tolist() == FILES
+    assert probabilities.dtype == np.float32
+    for row, values in list(zip(rows_of(output), probabilities, strict=True))[1:]:
+        assert row["category_id"] == categories[values.argmax()]
+        assert float(row["confidence"]) == pytest.approx(values.max(), abs=1e-5)
+    best = rows_of(output.with_name("predictions_top2.csv"))
+    assert len(best) == 16
+    assert [row["rank"] for row in best[:2]] == ["1", "2"]
+
+
+def test_single_images_are_answered_on_the_screen(checkpoint, test_folder, tmp_path):
+    done = run_script(
+        *(
+            "inference.py",
+            "--checkpoint",
+            checkpoint,
+            "--input",
+            test_folder / "img_1.JPG",
+            "--output",
+            tmp_path / "p.csv",
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    assert "img_1.JPG: 花" in done.stdout
+    assert (tmp_path / "p.csv").read_text(encoding="utf-8").startswith("image_id,label\nimg_1.JPG,")
+
+
+def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
+    done = run_script(
+        "inference.py", "--checkpoint", checkpoint, "--benchmark", "--tta", "competition.max_latency_ms=0.001"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "cpu (" in lines["hardware"]
+    assert "not the judges" in lines["hardware"]
+    assert "float32" in lines["precision"]
+    assert "identity+hflip" in lines["views"]
+    assert "100 drawn here, 600x600 JPEG" in lines["images"]
+    assert all(word in lines["latency"] for word in ("median", "p95", "p99"))
+    assert "NOT kept" in lines["limit"]
+
+
+def test_the_gate_passes_and_its_json_says_the_same(predicted):
+    done = run_script(
+        "check_competition.py", "--predictions", predicted[0], "--json", "competition.max_latency_ms=10000"
+    )
+    assert done.returncode == 0, done.stdout
+    result = json.loads(done.stdout)
+    rules = {check["rule"] for check in result["checks"]}
+    assert result["passed"] is True
+    assert {"size of all models", "parameters", "input size", "latency", "class table", "CSV missing images"} <= rules
+
+
+def test_the_gate_fails_with_exit_1_and_names_the_rules(predicted, tmp_path):
+    worse = tmp_path / "p.csv"
+    lines = predicted[0].read_text(encoding="utf-8").splitlines()
+    worse.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+    worse.with_suffix(".json").write_bytes(predicted[0].with_suffix(".json").read_bytes())
+    done = run_script("check_competition.py", "--predictions", worse, "competition.max_model_mb=0.01")
+    assert done.returncode == 1
+    assert "CSV missing images" in done.stdout.splitlines()[-1]
+    assert "size of all models" in done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def packed(predicted, tmp_path_factory):
+    output = tmp_path_factory.mktemp("packed") / "submission.zip"
+    done = run_script(
+        "prepare_submission.py", "--predictions", predicted[0], "--output", output, "dataset.num_workers=0"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output
+
+
+def test_the_zip_has_the_contests_layout_and_the_proof_its_figures(packed, predicted):
+    with zipfile.ZipFile(packed) as archive:
+        assert sorted(archive.namelist()) == sorted(
+            [f"code/{name}" for name in TEMPLATE_FILES]
+            + ["code/requirements.txt", "model/best_model.pth", "model/config.json", "results/submission.csv"]
+        )
+        assert archive.read("results/submission.csv") == predicted[0].read_bytes()
+    proof = json.loads(packed.with_name("submission_proof.json").read_text(encoding="utf-8"))
+    assert proof["passed"] is True
+    figures = {check["rule"]: check["figure"] for check in proof["checks"]}
+    assert figures["from the root = the kit's predictions"].startswith("9 labels equal")
+    assert figures["from code/ = from the root"].startswith("9 labels equal")
+
+
+def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
+    for extra in ([], ["--input", test_folder]):
+        done = run_script("prepare_submission.py", "--verify-only", packed, *extra)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.startswith("Unpacking")
+        assert "RUNNING its code" in done.stdout
+    done = run_script("check_competition.py", "--submission", packed, "--input", test_folder)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, tmp_path):
+    output = tmp_path / "seed.zip"
+    done = run_script("prepare_submission.py", "--predictions", predicted[0], "--profile", "seed", "--output", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(output) as archive:
+        names = archive.namelist()
+        text = archive.read("result/predictions.csv").decode("utf-8")
+    assert {"code/inference.py", "code/configs/schema.py", "model/best_model.pt", "requirements.txt"} <= set(names)
+    assert not [name for name in names if "tests/" in name or name.endswith((".jpg", ".pyc"))]
+    assert text.startswith("image_id,label\nbroken.jpg,")
+
+
+def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
+    lines = predicted[0].read_text(encoding="utf-8").splitlines()
+    name, category, confidence = lines[2].split(",")
+    lines[2] = f"{name},{100 + (int(category) - 99) % 4},{confidence}"
+    changed = tmp_path / "p.csv"
+    changed.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    changed.with_suffix(".json").write_bytes(predicted[0].with_suffix(".json").read_bytes())
+    output = tmp_path / "submission.zip"
+    output.write_bytes(b"an older one")
+    done = run_script("prepare_submission.py", "--predictions", changed, "--output", output)
+    assert done.returncode == 1
+    assert "No ZIP was written" in done.stderr
+    assert "1 of 9 labels differ, first 'img_0.png'" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.json"]
+
+
+def test_weights_become_fp16_where_that_is_needed_to_fit(predicted, checkpoint, tmp_path):
+    payload = torch.load(checkpoint, weights_only=True)
+    values = sum(t.numel() for t in payload["state_dict"].values() if t.is_floating_point())
+    limit = (values * 2 / 1e6 + 0.7 + values * 4 / 1e6 + 0.5) / 2
+    output = tmp_path / "half.zip"
+    arguments = ["prepare_submission.py", "--predictions", predicted[0], "--output", output]
+    done = run_script(*arguments, f"competition.max_model_mb={limit}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "weights packed as fp16 to fit" in done.stdout
+    with zipfile.ZipFile(output) as archive, archive.open("model/best_model.pth") as file:
+        weights = torch.load(file, weights_only=True)
+    assert {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()} == {torch.float16}
+    done = run_script(*arguments, "competition.max_model_mb=0.1")
+    assert done.returncode == 1
+    assert "even as fp16, more than 0.1 MB" in done.stderr
+
+
+def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pictures, test_folder, tmp_path):
+    import subprocess
+    import sys
+
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "z")
+    commands = [
+        ["code/train.py", pictures / "train", pictures / "train.csv", "--epochs", "2", "--output", tmp_path / "m"],
+        ["code/predict.py", test_folder, tmp_path / "out" / "p.csv", "--model-dir", tmp_path / "m"],
+    ]
+    for words in commands:
+        done = subprocess.run(
+            [sys.executable, *map(str, words)], cwd=tmp_path / "z", capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert [row["filename"] for row in rows_of(tmp_path / "out" / "p.csv")] == FILES
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["inference.py"], 2, "--checkpoint"),
+        (["inference.py", "--checkpoint", "no.pt"], 2, "no.pt: no such checkpoint"),
+        (["inference.py", "--checkpoint", "{best}"], 2, "there is nothing to predict. Give --input"),
+        (["inference.py", "--checkpoint", "{best}", "--input", "nowhere"], 2, "nowhere: not found"),
+        (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--tta", "spin"], 2, "no view 'spin'"),
+        (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--top-k", "9"], 2, "expected 1 to 4"),
+        (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "seed=1"], 2, "seed: has no effect here"),
+        (["inference.py", "--checkpoint", "{best}", "--benchmark", "--top-k", "1"], 2, "--benchmark only times"),
+        (["check_competition.py"], 2, "Nothing to check"),
+        (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
+        (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "Choose from flower_2025, seed"),
+        (["check_competition.py", "--submission", "no.zip"], 2, "no such ZIP"),
+        (["prepare_submission.py"], 2, "--predictions is needed"),
+        (["prepare_submission.py", "--predictions", "{other}"], 2, "no recipe"),
+        (["prepare_submission.py", "--predictions", "{csv}", "--input", "nowhere"], 2, "nowhere: the folder"),
+        (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{other}"], 2, "SHA-256 differs"),
+        (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),
+    ],
+)
+def test_mistakes_get_their_sentence(checkpoint, predicted, test_folder, tmp_path, words, code, message):
+    (tmp_path / "other.csv").write_text("image_id,label\na.jpg,0\n", encoding="utf-8")
+    names = {"{best}": checkpoint, "{images}": test_folder, "{csv}": predicted[0], "{other}": tmp_path / "other.csv"}
+    done = run_script(*[str(names.get(word, word)) for word in words])
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,80 @@
+"""One answer from several checkpoints and views, the same for one image as for many."""
+
+import numpy as np
+import pytest
+import torch
+
+from configs.errors import InputError
+from data.inputs import find_inputs
+from engine.pipeline import answer_all, answer_one, load_pipeline
+
+VIEWS = ("identity", "hflip")
+
+
+@pytest.fixture(scope="module")
+def turned(checkpoint, tmp_path_factory):
+    """The same model with its classes, and the rows of its classifier, in reverse order."""
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["classes"] = [{**entry, "label": label} for label, entry in enumerate(reversed(payload["classes"]))]
+    payload["state_dict"] = {
+        name: tensor.flip(0) if name.startswith("backbone.classifier") else tensor
+        for name, tensor in payload["state_dict"].items()
+    }
+    path = tmp_path_factory.mktemp("turned") / "best_model.pt"
+    torch.save(payload, path)
+    return path
+
+
+def test_one_image_and_many_get_the_same_answer(checkpoint, test_folder):
+    pipeline = load_pipeline([checkpoint], VIEWS)
+    inputs = find_inputs([test_folder])
+    answers = answer_all(pipeline, inputs)
+    readable = [row for row in range(len(inputs.paths)) if row not in answers.unreadable]
+    for row in readable:
+        assert answer_one(pipeline, inputs.paths[row]) == pytest.approx(answers.probabilities[row], abs=1e-5)
+    assert answers.probabilities[readable].sum(axis=1) == pytest.approx(np.ones(len(readable)), abs=1e-6)
+
+
+def test_unreadable_images_are_zeros_with_a_reason_and_damaged_ones_are_counted(checkpoint, test_folder):
+    inputs = find_inputs([test_folder])
+    answers = answer_all(load_pipeline([checkpoint]), inputs)
+    assert {inputs.image_ids[row] for row in answers.unreadable} == {"broken.jpg"}
+    row = inputs.image_ids.index("broken.jpg")
+    assert answers.probabilities[row].sum() == 0
+    assert [inputs.image_ids[row] for row in answers.recovered] == ["img_6.jpg"]
+
+
+def test_classes_in_another_order_are_matched_by_category(checkpoint, turned, test_folder):
+    inputs = find_inputs([test_folder])
+    alone = answer_all(load_pipeline([checkpoint], VIEWS), inputs).probabilities
+    both = answer_all(load_pipeline([checkpoint, turned], VIEWS), inputs).probabilities
+    assert both == pytest.approx(alone, abs=1e-6)
+    reverse = answer_all(load_pipeline([turned], VIEWS), inputs).probabilities
+    assert reverse == pytest.approx(alone[:, ::-1], abs=1e-6)
+    assert not np.allclose(reverse, alone)
+
+
+def test_models_of_other_classes_are_refused(checkpoint, tmp_path):
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["classes"][0]["category_id"] = "999"
+    torch.save(payload, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="its classes are not those of"):
+        load_pipeline([checkpoint, tmp_path / "other.pt"])
+
+
+def test_a_precision_that_the_device_does_not_compute_is_refused(checkpoint):
+    with pytest.raises(InputError, match="--precision fp16: float16 is not fast on this cpu device"):
+        load_pipeline([checkpoint], precision="fp16", overrides=["device=cpu"])
+
+
+def test_float16_weights_load_as_float32(checkpoint, tmp_path, test_folder):
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["state_dict"] = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in payload["state_dict"].items()
+    }
+    torch.save(payload, tmp_path / "half.pt")
+    inputs = find_inputs([test_folder])
+    whole, half = (
+        answer_all(load_pipeline([path]), inputs).probabilities for path in (checkpoint, tmp_path / "half.pt")
+    )
+    assert half == pytest.approx(whole, abs=1e-2)
