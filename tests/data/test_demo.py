@@ -33,10 +33,19 @@ def test_the_table_is_not_in_the_order_of_classes(demo):
 def test_it_is_a_function_of_its_parameters(demo, tmp_path):
     draw_demo(tmp_path / "again", 5, 6, 96, seed=0)
     draw_demo(tmp_path / "other", 5, 6, 96, seed=1)
-    names = list_images(demo / "train")
-    contents = [[(root / "train" / name).read_bytes() for name in names] for root in (demo, tmp_path / "again")]
+    contents = [
+        {name: (root / "train" / name).read_bytes() for name in list_images(root / "train")}
+        for root in (demo, tmp_path / "again", tmp_path / "other")
+    ]
     assert contents[0] == contents[1]
-    assert contents[0] != [(tmp_path / "other" / "train" / name).read_bytes() for name in names]
+    assert not set(contents[0].values()) & set(contents[2].values())
+
+
+def test_further_pictures_stand_apart_as_a_test_folder(demo):
+    table = read_table(demo / "test.csv", demo / "test", demo / "classes.csv")
+    assert np.bincount(table.labels).tolist() == [1] * 5
+    assert list_images(demo / "test") == table.image_ids
+    assert not set(table.image_ids) & set(list_images(demo / "train"))
 
 
 def test_a_complete_set_is_left_alone_and_a_broken_one_redrawn(tmp_path):
