@@ -13,6 +13,7 @@ from cli.entry import ArgumentParser, run_script, split_overrides
 # command: the module that answers it, with HELP, add_arguments(parser) and run(arguments, overrides)
 COMMANDS = {
     "models": "cli.models",
+    "info": "cli.info",
     "prepare-data": "cli.prepare_data",
     "augment-preview": "cli.augment_preview",
 }

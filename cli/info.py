@@ -1,0 +1,80 @@
+"""flower_cli.py info: what this machine offers, and a warning where torch cannot use its GPU."""
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+
+HELP = "show Python, libraries and hardware, and warn if there is a GPU that torch cannot use"
+_LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+_CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Print what was found; the exit code is 0 also where there is a warning."""
+    from importlib import metadata
+
+    import torch
+
+    from configs.errors import InputError
+    from engine.hardware import choose_device, choose_precision, cpu_name, describe_device
+
+    if overrides:
+        raise InputError(f"{overrides[0]}: info takes no config keys.")
+    device = choose_device("auto")
+    facts = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": f"{cpu_name()}, {torch.get_num_threads()} threads",
+        **{name: metadata.version(name) for name in _LIBRARIES},
+        "device": f"{describe_device(device)}, {choose_precision(device, use_amp=True, amp_dtype='auto')}",
+    }
+    warning = gpu_warning(torch.version.cuda, torch.cuda.is_available(), torch.backends.mps.is_available())
+    if arguments.json:
+        print(json.dumps({**facts, "warning": warning}, indent=2, ensure_ascii=False))
+        return 0
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+    if warning:
+        print(f"warning: {warning}")
+    return 0
+
+
+def gpu_warning(built_for_cuda: str | None, cuda_works: bool, mps_works: bool) -> str | None:
+    """Return why a GPU of this machine lies idle and what to do, or None.
+
+    `built_for_cuda` is torch.version.cuda, None in a wheel for CPUs only, which is what PyPI has for Windows.
+    """
+    names = nvidia_gpus()
+    if names and not cuda_works:
+        if built_for_cuda is None:
+            return (
+                f"{names[0]} is there, but this torch is built for CPUs only. Install the other one: {sys.executable} "
+                f"-m pip install --force-reinstall torch torchvision --index-url {_CUDA_WHEELS} "
+                "(https://pytorch.org/get-started/locally shows the line for your CUDA version)."
+            )
+        return f"{names[0]} is there, but torch, built for CUDA {built_for_cuda}, cannot use it. Update its driver."
+    if sys.platform == "darwin" and platform.machine() == "arm64" and not mps_works:
+        return "Apple's GPU is there, but torch cannot use it. Update macOS (12.3 or later) and torch."
+    return None
+
+
+def nvidia_gpus() -> list[str]:
+    """Return the GPUs that NVIDIA's driver lists; none where there is no driver, or it does not answer."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return [line.partition(":")[2].partition("(")[0].strip() for line in lines if line.startswith("GPU ")]
