@@ -23,6 +23,11 @@ def model_names(layout: ZipLayoutConfig, count: int) -> list[str]:
     return [str(first), *(str(first.with_name(f"model_{number}{first.suffix}")) for number in range(2, count + 1))]
 
 
+def recipe_name(layout: ZipLayoutConfig) -> str | None:
+    """Return where the kit's ZIP says with which views its predictions were made; the template's config.json does."""
+    return str(PurePosixPath(layout.predictions).with_suffix(".json")) if layout.code == "kit" else None
+
+
 def code_files(layout: ZipLayoutConfig) -> dict[str, Path]:
     """Return the code of the ZIP, `{path in the ZIP: our file}`."""
     if layout.code == "template":
@@ -56,16 +61,18 @@ def allowed_names(layout: ZipLayoutConfig, present: list[str]) -> tuple[list[str
         required += [f"{CODE_DIR}/{name}" for name in TEMPLATE_FILES]
     else:
         required += [f"{CODE_DIR}/{name}" for name in _SCRIPTS]
-    first = PurePosixPath(layout.model)
-    further = re.compile(rf"{re.escape(str(first.parent))}/model_\d+{re.escape(first.suffix)}")
     missing = [name for name in required if name not in present]
-    extra = [
-        name for name in present if name not in required and not further.fullmatch(name) and not _is_code(name, layout)
-    ]
+    extra = [name for name in present if name not in required and not _is_further(name, layout)]
     return missing, extra
 
 
-def _is_code(name: str, layout: ZipLayoutConfig) -> bool:
-    if layout.code == "template" or not name.startswith(f"{CODE_DIR}/"):
+def _is_further(name: str, layout: ZipLayoutConfig) -> bool:
+    """Say whether a file that is not required has its place: a second model, the kit's code, its recipe."""
+    first = PurePosixPath(layout.model)
+    if re.fullmatch(rf"{re.escape(str(first.parent))}/model_\d+{re.escape(first.suffix)}", name):
+        return True
+    if layout.code == "template":
         return False
-    return PurePosixPath(name).suffix in (".py", ".yaml")
+    return name == recipe_name(layout) or (
+        name.startswith(f"{CODE_DIR}/") and PurePosixPath(name).suffix in (".py", ".yaml")
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from competition.archive import check_archive, unpack
 from competition.checks import Check
 from competition.csv_rules import check_csv
-from competition.layout import CODE_DIR, model_names
+from competition.layout import CODE_DIR, model_names, recipe_name
 from competition.zip_rules import inspect_folder
 from configs.errors import InputError
 from configs.schema import CompetitionConfig
@@ -24,6 +24,7 @@ from data.images import list_images
 from data.predictions import Prediction, read_predictions
 from data.table import ImageClass
 from engine.benchmark import draw_jpegs
+from engine.tta import PLAIN, VIEWS
 
 JUDGE = Path(__file__).resolve().parent / "judge.py"
 # images of the second run, from code/
@@ -61,13 +62,12 @@ def prove(
     profile: CompetitionConfig,
     input_dir: Path | None,
     reference: Sequence[Prediction] | None,
-    views: str = "",
 ) -> Proof:
     """Check and run a ZIP.
 
     It is run from its root on all images of `input_dir` and from code/ on some; None draws some images, damaged ones
     among them. `reference` are the kit's own predictions of the images, to which every row must be equal; None compares
-    with the CSV in the ZIP. `views` is the --tta flag of a command that takes it. Raises InputError for what is no ZIP.
+    with the CSV in the ZIP. Raises InputError for what is no ZIP.
     """
     archive = check_archive(path, profile.max_model_mb)
     if not archive.passed:
@@ -82,11 +82,11 @@ def prove(
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
         inspection = inspect_folder(root, path, profile, names if input_dir else None, with_csv=reference is None)
         checks = [archive, *inspection.checks]
-        from_root, first = _run(root, root, profile, images, workspace / "new 1" / "out.csv", len(names), views)
+        from_root, first = _run(root, root, profile, images, workspace / "new 1" / "out.csv", len(names))
         checks += _judge(from_root, first, "from the ZIP's root", profile, inspection.classes, names)
         sample = _sample(images, names, workspace / "sample")
         from_code, second = _run(
-            root, root / CODE_DIR, profile, workspace / "sample", workspace / "new 2" / "out.csv", len(sample), views
+            root, root / CODE_DIR, profile, workspace / "sample", workspace / "new 2" / "out.csv", len(sample)
         )
         checks += _judge(from_code, second, "from code/", profile, inspection.classes, sample)
         if inspection.classes and first.passed and second.passed:
@@ -96,7 +96,7 @@ def prove(
 
 
 def _run(
-    root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, count: int, views: str
+    root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, count: int
 ) -> tuple[Execution, Check]:
     """Run the profile's command in `folder` and say how it ended."""
     report = output.parent.with_suffix(".json")
@@ -106,7 +106,7 @@ def _run(
         "-s",
         str(JUDGE),
         str(report),
-        *_words(root, folder, profile, images, output, views),
+        *_words(root, folder, profile, images, output),
     ]
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     started = time.perf_counter()
@@ -139,12 +139,12 @@ def _run(
     )
 
 
-def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, views: str) -> list[str]:
+def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path) -> list[str]:
     """Return the profile's command for a run in `folder`, without its `python`; paths in the ZIP become relative."""
     further = len(list((root / profile.zip_layout.model).parent.glob("model_*")))
     models = [os.path.relpath(root / name, folder) for name in model_names(profile.zip_layout, 1 + further)]
     filled = {"{test_dir}": [str(images.resolve())], "{output}": [str(output)], "{models}": models}
-    filled["{views}"] = ["--tta", views] if views else []
+    filled["{views}"] = ["--tta", ",".join(packed_views(root, profile))]
     words = []
     for word in shlex.split(profile.command)[1:]:
         if word in filled:
@@ -152,6 +152,17 @@ def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, o
         else:
             words.append(os.path.relpath(root / word, folder) if word.startswith(f"{CODE_DIR}/") else word)
     return words
+
+
+def packed_views(root: Path, profile: CompetitionConfig) -> list[str]:
+    """Return the views that the ZIP's recipe names, or the image alone if it names none that there are."""
+    recipe = recipe_name(profile.zip_layout)
+    try:
+        views = json.loads((root / recipe).read_text(encoding="utf-8"))["views"] if recipe else []
+    except (OSError, ValueError, KeyError, TypeError):
+        views = []
+    known = isinstance(views, list) and views and all(isinstance(name, str) and name in VIEWS for name in views)
+    return views if known else list(PLAIN)
 
 
 def _judge(

@@ -12,7 +12,7 @@ import timm
 import torch
 
 from competition.checks import Check, as_json, failed
-from competition.layout import code_files, model_names, requirements_text
+from competition.layout import code_files, model_names, recipe_name, requirements_text
 from competition.proof import Proof, prove
 from competition.zip_rules import inspect_zip
 from configs.errors import InputError, RunError
@@ -24,6 +24,7 @@ from engine.benchmark import drawn_jpegs, measure_latency
 from engine.checkpoint import Checkpoint, save_checkpoint, sha256, versions
 from engine.inference import to_predictions
 from engine.pipeline import Pipeline, answer_all
+from engine.recipe import describe_pipeline
 from models.classifier import size_in_bytes
 
 FP16_TOLERANCE = 1e-2
@@ -61,10 +62,9 @@ def prepare_submission(
     if half:
         reference, note = _half_reference(pipeline, inputs, reference)
         lines.append(note)
-    views = ",".join(pipeline.views) if pipeline.views != ("identity",) else ""
     with replacing(output) as temporary:
         _write_zip(temporary, pipeline, profile, half)
-        proof = prove(temporary, profile, input_dir, reference, views)
+        proof = prove(temporary, profile, input_dir, reference)
         _refuse(proof.checks)
         _add_csv(temporary, profile, proof)
         final = [check for check in inspect_zip(temporary, profile, inputs.image_ids) if check.rule.startswith("CSV")]
@@ -158,6 +158,10 @@ def _write_zip(path: Path, pipeline: Pipeline, profile: CompetitionConfig, half:
         if layout.model_config:
             config = json.dumps(_model_config(pipeline, profile), indent=2, ensure_ascii=False)
             _add_text(archive, layout.model_config, config + "\n")
+        recipe = recipe_name(layout)
+        if recipe:
+            facts = {key: value for key, value in describe_pipeline(pipeline).items() if key != "checkpoints"}
+            _add_text(archive, recipe, json.dumps(facts, indent=2) + "\n")
         for name, member in zip(model_names(layout, len(pipeline.members)), pipeline.members, strict=True):
             scratch = path.with_name(f"{path.name}.model")
             try:

@@ -1,5 +1,6 @@
 """A progress bar on a terminal, a plain line every half minute elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[[
 
     Shows images/s and the time left. The bar disappears at the end.
     """
-    console = Console()
+    # standard output is for results, which may be JSON
+    console = Console(stderr=True)
     if console.is_terminal:
         with _bar(console) as bar:
             started, count = time.perf_counter(), 0
@@ -58,6 +60,10 @@ def _plain_lines(description: str, total: int, done: int) -> Callable[[int], Non
             printed = now
             rate = count / (now - started)
             left = timedelta(seconds=round((total - done - count) / rate)) if rate else "?"
-            print(f"  {description}: {done + count} of {total} images, {rate:.0f} images/s, {left} left", flush=True)
+            print(
+                f"  {description}: {done + count} of {total} images, {rate:.0f} images/s, {left} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return advance

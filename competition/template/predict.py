@@ -39,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--batch-size", type=int, help="images at a time (default: that of the proven submission)")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     flags = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # a console that cannot show a file's name must not end the run
+        stream.reconfigure(errors="replace")
     try:
         return predict_folder(flags)
     except BadInput as error:

@@ -1,7 +1,8 @@
 """Retrain the first model: python code/train.py <train_dir> <train_labels.csv> [--weights FILE] [--output model]
 
-The recipe's values stand in model/config.json. The images are augmented by random crops, flips and light alone, a
-simpler augmentation than the one that the submitted weights were trained with; everything else follows the recipe.
+The recipe's values stand in model/config.json: schedule, loss, mixing, averaged weights, learning rates. The images are
+augmented by random crops, flips and light alone, which is simpler than what the submitted weights were trained with;
+values of the recipe that this script does not follow are named when it starts.
 `--weights` is a state dict of timm to start from; without it training starts from random weights.
 """
 
@@ -24,6 +25,14 @@ from utils import eval_image, mixed_precision, read_image
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
 Row = Tuple[Path, int]
+# values of the recipe with which this script agrees; others are named
+FOLLOWED = {
+    "optimizer": "adamw",
+    "scheduler": "cosine",
+    "layer_decay": 1.0,
+    "freeze_epochs": 0,
+    "accumulation_steps": 1,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     recipe = config["training"]
     recipe["epochs"] = flags.epochs or recipe["epochs"]
     torch.manual_seed(recipe["seed"])
+    for name, value in FOLLOWED.items():
+        if recipe[name] != value:
+            print("note: {}={} of the recipe is {} here".format(name, recipe[name], value))
     rows, classes = read_labels(flags.labels, flags.train_dir)
     training, validation = split_rows(rows, recipe["val_split"], recipe["seed"])
     entry = dict(config["models"][0], weights="best_model.pth", weight=1.0, class_order=None)
@@ -115,6 +127,8 @@ def train(
     base_rates = [group["lr"] for group in optimizer.param_groups]
     amp = device.type == "cuda" and recipe["use_amp"] and torch.cuda.is_bf16_supported()
     averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
+    counts = np.bincount([label for _, label in training], minlength=num_classes)
+    shift = torch.from_numpy(prior_shift(counts, recipe)).to(device)
     steps = math.ceil(len(training) / recipe["batch_size"])
     generator = np.random.RandomState(recipe["seed"])
     best, best_accuracy, step = {}, -1.0, 0  # type: Dict[str, torch.Tensor], float, int
@@ -130,7 +144,7 @@ def train(
                 images, targets = mix(images, targets, recipe, generator)
             with mixed_precision("bfloat16" if amp else None):
                 logits = model(images.to(device, memory_format=torch.channels_last))
-            loss = compute_loss(logits.float(), targets.to(device), recipe)
+            loss = compute_loss(logits.float() + shift, targets.to(device), recipe)
             optimizer.zero_grad()
             loss.backward()
             if recipe["clip_grad_norm"]:
@@ -218,6 +232,12 @@ def mix(
         ].float()
         share = 1 - side * side / (size * size)
     return mixed, share * targets + (1 - share) * targets[other]
+
+
+def prior_shift(counts: np.ndarray, recipe: Dict[str, Any]) -> np.ndarray:
+    """Return what logit adjustment (Menon et al. 2021) or balanced softmax (Ren et al. 2020) adds to logits, (C,)."""
+    strength = {"logit_adjusted": recipe["logit_adjustment"], "balanced_softmax": 1.0}.get(recipe["loss_function"], 0.0)
+    return (strength * np.log(np.maximum(counts, 1) / counts.sum())).astype(np.float32)
 
 
 def compute_loss(logits: torch.Tensor, targets: torch.Tensor, recipe: Dict[str, Any]) -> torch.Tensor:

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -166,7 +169,7 @@ def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, tmp_path):
+def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, test_folder, tmp_path):
     output = tmp_path / "seed.zip"
     done = run_script("prepare_submission.py", "--predictions", predicted[0], "--profile", "seed", "--output", output)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -176,6 +179,9 @@ def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, tmp_path):
     assert {"code/inference.py", "code/configs/schema.py", "model/best_model.pt", "requirements.txt"} <= set(names)
     assert not [name for name in names if "tests/" in name or name.endswith((".jpg", ".pyc"))]
     assert text.startswith("image_id,label\nbroken.jpg,")
+    done = run_script("prepare_submission.py", "--verify-only", output, "--profile", "seed", "--input", test_folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "from the root = the CSV in the ZIP  9 labels equal" in done.stdout
 
 
 def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
@@ -212,21 +218,24 @@ def test_weights_become_fp16_where_that_is_needed_to_fit(predicted, checkpoint, 
 
 
 def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pictures, test_folder, tmp_path):
-    import subprocess
-    import sys
-
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path / "z")
     commands = [
         ["code/train.py", pictures / "train", pictures / "train.csv", "--epochs", "2", "--output", tmp_path / "m"],
-        ["code/predict.py", test_folder, tmp_path / "out" / "p.csv", "--model-dir", tmp_path / "m"],
+        ["code/predict.py", test_folder, tmp_path / "结果" / "p.csv", "--model-dir", tmp_path / "m"],
     ]
     for words in commands:
         done = subprocess.run(
-            [sys.executable, *map(str, words)], cwd=tmp_path / "z", capture_output=True, text=True, check=False
+            [sys.executable, *map(str, words)],
+            cwd=tmp_path / "z",
+            # a console that cannot show Chinese, as on many Windows machines
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
-    assert [row["filename"] for row in rows_of(tmp_path / "out" / "p.csv")] == FILES
+    assert [row["filename"] for row in rows_of(tmp_path / "结果" / "p.csv")] == FILES
 
 
 @pytest.mark.parametrize(

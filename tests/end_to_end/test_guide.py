@@ -1,0 +1,77 @@
+"""Every command line in the guides is one that the kit understands: config lines compose, flags parse."""
+
+import importlib
+import re
+import shlex
+
+import pytest
+
+from cli.entry import split_overrides
+from cli.flower_cli import build_parser as flower_cli_parser
+from configs.compose import compose, expand_sweep, parse_override
+from tests.helpers import REPOSITORY
+
+PAGES = ("README.md", "README.zh-CN.md", "docs/TRAINING_GUIDE.md", "docs/RESULTS.md", "CONTRIBUTING.md")
+SCRIPTS = ("evaluate", "inference", "check_competition", "prepare_submission")
+# tools of others, and the two commands, which have their own tests
+ELSEWHERE = re.compile(
+    r"(git clone|cd|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff)|python benchmarks/"
+    r"|\.venv\\Scripts\\python -m pip install)( |$)?"
+)
+
+
+def command_lines():
+    for page in PAGES:
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        for block in re.findall(r"```\n(.*?)```", text, flags=re.DOTALL):
+            for line in block.splitlines():
+                yield pytest.param(line.strip(), id=f"{page}: {line.strip()}")
+
+
+def parse_training(words):
+    name, rest = "config", list(words)
+    if rest and rest[0] == "--config-name":
+        name, rest = rest[1], rest[2:]
+    flags = [word for word in rest if word in ("-m", "--cfg", "job")]
+    overrides = [word for word in rest if word not in flags]
+    for job in expand_sweep(overrides) if "-m" in flags else [overrides]:
+        compose(name, job)
+
+
+@pytest.mark.parametrize("line", list(command_lines()))
+def test_the_line_is_understood(line):
+    if ELSEWHERE.match(line):
+        return
+    words = shlex.split(line)
+    assert words[0] == "python", line
+    script = words[1].removesuffix(".py")
+    assert (REPOSITORY / words[1]).is_file()
+    if script == "train":
+        parse_training(words[2:])
+        return
+    flags, overrides = split_overrides(words[2:])
+    for override in overrides:
+        parse_override(override)
+    if script == "cli/flower_cli":
+        flower_cli_parser().parse_args(flags)
+    else:
+        assert script in SCRIPTS
+        importlib.import_module(script).build_parser().parse_args(flags)
+
+
+def test_the_guide_has_its_lines():
+    guide = [parameter.values[0] for parameter in command_lines()]
+    for script in ("train.py", *(f"{script}.py" for script in SCRIPTS)):
+        assert any(f"python {script}" in line for line in guide)
+    assert sum(line.startswith("python train.py") for line in guide) > 12
+
+
+def test_the_guides_table_is_that_of_the_models_command():
+    from models.zoo import model_options
+
+    guide = (REPOSITORY / "docs" / "TRAINING_GUIDE.md").read_text(encoding="utf-8")
+    rows = {name: line for line in guide.splitlines() for name in line.split("|")[1:2]}
+    for option in model_options(100):
+        row = next(line for names, line in rows.items() if option.option in re.split(r"[ ,]+", names))
+        figures = f"| {option.parameters / 1e6:.1f} M | {option.megabytes_fp32:.1f} | {option.megabytes_fp16:.1f} |"
+        assert row.endswith(figures)
