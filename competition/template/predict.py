@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from model import load_models, read_config
-from utils import VIEWS, average_views, eval_image, list_images, mixed_precision, read_image, write_csv
+from utils import VIEWS, average_views, eval_image, keep_memory, list_images, mixed_precision, read_image, write_csv
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
 READERS = 4
@@ -62,6 +62,8 @@ def predict_folder(flags: argparse.Namespace) -> int:
     if batch_size < 1:
         raise BadInput("--batch-size {}: expected 1 or more.".format(batch_size))
     device = choose_device(flags.device)
+    if device.type == "cpu":
+        keep_memory()
     models = load_models(config, flags.model_dir, device)
     answers = []  # type: List[Tuple[int, float]]
     printed = started
