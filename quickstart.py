@@ -42,9 +42,11 @@ def main(words):
         raise Failure("{}: unknown. Type python quickstart.py, or python quickstart.py test.".format(words[0]), 2)
     check_python()
     if words:
+        print("The tests, but for the slow ones, in the environment .venv.", flush=True)
         install("requirements-dev.txt")
         # what takes long, and what needs the whole machine, is marked slow
         return run_python(["-m", "pytest", "-m", "not slow", *words[1:]])
+    print("From nothing to a proven submission: an environment in .venv, then five steps on drawn flowers.", flush=True)
     install("requirements.txt")
     journey()
     return 0
@@ -82,7 +84,9 @@ def install(requirements):
             )
     offer_cuda()
     say("Installing {}: some hundred MB the first time; interrupted, it goes on where it stopped".format(requirements))
-    command = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-r", requirements]
+    # on a terminal pip's bars show that it works; in a log they are noise
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    command = ["-m", "pip", "install", "--disable-pip-version-check", *quiet, "-r", requirements]
     if run_python(command) != 0:
         raise Failure(
             "pip could not install {}; its message stands above. Type the same command again to go on. Where PyPI is "

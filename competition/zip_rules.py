@@ -1,10 +1,8 @@
 """The rules of a submission ZIP that can be checked without running anything in it."""
 
 import json
-import pickle
 import re
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from competition.layout import CODE_DIR, allowed_names
 from configs.errors import InputError
 from configs.schema import CompetitionConfig
 from data.table import ImageClass
-from engine.checkpoint import load_checkpoint
+from engine.checkpoint import LOAD_ERRORS, load_checkpoint
 
 _TRAINING_STATE = {"optimizer", "scheduler", "scaler", "ema"}
 
@@ -87,7 +85,7 @@ def _check_size_and_state(models: list[Path], profile: CompetitionConfig) -> lis
     for path in models:
         try:
             payload = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError):
+        except LOAD_ERRORS:
             problems.append(f"{path.name} does not load with weights_only=True")
             continue
         names = payload if isinstance(payload, dict) else ()

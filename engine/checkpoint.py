@@ -25,6 +25,19 @@ CHECKPOINT_FORMAT = "flower-kit-checkpoint"
 STATE_FORMAT = "flower-kit-training-state"
 FORMAT_VERSION = 1
 
+# what torch.load raises for files that are damaged, or not meant for it
+LOAD_ERRORS = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
 _CHECKPOINT_TYPES = {
     "architecture": str,
     "architecture_arguments": dict,
@@ -179,7 +192,7 @@ def _load(path: Path, expected_format: str) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint. Train one with python train.py, or name another.")
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except LOAD_ERRORS as error:
         raise InputError(f"{path}: damaged, or not a checkpoint of this kit; it was not read.") from error
     if not isinstance(payload, dict) or payload.get("format") != expected_format:
         raise InputError(f"{path}: not a {expected_format} file. best_model.pt is for use, last.pt for resuming.")

@@ -36,6 +36,8 @@ def infer(pipeline: Pipeline, paths: Sequence[Path], output: Output) -> list[str
     training images, with confidence 0. Raises InputError if there are no images.
     """
     paths = paths or [default_input(pipeline)]
+    if output.predictions.suffix.lower() != ".csv":
+        raise InputError(f"--output {output.predictions}: must end in .csv; its recipe stands beside it as .json.")
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
         raise InputError(f"--top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
     inputs = find_inputs(paths)

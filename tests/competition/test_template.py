@@ -14,6 +14,7 @@ from competition.layout import TEMPLATE_DIR, TEMPLATE_FILES
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
 from tests.conftest import stripes
+from tests.helpers import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +106,16 @@ def test_every_file_gives_the_pixels_that_the_kit_sees(utils, tmp_path):
 
 def test_the_same_files_are_listed(utils, test_folder):
     assert utils.list_images(test_folder) == list_images(test_folder)
+
+
+PHOTOGRAPHS = REPOSITORY.parent / "shared" / "data" / "flowers102_dev" / "images"
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="the photographs of flowers102_dev are not beside the project")
+def test_photographs_give_the_pixels_that_the_kit_sees(utils):
+    names = list_images(PHOTOGRAPHS)[::40]
+    assert len(names) > 50
+    for name in names:
+        pixels = read_image(PHOTOGRAPHS / name).pixels
+        assert np.array_equal(utils.read_image(PHOTOGRAPHS / name), pixels)
+        assert np.array_equal(utils.eval_image(pixels, 160, 0.95), eval_image(pixels, 160, 0.95))

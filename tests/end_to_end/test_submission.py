@@ -248,6 +248,11 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--tta", "spin"], 2, "no view 'spin'"),
         (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--top-k", "9"], 2, "expected 1 to 4"),
         (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "seed=1"], 2, "seed: has no effect here"),
+        (
+            ["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--output", "p.json"],
+            2,
+            "must end in .csv",
+        ),
         (["inference.py", "--checkpoint", "{best}", "--benchmark", "--top-k", "1"], 2, "--benchmark only times"),
         (["check_competition.py"], 2, "Nothing to check"),
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
