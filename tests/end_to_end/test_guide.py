@@ -23,8 +23,9 @@ ELSEWHERE = re.compile(
 def command_lines():
     for page in PAGES:
         text = (REPOSITORY / page).read_text(encoding="utf-8")
-        for block in re.findall(r"```\n(.*?)```", text, flags=re.DOTALL):
-            for line in block.splitlines():
+        # blocks of a language, such as ```python, are no command lines
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+            for line in block.splitlines() if not language else []:
                 yield pytest.param(line.strip(), id=f"{page}: {line.strip()}")
 
 
