@@ -3,10 +3,12 @@
 import stat
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from competition.checks import Check
 from configs.errors import InputError
+from data.files import ZIP_DAMAGE
 
 MAX_MEMBERS = 20_000
 # beside the models there is code, tables, and nothing large
@@ -48,15 +50,21 @@ def unpack(path: Path, folder: Path, max_model_mb: float) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with archive.open(info) as source, target.open("wb") as file:
-                    while block := source.read(_BLOCK):
-                        budget -= len(block)
-                        if budget < 0:
-                            raise InputError(f"{path}: unpacks to more than it says; a ZIP bomb.")
-                        file.write(block)
-            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-                raise InputError(f"{path}: its member {info.filename} is damaged.") from error
+            with target.open("wb") as file:
+                for block in _blocks(archive, info, path):
+                    budget -= len(block)
+                    if budget < 0:
+                        raise InputError(f"{path}: unpacks to more than it says; a ZIP bomb.")
+                    file.write(block)
+
+
+def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Iterator[bytes]:
+    try:
+        with archive.open(info) as source:
+            while block := source.read(_BLOCK):
+                yield block
+    except ZIP_DAMAGE as error:
+        raise InputError(f"{path}: its member {info.filename} is damaged.") from error
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
@@ -65,7 +73,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         raise InputError(f"{path}: no such ZIP.")
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except ZIP_DAMAGE as error:
         raise InputError(f"{path}: not a ZIP file, or a damaged one.") from error
 
 

@@ -1,9 +1,14 @@
 """Writing files so that a reader never meets a half-written one."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# what zipfile raises for an archive or a member that is damaged, encrypted, or packed in a way that it does not know
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from configs.errors import InputError
+from data.files import ZIP_DAMAGE
 from data.images import IMAGE_SUFFIXES, list_images
 from data.table import read_rows
 
@@ -217,7 +218,7 @@ def _member_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callabl
     def read() -> bytes:
         try:
             return archive.read(member)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except ZIP_DAMAGE as error:
             raise OSError(f"damaged or encrypted in the ZIP: {error}") from error
 
     return read

@@ -4,6 +4,7 @@ import json
 import stat
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -224,3 +225,19 @@ def test_what_is_no_zip_is_bad_input(tmp_path, profile):
         inspect_zip(tmp_path / "z.zip", profile, None)
     with pytest.raises(InputError, match="no such ZIP"):
         inspect_zip(tmp_path / "none.zip", profile, None)
+
+
+def test_a_damaged_zip_is_bad_input_or_a_broken_rule_wherever_the_damage_is(build, profile, tmp_path):
+    whole = build().read_bytes()
+    generator = np.random.default_rng(0)
+    refused = 0
+    for position in generator.integers(0, len(whole), 150):
+        data = bytearray(whole)
+        data[position : position + 3] = generator.bytes(3)
+        path = tmp_path / "damaged.zip"
+        path.write_bytes(bytes(data))
+        try:
+            refused += bool(failed(inspect_zip(path, profile, NAMES)))
+        except InputError:
+            refused += 1
+    assert refused > 100

@@ -141,6 +141,21 @@ def test_a_truncated_image_stays_and_is_listed(tmp_path):
     assert summary["images"] == 4
 
 
+def test_a_damaged_member_of_a_zip_is_listed_and_the_others_are_read(tmp_path):
+    source = write_organisers(tmp_path / "source")
+    with zipfile.ZipFile(source / "train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            archive.write(source / "train" / name, f"train/{name}")
+        member = archive.getinfo("train/img_1.png")
+    data = bytearray((source / "train.zip").read_bytes())
+    start = member.header_offset + 30 + len(member.filename)
+    data[start : start + 20] = b"\xff" * 20
+    (source / "train.zip").write_bytes(bytes(data))
+    summary = prepare_data(source / "train.zip", tmp_path / "out", labels=source / "train_labels.csv")
+    assert summary["images"] == 3
+    assert list(summary["unreadable"]) == ["img_1.png"]
+
+
 def test_running_twice_is_harmless(tmp_path):
     source = write_organisers(tmp_path / "source")
     first = prepare_data(source, tmp_path / "out")
