@@ -51,11 +51,13 @@ def prepare_submission(
 
     The CSV in it is what its own code wrote, after it agreed with `predictions`. Raises InputError if `predictions` are
     not of these images and classes, and RunError, with every broken rule, if the ZIP does not keep the rules; then no
-    ZIP is left at `output`, not even an older one.
+    ZIP or proof is left, not even an older one.
     """
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
-    output.unlink(missing_ok=True)
+    proof_path = output.with_name(f"{output.stem}_proof.json")
+    for older in (output, proof_path):
+        older.unlink(missing_ok=True)
     latency = _measure(pipeline, profile)
     half = _needs_half(pipeline, profile)
     lines = []
@@ -70,7 +72,6 @@ def prepare_submission(
         final = [check for check in inspect_zip(temporary, profile, inputs.image_ids) if check.rule.startswith("CSV")]
         _refuse(final)
     checks = [*proof.checks, *final]
-    proof_path = output.with_name(f"{output.stem}_proof.json")
     facts = {
         "zip": output.name,
         "sha256": sha256(output),

@@ -193,6 +193,7 @@ def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
     changed.with_suffix(".json").write_bytes(predicted[0].with_suffix(".json").read_bytes())
     output = tmp_path / "submission.zip"
     output.write_bytes(b"an older one")
+    output.with_name("submission_proof.json").write_bytes(b"an older one")
     done = run_script("prepare_submission.py", "--predictions", changed, "--output", output)
     assert done.returncode == 1
     assert "No ZIP was written" in done.stderr
