@@ -127,21 +127,28 @@ def offer_cuda():
 
 
 def steps():
-    """Return the journey: (what for, the command, exit codes that let it go on)."""
+    """Return the journey: (what for, the command, exit codes that let it go on, what it leaves)."""
     model, predictions = RESULTS / "checkpoints" / "best_model.pt", RESULTS / "predictions.csv"
+    evaluation, submission = RESULTS / "evaluation", RESULTS / "submission.zip"
     training = ["train.py", "--config-name", "quickstart", "output_dir={}".format(RESULTS.as_posix())]
     if (REPOSITORY / RESULTS / "checkpoints" / "last.pt").is_file():
         training.append("training.resume=auto")
     predict = ["inference.py", "--checkpoint", model, "--input", TEST_IMAGES, "--tta", "--format", "official"]
     return [
-        ("Draw 500 flowers and train on 320 of them", training, (0,)),
-        ("Evaluate", ["evaluate.py", "--checkpoint", model, "--output-dir", RESULTS / "evaluation"], (0,)),
-        ("Predict the 100 test images", [*predict, "--output", predictions], (0,)),
-        ("Check the rules", ["check_competition.py", "--predictions", predictions, "--input", TEST_IMAGES], (0, 1)),
+        ("Draw 500 flowers and train on 320 of them", training, (0,), model),
+        ("Evaluate", ["evaluate.py", "--checkpoint", model, "--output-dir", evaluation], (0,), evaluation),
+        ("Predict the 100 test images", [*predict, "--output", predictions], (0,), predictions),
+        (
+            "Check the rules",
+            ["check_competition.py", "--predictions", predictions, "--input", TEST_IMAGES],
+            (0, 1),
+            predictions,
+        ),
         (
             "Build the ZIP, unpack it, run it as the judges would",
-            ["prepare_submission.py", "--predictions", predictions, "--output", RESULTS / "submission.zip"],
+            ["prepare_submission.py", "--predictions", predictions, "--output", submission],
             (0,),
+            submission,
         ),
     ]
 
@@ -149,26 +156,42 @@ def steps():
 def journey():
     """Do the steps that are not on record as done, then say where everything is."""
     record = REPOSITORY / RESULTS / "journey.json"
-    done = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
+    done = finished_steps(record)
     everything = steps()
-    for number, (purpose, command, accepted) in enumerate(everything, start=1):
+    for number, (purpose, command, accepted, output) in enumerate(everything, start=1):
         script, title = command[0], "Step {} of {}: {}".format(number, len(everything), purpose)
-        if script in done:
+        if script in done and (REPOSITORY / output).exists():
             say("{}: already done (delete {} to do it again)".format(title, RESULTS))
             continue
+        if script == "train.py":
+            # a new model makes all that follows old
+            done = []
         words = [str(word) for word in command]
         say("{}\n$ python {}".format(title, " ".join(words)))
         started = time.time()
         code = run_python(words)
+        if code == 130:
+            raise KeyboardInterrupt
         if code not in accepted:
             raise Failure("{} ended with exit code {}; python quickstart.py goes on from there.".format(script, code))
         print("({:.0f} s)".format(time.time() - started), flush=True)
         if code == 0:
-            done.append(script)
-            record.write_text(json.dumps(done), encoding="utf-8")
+            done = [name for name in done if name != script] + [script]
+            unfinished = record.with_suffix(".part")
+            unfinished.write_text(json.dumps(done), encoding="utf-8")
+            unfinished.replace(record)
         else:
             print("A rule is broken here; on a CPU the latency is not the judges'. The journey goes on.", flush=True)
     say(ending())
+
+
+def finished_steps(record):
+    """Return the scripts on record as done; none where the record is missing or damaged."""
+    try:
+        done = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return done if isinstance(done, list) else []
 
 
 def ending():
@@ -192,7 +215,13 @@ def ending():
 def run_python(words):
     """Run the environment's Python in the repository and return its exit code."""
     environment = dict(os.environ, PYTHONUTF8="1")
-    return subprocess.call([str(venv_python()), *words], cwd=str(REPOSITORY), env=environment)
+    child = subprocess.Popen([str(venv_python()), *words], cwd=str(REPOSITORY), env=environment)
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        # subprocess.call would kill it a quarter of a second later; a training needs seconds to save its state
+        child.wait()
+        raise
 
 
 def say(text):

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -67,6 +68,10 @@ def run_script(main: Callable[[list[str]], int]) -> NoReturn:
         with contextlib.suppress(BrokenPipeError):
             print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # whoever reads, such as head, has seen enough; what is left unwritten must not raise at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(RunError.exit_code)

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 HELP = "show Python, libraries and hardware, and warn if there is a GPU that torch cannot use"
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
@@ -19,8 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print what was found; the exit code is 0 also where there is a warning."""
-    from importlib import metadata
-
     import torch
 
     from configs.errors import InputError
@@ -32,8 +32,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     facts = {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": f"{cpu_name()}, {torch.get_num_threads()} threads",
-        **{name: metadata.version(name) for name in _LIBRARIES},
+        "cpu": f"{cpu_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "memory": memory(),
+        **{name: version(name) for name in _LIBRARIES},
         "device": f"{describe_device(device)}, {choose_precision(device, use_amp=True, amp_dtype='auto')}",
     }
     warning = gpu_warning(torch.version.cuda, torch.cuda.is_available(), torch.backends.mps.is_available())
@@ -46,6 +47,22 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if warning:
         print(f"warning: {warning}")
     return 0
+
+
+def version(package: str) -> str:
+    """Return the installed version of a package, or a word that says that there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def memory() -> str:
+    """Return the machine's memory where the system tells it without another package."""
+    try:
+        return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB"
+    except (AttributeError, ValueError, OSError):
+        return "unknown"
 
 
 def gpu_warning(built_for_cuda: str | None, cuda_works: bool, mps_works: bool) -> str | None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
 
-from cli.info import gpu_warning, nvidia_gpus
-from tests.helpers import run_script
+from cli.info import gpu_warning, nvidia_gpus, version
+from tests.helpers import command, environment, run_script
 
 
 @pytest.fixture
@@ -29,15 +30,27 @@ def test_a_gpu_that_torch_cannot_use_is_told_with_the_remedy(driver):
     assert gpu_warning("12.8", cuda_works=True, mps_works=False) is None
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a pipe into head is a POSIX shell's")
+def test_a_reader_that_stops_early_is_no_error():
+    line = " ".join(f"'{word}'" for word in command("cli/flower_cli.py", "models"))
+    done = subprocess.run(f"{line} | true", shell=True, capture_output=True, text=True, env=environment(), check=False)
+    assert done.stderr == ""
+
+
 def test_without_a_driver_there_is_no_nvidia_gpu(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert nvidia_gpus() == []
 
 
+def test_a_missing_library_is_told():
+    assert version("numpy")[0].isdigit()
+    assert version("no-such-package-as-this") == "not installed"
+
+
 def test_lines_and_json_name_the_machine():
     done = run_script("cli/flower_cli.py", "info")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == ["python", "system", "cpu", "torch"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == ["python", "system", "cpu", "memory"]
     facts = json.loads(run_script("cli/flower_cli.py", "info", "--json").stdout)
     assert facts["device"].startswith(("cpu (", "cuda (", "mps"))
     assert run_script("cli/flower_cli.py", "info", "seed=1").returncode == 2

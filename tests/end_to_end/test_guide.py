@@ -15,8 +15,8 @@ PAGES = ("README.md", "README.zh-CN.md", "docs/TRAINING_GUIDE.md", "docs/RESULTS
 SCRIPTS = ("evaluate", "inference", "check_competition", "prepare_submission")
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
-    r"(git clone|cd|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff)|python benchmarks/"
-    r"|\.venv\\Scripts\\python -m pip install)( |$)?"
+    r"(git clone|cd|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff)"
+    r"|python benchmarks/train_throughput\.py|\.venv\\Scripts\\python -m pip install)( |$)"
 )
 
 
@@ -33,9 +33,9 @@ def parse_training(words):
     name, rest = "config", list(words)
     if rest and rest[0] == "--config-name":
         name, rest = rest[1], rest[2:]
-    flags = [word for word in rest if word in ("-m", "--cfg", "job")]
+    flags = [word for word in rest if word in ("-m", "--multirun", "--cfg", "job")]
     overrides = [word for word in rest if word not in flags]
-    for job in expand_sweep(overrides) if "-m" in flags else [overrides]:
+    for job in expand_sweep(overrides) if {"-m", "--multirun"} & set(flags) else [overrides]:
         compose(name, job)
 
 

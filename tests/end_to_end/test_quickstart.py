@@ -2,8 +2,11 @@
 
 import ast
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -24,12 +27,24 @@ def sandbox(tmp_path, monkeypatch):
         if command[1:3] == ["-m", "venv"]:
             quickstart.venv_python().parent.mkdir(parents=True)
             quickstart.venv_python().write_text("", encoding="utf-8")
-        return next((code for word, code in codes.items() if word in calls[-1]), 0)
+        code = next((code for word, code in codes.items() if word in calls[-1]), 0)
+        if code == 0:
+            leave_output(tmp_path, calls[-1])
+        return code
 
     monkeypatch.setattr(quickstart, "REPOSITORY", tmp_path)
     monkeypatch.setattr(quickstart, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(subprocess, "call", answer)
+    monkeypatch.setattr(quickstart, "run_python", lambda words: answer([str(quickstart.venv_python()), *words]))
     return calls, codes
+
+
+def leave_output(root, call):
+    """Write what a step would leave."""
+    for _, command, _, output in quickstart.steps():
+        if command[0] in call:
+            (root / output).parent.mkdir(parents=True, exist_ok=True)
+            (root / output).touch()
 
 
 def ran(calls, word):
@@ -99,7 +114,7 @@ def test_a_failed_step_ends_it_and_the_next_time_goes_on_from_there(sandbox):
 def test_an_interrupted_training_is_resumed(sandbox, tmp_path):
     calls, _ = sandbox
     last = tmp_path / "results" / "quickstart" / "checkpoints" / "last.pt"
-    last.parent.mkdir()
+    last.parent.mkdir(parents=True)
     last.write_bytes(b"")
     quickstart.main([])
     training = next(call for call in calls if "train.py" in call)
@@ -116,6 +131,49 @@ def test_a_broken_rule_is_told_and_the_journey_goes_on(sandbox, tmp_path, capsys
     assert "check_competition.py" not in done
 
 
+def test_a_damaged_record_and_a_missing_output_repeat_the_step(sandbox, tmp_path):
+    calls, _ = sandbox
+    results = tmp_path / "results" / "quickstart"
+    (results / "journey.json").write_text('["train.py", "eva', encoding="utf-8")
+    assert quickstart.main([]) == 0
+    calls.clear()
+    (results / "submission.zip").unlink()
+    quickstart.main([])
+    assert [word for call in calls for word in call if word.endswith(".py")] == ["prepare_submission.py"]
+
+
+def test_an_interrupted_step_is_an_interrupt(sandbox):
+    _, codes = sandbox
+    codes["train.py"] = 130
+    with pytest.raises(KeyboardInterrupt):
+        quickstart.main([])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process group")
+def test_an_interrupt_waits_until_the_step_has_saved(tmp_path):
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import pathlib, time\n"
+        "try:\n    pathlib.Path(__file__).with_name('started').touch(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(1); pathlib.Path(__file__).with_name('saved').touch()\n",
+        encoding="utf-8",
+    )
+    parent = (
+        "import sys, pathlib, quickstart\n"
+        "quickstart.venv_python = lambda: pathlib.Path(sys.executable)\n"
+        f"quickstart.run_python([{str(child)!r}])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=REPOSITORY, start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(30)
+    assert (tmp_path / "saved").exists()
+
+
 def test_the_tests_run_in_the_same_environment(sandbox):
     calls, codes = sandbox
     codes["pytest"] = 3
@@ -130,3 +188,12 @@ def test_unknown_words_and_help():
     done = run_script("quickstart.py", "--help")
     assert done.returncode == 0
     assert "python quickstart.py test" in done.stdout
+
+
+def test_a_new_model_makes_all_that_follows_old(sandbox, tmp_path):
+    calls, _ = sandbox
+    quickstart.main([])
+    (tmp_path / "results" / "quickstart" / "checkpoints" / "best_model.pt").unlink()
+    calls.clear()
+    quickstart.main([])
+    assert [ran(calls, name) for name in ("train.py", "evaluate.py", "prepare_submission.py")] == [1, 1, 1]
