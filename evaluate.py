@@ -13,18 +13,18 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
+    from engine.distributed import processes
     from engine.evaluation import KEYS, evaluate
     from engine.pipeline import load_pipeline
     from engine.tta import parse_views
 
     views = parse_views(flags.tta)
-    pipeline = load_pipeline(
-        flags.checkpoint, views, flags.average or "probabilities", flags.precision, overrides, KEYS
-    )
-    evaluation = evaluate(pipeline, flags.output_dir, flags.split, flags.data)
-    for line in evaluation.lines:
-        print(line)
-    print(f"Tables and pictures: {flags.output_dir}")
+    with processes():
+        pipeline = load_pipeline(flags.checkpoint, views, flags.average, flags.precision, overrides, KEYS)
+        evaluation = evaluate(pipeline, flags.output_dir, flags.split, flags.data)
+        for line in evaluation.lines:
+            print(line)
+        print(f"Tables and pictures: {flags.output_dir}")
     return 0
 
 

@@ -12,22 +12,23 @@ def main(arguments: list[str]) -> int:
     flags = build_parser().parse_args(words)
 
     from configs.errors import InputError
+    from engine.distributed import processes
     from engine.inference import Output, benchmark, infer
     from engine.pipeline import load_pipeline
     from engine.tta import parse_views
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
-    pipeline = load_pipeline(
-        flags.checkpoint, parse_views(flags.tta), flags.average or "probabilities", flags.precision, overrides
-    )
-    if flags.benchmark:
-        lines = benchmark(pipeline, flags.input)
-    else:
-        predictions = flags.output or Path("results/predictions.csv")
-        lines = infer(pipeline, flags.input, Output(predictions, flags.format, flags.save_probabilities, flags.top_k))
-    for line in lines:
-        print(line)
+    with processes():
+        pipeline = load_pipeline(flags.checkpoint, parse_views(flags.tta), flags.average, flags.precision, overrides)
+        if flags.benchmark:
+            lines = benchmark(pipeline, flags.input)
+        else:
+            predictions = flags.output or Path("results/predictions.csv")
+            output = Output(predictions, flags.format, flags.save_probabilities, flags.top_k)
+            lines = infer(pipeline, flags.input, output)
+        for line in lines:
+            print(line)
     return 0
 
 

@@ -22,11 +22,13 @@ def main(arguments: list[str]) -> int:
         return 0
 
     # torch is imported only now, so that a mistake in the config is answered at once
+    from engine.distributed import processes
     from engine.launch import train, train_sweep
 
-    if flags.multirun:
-        return train_sweep(configs, jobs)
-    train(configs[0])
+    with processes():
+        if flags.multirun:
+            return train_sweep(configs, jobs)
+        train(configs[0])
     return 0
 
 

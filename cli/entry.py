@@ -65,8 +65,10 @@ def run_script(main: Callable[[list[str]], int]) -> NoReturn:
     try:
         sys.exit(main(sys.argv[1:]))
     except (InputError, RunError) as error:
+        # torchrun sets RANK, and shows what all of its processes print
+        process = f"rank {os.environ['RANK']}: " if "RANK" in os.environ else ""
         with contextlib.suppress(BrokenPipeError):
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {process}{error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # whoever reads, such as head, has seen enough; what is left unwritten must not raise at exit

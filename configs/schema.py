@@ -45,6 +45,8 @@ class DatasetConfig:
     batch_size: int = 32
     num_workers: int | None = None
     sampler: str = "shuffle"
+    loader_timeout: float = 300.0
+    max_bad_fraction: float = 0.01
     demo: DemoConfig = field(default_factory=DemoConfig)
 
 
@@ -80,10 +82,13 @@ class TrainingConfig:
     accumulation_steps: int = 1
     clip_grad_norm: float | None = 1.0
     ema_decay: float | None = None
+    sync_batchnorm: bool = False
     compile: bool = False
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    max_bad_steps: int = 10
     checkpoint_every_minutes: float = 10.0
     resume: str | None = None
+    resume_force: bool = False
 
 
 @dataclass

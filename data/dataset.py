@@ -1,5 +1,6 @@
 """One key to one sample: decode and transform to uint8; what cannot be read is reported, never replaced."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +43,30 @@ class ImageDataset(Dataset):
         self.image_ids = image_ids
         self.labels = labels
         self.transform = transform
+        # rows that must not be read again, and why
+        self.excluded: dict[int, str] = {}
+        # shared int64 (workers, 2): each worker's process id, and the row that it reads now, or -1
+        self.in_flight = torch.empty((0, 2), dtype=torch.int64)
+        self._worker: int | None = None
+
+    def enter_worker(self, worker: int) -> None:
+        """Tell the copy in worker process number `worker` where to note what it reads."""
+        self._worker = worker
+        self.in_flight[worker, 0] = os.getpid()
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
+        if self._worker is None:
+            return self._read(epoch, index)
+        self.in_flight[self._worker, 1] = index
+        sample = self._read(epoch, index)
+        self.in_flight[self._worker, 1] = -1
+        return sample
+
+    def _read(self, epoch: int, index: int) -> Sample:
         label = int(self.labels[index])
+        if index in self.excluded:
+            return Sample(index, label, None, problem=self.excluded[index])
         try:
             decoded = read_image(self.image_dir / self.image_ids[index])
         except UnreadableImage as error:

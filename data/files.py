@@ -12,11 +12,11 @@ ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, V
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it is flushed and renamed to `path`, on failure removed.
 
     The parent folder is created. The renaming is atomic on one file system, so `path` is either the old file or the
-    whole new one.
+    whole new one. With `previous`, the old file is renamed to it, and `path` is missing for a moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -24,6 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            path.replace(previous)
         Path(temporary).replace(path)
     finally:
         temporary.unlink(missing_ok=True)

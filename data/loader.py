@@ -1,15 +1,14 @@
 """Which images come when: the order of an epoch is a function of (seed, epoch), so any batch can be started from."""
 
 import os
-import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
-from torch.utils.data import DataLoader
 
-from data.dataset import ImageDataset, collate
 from data.keyed import Purpose, keyed_generator
+
+# the epoch, which keys the augmentation, and the row of the table
+SampleKey = tuple[int, int]
 
 
 class EpochBatches:
@@ -17,15 +16,27 @@ class EpochBatches:
 
     The last batch is what is left; a single image left over joins the batch before, because batch statistics of one
     image say nothing.
-    Set `epoch` and `first_batch` before iterating; persistent workers never see this object, so they need no restart.
+    Set `epoch` and `first_batch` before iterating. With `parts` processes, this one has every `parts`-th image of each
+    batch, from `part` on, so that the batches are those of a single process.
     """
 
-    def __init__(self, rows: np.ndarray, labels: np.ndarray, batch_size: int, sampler: str, seed: int) -> None:
+    def __init__(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        sampler: str,
+        seed: int,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
         self.rows = rows
         self.labels = labels[rows]
         self.batch_size = batch_size
         self.sampler = sampler
         self.seed = seed
+        self.part = part
+        self.parts = parts
         self.epoch = 0
         self.first_batch = 0
 
@@ -33,10 +44,11 @@ class EpochBatches:
         full, rest = divmod(len(self.rows), self.batch_size)
         return full + (rest > 1 or full == 0)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         order = self._order()
         for batch in range(self.first_batch, len(self)):
-            yield [(self.epoch, int(row)) for row in order[self.first_image(batch) : self.first_image(batch + 1)]]
+            rows = order[self.first_image(batch) : self.first_image(batch + 1)]
+            yield [(self.epoch, int(row)) for row in rows[self.part :: self.parts]]
 
     def first_image(self, batch: int) -> int:
         """Return how many images of the epoch come before `batch`."""
@@ -57,34 +69,13 @@ def default_workers() -> int:
     return min(8, cores)
 
 
-def train_loader(dataset: ImageDataset, batches: EpochBatches, num_workers: int, pin_memory: bool) -> DataLoader:
-    """Return the loader of training batches; `batches` decides epoch and starting point at each iteration."""
-    return _loader(dataset, batches, num_workers, pin_memory)
+def eval_batches(rows: Sequence[int], batch_size: int, part: int = 0, parts: int = 1) -> list[list[SampleKey]]:
+    """Return the batches of `rows`, in their order; with `parts` processes every `parts`-th batch, from `part` on.
 
-
-def eval_loader(
-    dataset: ImageDataset, rows: np.ndarray, batch_size: int, num_workers: int, pin_memory: bool = False
-) -> DataLoader:
-    """Return the loader of `rows`, in their order."""
+    Whole batches, because the last bits of a logit depend on the batch that it was computed in. Every part has the
+    same number of batches; the last may be empty.
+    """
     keys = [(0, int(row)) for row in rows]
     batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-    return _loader(dataset, batches, num_workers, pin_memory)
-
-
-def _loader(dataset: ImageDataset, batch_sampler: object, num_workers: int, pin_memory: bool) -> DataLoader:
-    return DataLoader(
-        dataset,
-        batch_sampler=batch_sampler,
-        collate_fn=collate,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        persistent_workers=num_workers > 0,
-        worker_init_fn=_start_worker,
-    )
-
-
-def _start_worker(worker: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the main one answers it, and still needs its workers to do so
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # the workers are the parallelism; threads inside them would only compete
-    cv2.setNumThreads(0)
+    batches += [[]] * (-len(batches) % parts)
+    return batches[part::parts]

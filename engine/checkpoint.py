@@ -6,6 +6,7 @@ Both are read with `weights_only=True`: no value in them is ever imported, calle
 import hashlib
 import pickle
 import platform
+import shutil
 import zipfile
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from configs.compose import to_plain
-from configs.errors import InputError
+from configs.errors import InputError, RunError
 from configs.schema import Config
 from data.files import replacing
 from data.table import ImageClass
@@ -163,14 +164,18 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
     return next((problem for problem, holds in checks.items() if not holds), "")
 
 
-def save_training_state(state: dict[str, Any], path: Path) -> None:
-    """Write the state for resuming, whole or not at all."""
-    _save({"format": STATE_FORMAT, "format_version": FORMAT_VERSION, **state}, path)
+def save_training_state(state: dict[str, Any], path: Path, previous: Path) -> None:
+    """Write the state for resuming, whole or not at all; the one that stood there moves to `previous`."""
+    _save({"format": STATE_FORMAT, "format_version": FORMAT_VERSION, **state}, path, previous)
 
 
 def load_training_state(path: Path) -> dict[str, Any]:
     """Read last.pt. Raises InputError if it is missing, damaged, or not one of ours."""
-    return _load(path, STATE_FORMAT)
+    saved = _load(path, STATE_FORMAT)
+    for part in ("config", "split", "state"):
+        if not isinstance(saved.get(part), dict):
+            raise InputError(f"{path}: damaged: '{part}' is missing. Start anew with training.resume=null.")
+    return saved
 
 
 def sha256(path: Path) -> str:
@@ -182,9 +187,29 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _save(payload: dict[str, Any], path: Path) -> None:
-    with replacing(path) as temporary:
-        torch.save(payload, temporary)
+def _save(payload: dict[str, Any], path: Path, previous: Path | None = None) -> None:
+    try:
+        with replacing(path, previous) as temporary:
+            torch.save(payload, temporary)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk in words of its own
+        free, needed = shutil.disk_usage(path.parent).free, _tensor_bytes(payload)
+        raise RunError(
+            f"{path}: could not be written ({_first_line(error)}). It needs about {needed / 1e6:.1f} MB; its disk has "
+            f"{free / 1e6:.1f} MB free. What stood there is kept. Make room, then give the same command with "
+            "training.resume=auto."
+        ) from error
+
+
+def _tensor_bytes(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(_tensor_bytes(item) for item in items)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _load(path: Path, expected_format: str) -> dict[str, Any]:

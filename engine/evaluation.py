@@ -16,7 +16,7 @@ from data.inputs import Inputs
 from data.labelled import read_labelled
 from data.source import load_table
 from data.table import ImageTable
-from engine import metrics
+from engine import distributed, metrics
 from engine.checkpoint import Checkpoint
 from engine.inference import write_answers
 from engine.pictures import confusion_figure, save_figure, worst_pairs_figure
@@ -83,8 +83,9 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
         "recovered": len(answers.recovered),
         **compute_metrics(logits, labels, len(pipeline.classes)),
     }
-    matrix = metrics.confusion_matrix(logits.argmax(axis=1), labels, len(pipeline.classes))
-    _write(output_dir, pipeline, images, answers, matrix, results)
+    if distributed.is_main():
+        matrix = metrics.confusion_matrix(logits.argmax(axis=1), labels, len(pipeline.classes))
+        _write(output_dir, pipeline, images, answers, matrix, results)
     return Evaluation(results, _describe(results, pipeline))
 
 

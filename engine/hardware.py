@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from configs.errors import InputError
+from engine import distributed
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def choose_device(name: str) -> torch.device:
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         raise InputError(f"device={name}: this torch ({torch.__version__}) finds no such device. Use device=auto.")
-    return torch.device(name)
+    return torch.device(name, distributed.local_rank()) if name == "cuda" else torch.device(name)
 
 
 def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Precision:

@@ -12,6 +12,7 @@ from data.files import replacing
 from data.inputs import Inputs, find_inputs
 from data.predictions import FORMATS, Prediction, write_predictions
 from data.table import write_rows
+from engine import distributed
 from engine.benchmark import drawn_jpegs, measure_latency
 from engine.pipeline import Answers, Pipeline, answer_all
 from engine.recipe import describe_pipeline, recipe_path, write_recipe
@@ -42,6 +43,8 @@ def infer(pipeline: Pipeline, paths: Sequence[Path], output: Output) -> list[str
         raise InputError(f"--top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
     inputs = find_inputs(paths)
     answers = answer_all(pipeline, inputs)
+    if not distributed.is_main():
+        return []
     predictions = write_answers(
         output.predictions, output.format, pipeline, inputs, answers, paths[0] if len(paths) == 1 else None
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from configs.compose import to_yaml
 from configs.errors import InputError, RunError
 from configs.schema import Config
 from data.files import write_text
+from engine import distributed
 from engine.hardware import describe_device
-from engine.resume import resume_file, resume_run, start_run
+from engine.resume import resume_files, resume_run, start_run
 from engine.setup import Run, set_up_run
 from engine.state import TrainingState
 from engine.trainer import TrainingResult, fit, is_complete
@@ -23,18 +25,15 @@ from models.pretrained import WeightsReport
 def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
     run = set_up_run(config)
-    path = resume_file(run)
-    if path is None:
-        state, report, notes = start_run(run)
-    else:
-        state, notes = resume_run(run, path)
-        report = None
-    for line in [*describe_run(run, state, report), *notes]:
-        print(line, flush=True)
-    if is_complete(run, state):
-        print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
-    write_text(run.folder.config, to_yaml(config))
-    result = fit(run, state)
+    with run.folder.locked() if distributed.is_main() else nullcontext():
+        state, report, notes = _begin(run)
+        for line in [*describe_run(run, state, report), *notes]:
+            print(line, flush=True)
+        if is_complete(run, state):
+            print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
+        if distributed.is_main():
+            write_text(run.folder.config, to_yaml(config))
+        result = fit(run, state)
     for line in describe_result(run, result, len(state.skipped)):
         print(line)
     return result
@@ -58,6 +57,15 @@ def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> int
     return 1 if failures else 0
 
 
+def _begin(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
+    # all ranks look before the first one changes a file
+    paths = distributed.gather(resume_files(run))[0]
+    if paths:
+        state, notes = resume_run(run, paths)
+        return state, None, notes
+    return start_run(run)
+
+
 def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -> list[str]:
     """Return the lines that say what will run."""
     config, training = run.config, run.config.training
@@ -71,7 +79,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
         f"({config.competition.name})",
         "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
-        "device": f"{describe_device(run.device)}, {run.precision}{memory}",
+        "device": f"{describe_device(run.device)}, {run.precision}{memory}{_describe_processes()}",
         "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
         f"{training.loss_function}, augmentation {config.augmentation.name}",
@@ -79,6 +87,11 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
     }
     parts |= {f"note {number}": note for number, note in enumerate(_notes(run, state), start=1)}
     return [f"{name:<9} {text}" for name, text in parts.items()]
+
+
+def _describe_processes() -> str:
+    size = distributed.world_size()
+    return f", {size} processes share each batch" if size > 1 else ""
 
 
 def _notes(run: Run, state: TrainingState) -> list[str]:

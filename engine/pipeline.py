@@ -13,7 +13,6 @@ from configs.schema import Config
 from data.dataset import ImageDataset
 from data.images import read_image
 from data.inputs import Inputs
-from data.loader import eval_loader
 from data.progress import progress
 from data.table import ImageClass
 from data.transforms import EvalTransform, eval_image
@@ -21,7 +20,7 @@ from engine.checkpoint import Checkpoint, load_checkpoint, sha256
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.metrics import softmax
 from engine.predictor import predict
-from engine.setup import num_workers
+from engine.setup import eval_reader
 from engine.tta import PLAIN, ViewAverage
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -117,9 +116,7 @@ def answer_all(pipeline: Pipeline, inputs: Inputs, description: str = "predictio
         for member in pipeline.members:
             view = EvalTransform(member.checkpoint.input_size, member.checkpoint.crop_pct)
             images = ImageDataset(Path(), [str(path) for path in inputs.paths], np.zeros(count, np.int64), view)
-            loader = eval_loader(
-                images, np.arange(count), config.batch_size, num_workers(config), pipeline.device.type == "cuda"
-            )
+            loader = eval_reader(images, range(count), config, pipeline.device)
             predictions = predict(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )

@@ -1,12 +1,13 @@
 """Images to logits, the same way in validation, evaluation and prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
+from data.reader import BatchReader
+from engine import distributed
 from engine.hardware import Precision
 from models.classifier import Classifier
 
@@ -25,30 +26,33 @@ class Predictions:
 @torch.inference_mode()
 def predict(
     model: Classifier,
-    loader: DataLoader,
+    loader: BatchReader,
     num_classes: int,
     device: torch.device,
     precision: Precision,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Predictions:
-    """Run `model`, in evaluation mode, over `loader`; `advance` is told the images done after each batch."""
+    """Run `model`, in evaluation mode, over `loader`; `advance` is told the images done after each batch.
+
+    Several ranks have every n-th batch each; all of them return the predictions of all, in the order of one process.
+    """
     model.eval()
-    logits, labels, indices = [np.empty((0, num_classes), np.float32)], [], []
-    skipped, recovered = [], []
+    parts = []
     for batch in loader:
+        logits = np.empty((0, num_classes), np.float32)
         if len(batch.images):
             with precision.context():
-                output = model(batch.images.to(device, non_blocking=True))
-            logits.append(output.float().cpu().numpy())
-        labels.append(batch.labels.numpy())
-        indices.append(batch.indices.numpy())
-        skipped.extend(batch.skipped)
-        recovered.extend(batch.recovered)
-        advance(len(batch.images) + len(batch.skipped))
+                logits = model(batch.images.to(device, non_blocking=True)).float().cpu().numpy()
+        parts.append(Predictions(logits, batch.labels.numpy(), batch.indices.numpy(), batch.skipped, batch.recovered))
+        advance((len(batch.images) + len(batch.skipped)) * distributed.world_size())
+    return _join(distributed.gather_in_turn(parts), num_classes)
+
+
+def _join(parts: Sequence[Predictions], num_classes: int) -> Predictions:
     return Predictions(
-        np.concatenate(logits),
-        np.concatenate([*labels, np.empty(0, np.int64)]),
-        np.concatenate([*indices, np.empty(0, np.int64)]),
-        skipped,
-        recovered,
+        np.concatenate([np.empty((0, num_classes), np.float32), *(part.logits for part in parts)]),
+        np.concatenate([np.empty(0, np.int64), *(part.labels for part in parts)]),
+        np.concatenate([np.empty(0, np.int64), *(part.indices for part in parts)]),
+        [problem for part in parts for problem in part.skipped],
+        [row for part in parts for row in part.recovered],
     )

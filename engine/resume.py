@@ -1,10 +1,12 @@
 """Where a run starts: anew, with an older run moved out of the way, or from a saved state."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from configs.compose import leaf_keys, to_plain
 from configs.errors import InputError
+from engine import distributed
 from engine.checkpoint import load_training_state, save_training_state
 from engine.setup import Run, build_model, check_same_data, describe_table
 from engine.state import TrainingState, new_state
@@ -19,12 +21,16 @@ _FREE_KEYS = (
     "dataset.train_csv",
     "dataset.train_dir",
     "dataset.num_workers",
+    "dataset.loader_timeout",
+    "dataset.max_bad_fraction",
     "model.pretrained",
     "model.weights",
     "training.name",
     "training.epochs",
     "training.compile",
     "training.resume",
+    "training.resume_force",
+    "training.max_bad_steps",
     "training.checkpoint_every_minutes",
     "training.early_stopping.patience",
     "training.early_stopping.min_delta",
@@ -32,40 +38,49 @@ _FREE_KEYS = (
     "competition.max_model_mb",
     "competition.max_parameters",
 )
+# These always change from a run to its resumption, or are said in a line of their own.
+_SAID_KEYS = set(_FREE_KEYS) - {"training.resume", "training.resume_force", "training.epochs", "output_dir"}
 
 
 def save_state(run: Run, state: TrainingState) -> None:
-    """Write last.pt."""
-    facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
-    save_training_state({**facts, "state": state.to_dict()}, run.folder.last)
+    """Write last.pt, and keep the one before it as previous.pt; every rank must call this at the same step."""
+    state.add_up()
+    if distributed.is_main():
+        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
+        save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
+    state.leave_totals_to_main()
 
 
-def resume_file(run: Run) -> Path | None:
-    """Return the state file that `training.resume` asks for, or None for a new run."""
+def resume_files(run: Run) -> list[Path]:
+    """Return the state files that `training.resume` asks for, the newest first; none for a new run."""
     wanted = run.config.training.resume
-    if wanted is None or (wanted == "auto" and not run.folder.last.is_file()):
-        return None
-    return run.folder.last if wanted == "auto" else Path(wanted)
+    if wanted == "auto":
+        return [path for path in (run.folder.last, run.folder.previous) if path.is_file()]
+    return [] if wanted is None else [Path(wanted)]
 
 
-def resume_run(run: Run, path: Path) -> tuple[TrainingState, list[str]]:
-    """Return the state saved in `path` and what to tell the user. Raises InputError if it belongs to another run."""
-    saved = load_training_state(path)
-    for part in ("config", "split", "state"):
-        if not isinstance(saved.get(part), dict):
-            raise InputError(f"{path}: damaged: '{part}' is missing. Start anew with training.resume=null.")
-    current = to_plain(run.config)
-    changed = [key for key in leaf_keys() if _value(saved["config"], key) != _value(current, key)]
-    refused = [f"{key} (was {_value(saved['config'], key)})" for key in changed if key not in _FREE_KEYS]
-    if refused:
+def resume_run(run: Run, paths: Sequence[Path]) -> tuple[TrainingState, list[str]]:
+    """Return the state saved in the first of `paths` that is whole, and what to tell the user.
+
+    Raises InputError if none is, or if it belongs to another run.
+    """
+    path, saved, notes = _first_whole(paths)
+    changed = _changed_keys(saved["config"], to_plain(run.config))
+    refused = [f"{key} (was {was})" for key, was in changed.items() if key not in _FREE_KEYS]
+    if refused and not run.config.training.resume_force:
         raise InputError(
-            f"{path}: its run had other values of {', '.join(refused)}. "
-            "Give the same values, or start anew with training.resume=null."
+            f"{path}: its run had other values of {', '.join(refused)}. Give the same values, start anew with "
+            "training.resume=null, or go on regardless with training.resume_force=true."
         )
     check_same_data(run, saved["split"])
     state = new_state(build_model(run), run.config.training, run.device, run.precision)
     state.load_dict(saved["state"])
-    notes = [f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done"]
+    notes.append(f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done")
+    if refused:
+        notes.append(f"note: training.resume_force=true, the run goes on with other values of {', '.join(refused)}")
+    harmless = [f"{key} (was {was})" for key, was in changed.items() if key in _SAID_KEYS]
+    if harmless:
+        notes.append(f"note: changed since, without effect on the result: {', '.join(harmless)}")
     if "training.epochs" in changed:
         was = _value(saved["config"], "training.epochs")
         notes.append(
@@ -74,14 +89,35 @@ def resume_run(run: Run, path: Path) -> tuple[TrainingState, list[str]]:
     return state, notes
 
 
+def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
+    """Return the first file that can be read, what it holds, and a note on each before it that cannot."""
+    notes = []
+    for path in paths:
+        try:
+            saved = load_training_state(path)
+        except InputError as error:
+            if path == paths[-1]:
+                raise
+            notes.append(f"warning: {error} The state saved before it is taken instead.")
+        else:
+            return path, saved, notes
+    raise ValueError("no paths")
+
+
+def _changed_keys(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the config keys whose values differ, with their values before."""
+    return {key: _value(before, key) for key in leaf_keys() if _value(before, key) != _value(now, key)}
+
+
 def start_run(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
     """Return the state of a new run and what to tell the user; an older run is moved away once this one can start."""
     model, report = build_model(run), None
     if run.config.model.pretrained:
         category_ids = [image_class.category_id for image_class in run.table.classes]
-        report = load_pretrained(model, run.config.model.weights, category_ids)
+        with distributed.main_first():
+            report = load_pretrained(model, run.config.model.weights, category_ids)
     state = new_state(model, run.config.training, run.device, run.precision)
-    archived = run.folder.archive()
+    archived = run.folder.archive() if distributed.is_main() else None
     return state, report, [] if archived is None else [f"the older run moved to {archived}"]
 
 

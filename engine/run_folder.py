@@ -1,14 +1,19 @@
 """The folder of a run: what stands where in it, and how an older run makes room without being lost."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from configs.errors import InputError
 from data.table import write_rows
 
+SECONDS_FOR_WORKERS_TO_END = 10
 HISTORY_COLUMNS = (
     "epoch",
     "train_loss",
@@ -36,6 +41,11 @@ class RunFolder:
         return self.root / "checkpoints" / "last.pt"
 
     @property
+    def previous(self) -> Path:
+        """The state that was saved before `last`."""
+        return self.root / "checkpoints" / "previous.pt"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -50,6 +60,23 @@ class RunFolder:
     @property
     def skipped_images(self) -> Path:
         return self.root / "skipped_images.csv"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of this folder. Raises InputError if one is in it; a process that dies leaves no lock."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock")
+        try:
+            # the workers of a killed run hold its lock until they notice, within seconds
+            lock.acquire(timeout=SECONDS_FOR_WORKERS_TO_END)
+        except Timeout as error:
+            raise InputError(
+                f"{self.root}: another run writes into this folder. Wait for it, or give another output_dir."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def archive(self) -> Path | None:
         """Move an older run's files to `archive/<time>` and return that folder, or None if there was no older run."""
@@ -73,9 +100,10 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_rows(path, HISTORY_COLUMNS, [[_text(row[column]) for column in HISTORY_COLUMNS] for row in rows])
 
 
-def write_skipped_images(path: Path, problems: Mapping[str, str]) -> None:
-    """Write `image_id,problem` of the images that were left out, sorted."""
-    write_rows(path, ("image_id", "problem"), sorted(problems.items()))
+def write_skipped_images(path: Path, image_dir: Path, problems: Mapping[str, str]) -> None:
+    """Write `image_id,path,problem` of the images that were left out, sorted."""
+    rows = [(image_id, str(image_dir / image_id), problem) for image_id, problem in sorted(problems.items())]
+    write_rows(path, ("image_id", "path", "problem"), rows)
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """From a config to everything that a run needs and that stays the same while it trains."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from configs.errors import InputError
 from configs.schema import Config, DatasetConfig
 from data.dataset import ImageDataset
 from data.keyed import Purpose, keyed_integer
-from data.loader import EpochBatches, default_workers, eval_loader, train_loader
+from data.loader import EpochBatches, SampleKey, default_workers, eval_batches
+from data.reader import BatchReader
 from data.source import load_table
 from data.split import Split, split_table
 from data.table import ImageTable
 from data.transforms import EvalTransform, TrainTransform
+from engine import distributed
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.optim import Schedule, build_schedule
 from engine.run_folder import RunFolder
@@ -40,8 +42,8 @@ class Run:
     steps_per_epoch: int
     schedule: Schedule
     batches: EpochBatches
-    train_loader: DataLoader
-    val_loader: DataLoader | None
+    train_loader: BatchReader
+    val_loader: BatchReader | None
 
 
 def set_up_run(config: Config) -> Run:
@@ -49,9 +51,19 @@ def set_up_run(config: Config) -> Run:
     device = choose_device(config.device)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
     configure_algorithms(device)
-    table = load_table(config.dataset)
+    distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
+    with distributed.main_first():
+        table = load_table(config.dataset)
     split = split_table(table, config.dataset, config.seed)
-    batches = EpochBatches(split.train, table.labels, config.dataset.batch_size, config.dataset.sampler, config.seed)
+    batches = EpochBatches(
+        split.train,
+        table.labels,
+        config.dataset.batch_size,
+        config.dataset.sampler,
+        config.seed,
+        distributed.rank(),
+        distributed.world_size(),
+    )
     steps_per_epoch = -(-len(batches) // config.training.accumulation_steps)
     return Run(
         config=config,
@@ -70,17 +82,29 @@ def set_up_run(config: Config) -> Run:
     )
 
 
-def _train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> DataLoader:
+def _train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> BatchReader:
     transform = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
-    return train_loader(images, batches, num_workers(config.dataset), pin_memory=device.type == "cuda")
+    return batch_reader(images, batches, config.dataset, device)
 
 
-def _val_loader(config: Config, table: ImageTable, split: Split, device: torch.device) -> DataLoader:
+def _val_loader(config: Config, table: ImageTable, split: Split, device: torch.device) -> BatchReader:
     transform = EvalTransform(config.model.input_size, config.model.crop_pct)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
-    workers, pin_memory = num_workers(config.dataset), device.type == "cuda"
-    return eval_loader(images, split.val, config.dataset.batch_size, workers, pin_memory)
+    return eval_reader(images, split.val, config.dataset, device)
+
+
+def eval_reader(images: ImageDataset, rows: Sequence[int], config: DatasetConfig, device: torch.device) -> BatchReader:
+    """Return this rank's share of the batches of `rows`, for `predict`."""
+    batches = eval_batches(rows, config.batch_size, distributed.rank(), distributed.world_size())
+    return batch_reader(images, batches, config, device)
+
+
+def batch_reader(
+    images: ImageDataset, batches: Iterable[list[SampleKey]], config: DatasetConfig, device: torch.device
+) -> BatchReader:
+    """Return the reader of `batches` with the config's workers and timeout."""
+    return BatchReader(images, batches, num_workers(config), device.type == "cuda", config.loader_timeout)
 
 
 def training_counts(table: ImageTable, split: Split) -> list[int]:

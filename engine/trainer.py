@@ -1,8 +1,9 @@
 """The training loop: epochs of optimizer steps, validation, and what is saved when."""
 
-import math
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,19 +11,19 @@ from torch import nn
 
 from configs.errors import RunError
 from data.dataset import Batch
-from data.keyed import Purpose, keyed_generator, keyed_integer
 from data.progress import progress
+from engine import distributed
 from engine.checkpoint import make_checkpoint, save_checkpoint
 from engine.event_log import EventLog
 from engine.interrupts import Interrupts
 from engine.metrics import cross_entropy, top_k_accuracy
-from engine.mixing import mix_batch, mixes
-from engine.optim import learning_rate_at, set_learning_rate
+from engine.optim import learning_rate_at
 from engine.predictor import Predictions, predict
 from engine.resume import save_state
 from engine.run_folder import write_history, write_skipped_images
 from engine.setup import Run, describe_table
 from engine.state import TrainingState
+from engine.step import take_step
 from models.classifier import head_parameter_names
 
 
@@ -38,13 +39,12 @@ class TrainingResult:
 
 def fit(run: Run, state: TrainingState) -> TrainingResult:
     """Train from `state` to the last epoch, or until early stopping. Raises KeyboardInterrupt after saving."""
-    forward = torch.compile(state.model) if run.config.training.compile else state.model
-    with Interrupts() as interrupts, EventLog(run.folder.logs, run.config, state.epoch) as log:
+    with Interrupts() as interrupts, open_log(run, state) as log:
         while not is_complete(run, state):
-            train_epoch(run, state, forward, interrupts)
+            train_epoch(run, state, interrupts)
             predictions = validate(run, state, interrupts)
             finish_epoch(run, state, predictions, log)
-            if interrupts.requested:
+            if distributed.any_rank(interrupts.requested):
                 _save_and_leave(run, state)
     return TrainingResult(
         best_top1=None if run.val_loader is None else state.best_top1,
@@ -54,6 +54,11 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
     )
 
 
+def open_log(run: Run, state: TrainingState) -> AbstractContextManager[EventLog | None]:
+    """Return the record of the run, on the process that writes."""
+    return EventLog(run.folder.logs, run.config, state.epoch) if distributed.is_main() else nullcontext()
+
+
 def is_complete(run: Run, state: TrainingState) -> bool:
     """Say whether all epochs are done, or validation top-1 has not gained for `patience` epochs."""
     config = run.config.training
@@ -61,83 +66,61 @@ def is_complete(run: Run, state: TrainingState) -> bool:
     return gave_up or state.epoch >= config.epochs
 
 
-def train_epoch(run: Run, state: TrainingState, forward: nn.Module, interrupts: Interrupts) -> None:
+def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
     """Train the rest of the current epoch, from `state.batch` on; save by time and on an interrupt."""
     config = run.config.training
     run.batches.epoch, run.batches.first_batch = state.epoch, state.batch
     if state.batch == len(run.batches):
         return
     set_trainable(state, frozen=state.epoch < config.freeze_epochs)
-    done = run.batches.first_image(state.batch)
-    batches = iter(run.train_loader)
+    forward = distributed.parallel(torch.compile(state.model) if config.compile else state.model)
     last = saved = time.perf_counter()
+    done = run.batches.first_image(state.batch)
     with progress(f"epoch {state.epoch + 1}/{config.epochs}", len(run.batches.rows), done) as advance:
-        for batch in batches:
-            forward_backward(run, state, forward, batch)
-            state.batch += 1
-            if state.batch % config.accumulation_steps == 0 or state.batch == len(run.batches):
-                optimizer_step(run, state)
-                now = time.perf_counter()
-                state.seconds, last = state.seconds + now - last, now
-                if interrupts.requested:
-                    _save_and_leave(run, state)
-                if now - saved >= 60 * config.checkpoint_every_minutes:
-                    save_state(run, state)
-                    saved = last = time.perf_counter()
-            advance(len(batch.images) + len(batch.skipped))
+        for batches in _steps(run, state):
+            note_skipped(run, state, [problem for batch in batches for problem in batch.skipped])
+            take_step(run, state, forward, batches)
+            state.batch += len(batches)
+            now = time.perf_counter()
+            state.seconds, last = state.seconds + now - last, now
+            if distributed.any_rank(interrupts.requested):
+                _save_and_leave(run, state)
+            if distributed.any_rank(now - saved >= 60 * config.checkpoint_every_minutes):
+                save_state(run, state)
+                saved = last = time.perf_counter()
+            advance(run.batches.first_image(state.batch) - done)
+            done = run.batches.first_image(state.batch)
 
 
-def forward_backward(run: Run, state: TrainingState, forward: nn.Module, batch: Batch) -> None:
-    """Add one micro-batch to the gradients, weighted by its share of the images of the optimizer step."""
-    state.skipped.update({run.table.image_ids[index]: problem for index, problem in batch.skipped})
-    if len(batch.images) == 0:
-        return
-    config, position = run.config.training, (state.epoch, state.batch)
-    images, labels = batch.images.to(run.device, non_blocking=True), batch.labels.to(run.device, non_blocking=True)
-    targets = labels
-    if mixes(config, state.epoch):
-        generator = keyed_generator(run.config.seed, Purpose.MIXING, *position)
-        images, targets = mix_batch(images, labels, len(run.table.classes), config, generator)
-    torch.manual_seed(keyed_integer(run.config.seed, Purpose.DROPOUT, *position))
-    with run.precision.context():
-        logits = _forward(forward, images)
-        loss = run.loss_function(logits, targets)
-    share = len(labels) / _planned_images(run, state.batch)
-    state.scaler.scale(loss * share).backward()
-    with torch.no_grad():
-        answers = targets.argmax(dim=1) if targets.ndim == 2 else targets
-        state.sums[0] += loss.detach().float() * len(labels)
-        state.sums[1] += (logits.argmax(dim=1) == answers).sum()
-    state.images += len(labels)
+def _steps(run: Run, state: TrainingState) -> Iterator[list[Batch]]:
+    """Yield the micro-batches of each optimizer step. A loader that gives up leaves a saved state behind."""
+    batches = iter(run.train_loader)
+    while True:
+        try:
+            step = list(itertools.islice(batches, run.config.training.accumulation_steps))
+        except RunError as error:
+            if distributed.world_size() > 1:
+                raise
+            save_state(run, state)
+            raise RunError(f"{error} The state is saved; continue with training.resume=auto.") from error
+        if not step:
+            return
+        yield step
 
 
-def _forward(forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    try:
-        return forward(images)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
+def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, str]]) -> None:
+    """Remember unreadable images. Raises RunError if they are more than `dataset.max_bad_fraction` of all images."""
+    state.skipped.update({run.table.image_ids[row]: problem for row, problem in skipped})
+    images, limit = len(run.split.train) + len(run.split.val), run.config.dataset.max_bad_fraction
+    if distributed.any_rank(len(state.skipped) > limit * images):
+        state.add_up()
+        path = run.folder.skipped_images
+        if distributed.is_main():
+            write_skipped_images(path, run.table.image_dir, state.skipped)
         raise RunError(
-            f"Batch normalisation cannot train on {len(images)} image of {images.shape[-1]} pixels: its statistics "
-            "need more values. Give a larger dataset.batch_size or model.input_size."
-        ) from error
-
-
-def optimizer_step(run: Run, state: TrainingState) -> None:
-    """Apply the gradients, if there are any, clear them, and advance the averaged weights."""
-    config = run.config.training
-    set_learning_rate(state.optimizer, learning_rate_at(state.step, run.schedule))
-    # none of the step's images may have been readable
-    if any(parameter.grad is not None for parameter in state.model.parameters()):
-        state.scaler.unscale_(state.optimizer)
-        if config.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_grad_norm)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
-    state.step += 1
-    if state.ema is not None:
-        state.ema.update(state.model, step=state.step)
+            f"{len(state.skipped)} of {images} images could not be read, more than dataset.max_bad_fraction={limit:g}; "
+            f"{path} lists each with its problem. Mend them, or give a larger fraction."
+        )
 
 
 def set_trainable(state: TrainingState, frozen: bool) -> None:
@@ -156,6 +139,7 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> Predicti
     """Return the predictions of the weights to be shipped on the validation images, or None if there are none."""
     if run.val_loader is None:
         return None
+    distributed.share_buffers(state.shipped_model)
     with progress("validation", len(run.split.val)) as advance:
         return predict(
             state.shipped_model,
@@ -167,12 +151,24 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> Predicti
         )
 
 
-def finish_epoch(run: Run, state: TrainingState, predictions: Predictions | None, log: EventLog) -> None:
+def finish_epoch(run: Run, state: TrainingState, predictions: Predictions | None, log: EventLog | None) -> None:
     """Compute the epoch's figures, keep the best model, write the history and the state, print one line."""
-    row = _history_row(run, state, predictions)
     if predictions is not None:
-        state.skipped.update({run.table.image_ids[index]: problem for index, problem in predictions.skipped})
+        note_skipped(run, state, predictions.skipped)
+    state.add_up()
+    row = _history_row(run, state, predictions)
     is_best = _is_best(run, state, row["val_top1"])
+    state.history.append(row)
+    if log is not None:
+        write_epoch(run, state, predictions, is_best, log)
+    state.start_next_epoch()
+    save_state(run, state)
+    _print_epoch(run, row, is_best)
+
+
+def write_epoch(run: Run, state: TrainingState, predictions: Predictions | None, is_best: bool, log: EventLog) -> None:
+    """Write what the epoch gave: the model if it is the best, curves, pictures, history, skipped images."""
+    row = state.history[-1]
     if is_best:
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
         checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"])
@@ -180,26 +176,22 @@ def finish_epoch(run: Run, state: TrainingState, predictions: Predictions | None
     log.epoch(row, train_accuracy=state.sums[1].item() / state.images)
     if is_best and predictions is not None:
         log.pictures(run, predictions, row["epoch"])
-    state.history.append(row)
-    state.start_next_epoch()
     write_history(run.folder.history, state.history)
     if state.skipped:
-        write_skipped_images(run.folder.skipped_images, state.skipped)
-    save_state(run, state)
-    _print_epoch(run, row, is_best)
+        write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
 
 
 def _history_row(run: Run, state: TrainingState, predictions: Predictions | None) -> dict[str, float | None]:
     """Return the figures of the epoch that ends. Raises RunError if it saw no image, or its loss is not finite."""
-    if state.images == 0:
-        write_skipped_images(run.folder.skipped_images, state.skipped)
-        raise RunError(f"No training image could be read; {run.folder.skipped_images} lists each with its problem.")
-    train_loss = state.sums[0].item() / state.images
-    if not math.isfinite(train_loss):
+    if state.images == 0 and state.skipped_steps:
         raise RunError(
             f"The training loss of epoch {state.epoch + 1} is not finite. Lower training.learning_rate, "
             "or try training.use_amp=false."
         )
+    if state.images == 0:
+        write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
+        raise RunError(f"No training image could be read; {run.folder.skipped_images} lists each with its problem.")
+    train_loss = state.sums[0].item() / state.images
     return {
         "epoch": state.epoch + 1,
         "train_loss": train_loss,
@@ -234,19 +226,12 @@ def _is_best(run: Run, state: TrainingState, top1: float | None) -> bool:
     return False
 
 
-def _planned_images(run: Run, batch: int) -> int:
-    """Return the images of the optimizer step that micro-batch `batch` belongs to."""
-    accumulation_steps = run.config.training.accumulation_steps
-    first = batch // accumulation_steps * accumulation_steps
-    return run.batches.first_image(first + accumulation_steps) - run.batches.first_image(first)
-
-
 def _leave_when_asked(
     run: Run, state: TrainingState, interrupts: Interrupts, advance: Callable[[int], None]
 ) -> Callable[[int], None]:
     def advance_or_leave(images: int) -> None:
         advance(images)
-        if interrupts.requested:
+        if distributed.any_rank(interrupts.requested):
             _save_and_leave(run, state)
 
     return advance_or_leave

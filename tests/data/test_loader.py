@@ -6,7 +6,8 @@ import torch
 
 from configs.compose import compose
 from data.dataset import ImageDataset, collate
-from data.loader import EpochBatches, train_loader
+from data.loader import EpochBatches
+from data.reader import BatchReader
 from data.table import read_table
 from data.transforms import EvalTransform, TrainTransform
 
@@ -63,7 +64,7 @@ def views_of(pictures, workers):
     transform = TrainTransform(compose("config", ["model.input_size=32"]).augmentation.train, 32, seed=0)
     dataset = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
     batches = EpochBatches(np.arange(16), table.labels, 4, "shuffle", seed=0)
-    loader = train_loader(dataset, batches, workers, pin_memory=False)
+    loader = BatchReader(dataset, batches, workers)
     views = {}
     for epoch in range(2):
         batches.epoch = epoch

@@ -248,10 +248,11 @@ def test_an_unreadable_image_is_left_out_and_listed(tiny, tmp_path, capsys):
     write_pictures(tmp_path / "data", [8, 8])
     (tmp_path / "data" / "train" / "0003.png").write_bytes(b"not an image")
     (tmp_path / "data" / "train" / "0004.png").unlink()
-    train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0", "training.mixup_alpha=0.2"))
+    train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0", "dataset.max_bad_fraction=0.2"))
     rows = list(csv.reader((tmp_path / "run" / "skipped_images.csv").open(encoding="utf-8", newline="")))
     assert [row[0] for row in rows] == ["image_id", "0003.png", "0004.png"]
-    assert "not a JPEG, PNG, BMP, GIF or WebP image" in rows[1][1]
+    assert rows[1][1] == str(tmp_path / "data" / "train" / "0003.png")
+    assert "not a JPEG, PNG, BMP, GIF or WebP image" in rows[1][2]
     assert "2 images could not be read and were left out" in capsys.readouterr().out
 
 
@@ -260,7 +261,7 @@ def test_no_readable_image_is_an_error(tiny, tmp_path):
     for path in (tmp_path / "data" / "train").iterdir():
         path.write_bytes(b"")
     with pytest.raises(RunError, match="No training image could be read"):
-        train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0"))
+        train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0", "dataset.max_bad_fraction=1"))
     listed = (tmp_path / "run" / "skipped_images.csv").read_text(encoding="utf-8").splitlines()
     assert len(listed) == 1 + 8
     assert listed[1].endswith("the file is empty")
