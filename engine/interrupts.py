@@ -1,16 +1,24 @@
 """Ctrl-C and a scheduler's SIGTERM as a request that the training loop answers between two steps."""
 
+import os
 import signal
+import time
 from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM sets `requested`; the second acts as if this did not exist."""
+    """While entered, the first SIGINT or SIGTERM sets `requested`; a later one acts as if this did not exist.
+
+    What follows within `SECONDS_OF_ONE_INTERRUPT` belongs to the first: torchrun passes on a signal that a terminal or
+    a scheduler has sent to every process already.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SECONDS_OF_ONE_INTERRUPT = 2
 
     def __init__(self) -> None:
         self.requested = False
+        self._since = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -22,9 +30,13 @@ class Interrupts:
         self._restore()
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        print("\nInterrupt: finishing this step and saving. Again to stop at once.", flush=True)
-        self._restore()
+        now = time.monotonic()
+        if not self.requested:
+            self.requested, self._since = True, now
+            print("\nInterrupt: finishing this step and saving. Again, in two seconds, to stop at once.", flush=True)
+        elif now - self._since > self.SECONDS_OF_ONE_INTERRUPT:
+            self._restore()
+            os.kill(os.getpid(), number)
 
     def _restore(self) -> None:
         while self._previous:

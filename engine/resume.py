@@ -49,6 +49,8 @@ def save_state(run: Run, state: TrainingState) -> None:
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
         save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
     state.leave_totals_to_main()
+    # a process that ends now makes torchrun end the others, who must not be in the middle of writing
+    distributed.wait_for_all()
 
 
 def resume_files(run: Run) -> list[Path]:

@@ -1,0 +1,77 @@
+"""A run that is killed again and again ends as the run that nobody touched."""
+
+import csv
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.checkpoint import load_checkpoint, load_training_state
+from tests.conftest import TINY
+from tests.helpers import REPOSITORY, environment
+
+EPOCHS = 30
+MOMENTS = ("write", "validation", "seconds", "rename", "step")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    script = Path(__file__).with_name("killed_training.py")
+    words = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(
+        words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, encoding="utf-8", check=False
+    )
+
+
+def number_for(moment: str, generator: random.Random) -> float:
+    """Draw when to kill; small enough that every run is killed before it ends."""
+    if moment == "seconds":
+        return generator.uniform(0, 0.5)
+    return 1 if moment == "validation" else generator.randint(1, 8)
+
+
+def history(root: Path) -> list[dict[str, str]]:
+    with (root / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: value for name, value in row.items() if name not in ("images_per_second", "seconds")} for row in rows]
+
+
+def weights(root: Path) -> dict[str, torch.Tensor]:
+    state = load_training_state(root / "checkpoints" / "last.pt")["state"]
+    best = load_checkpoint(root / "checkpoints" / "best_model.pt").state_dict
+    parts = {"model": state["model"], "ema": state["ema"], "best": best}
+    return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_like_the_untouched_one(pictures, tmp_path, kills):
+    generator = random.Random(kills)
+    options = [
+        *(option for option in TINY if not option.startswith(("training.epochs", "model.drop_path_rate"))),
+        "training.epochs=30",
+        "training.early_stopping.patience=1000",
+        "training.mixup_alpha=0.2",
+        "training.ema_decay=0.9",
+        "model.drop_path_rate=0.1",
+        "training.checkpoint_every_minutes=0.000001",
+        "training.resume=auto",
+        f"dataset.root={pictures}",
+    ]
+    untouched = run("never", 0, *options, f"output_dir={tmp_path / 'untouched'}")
+    assert untouched.returncode == 0, untouched.stderr
+    killed_root = tmp_path / "killed"
+    for number in range(kills):
+        moment = MOMENTS[number % len(MOMENTS)]
+        killed = run(moment, number_for(moment, generator), *options, f"output_dir={killed_root}")
+        assert killed.returncode == -signal.SIGKILL, (moment, killed.stdout, killed.stderr)
+    ended = run("never", 0, *options, f"output_dir={killed_root}")
+    assert ended.returncode == 0, ended.stderr
+    assert "resumed from" in ended.stdout
+    assert len(history(killed_root)) == EPOCHS
+    assert history(killed_root) == history(tmp_path / "untouched")
+    expected, found = weights(tmp_path / "untouched"), weights(killed_root)
+    assert expected.keys() == found.keys()
+    assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
