@@ -212,10 +212,21 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
+def _check_members(path: Path) -> None:
+    """Raise BadZipFile for a flipped bit, which torch would load, and for packed members, which could fill the memory."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise zipfile.BadZipFile("compressed members")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(damaged)
+
+
 def _load(path: Path, expected_format: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint. Train one with python train.py, or name another.")
     try:
+        _check_members(path)
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except LOAD_ERRORS as error:
         raise InputError(f"{path}: damaged, or not a checkpoint of this kit; it was not read.") from error

@@ -34,7 +34,7 @@ def train(config: Config) -> TrainingResult:
         if distributed.is_main():
             write_text(run.folder.config, to_yaml(config))
         result = fit(run, state)
-    for line in describe_result(run, result, len(state.skipped)):
+    for line in describe_result(run, result, state):
         print(line)
     return result
 
@@ -116,7 +116,7 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
     return notes
 
 
-def describe_result(run: Run, result: TrainingResult, skipped: int) -> list[str]:
+def describe_result(run: Run, result: TrainingResult, state: TrainingState) -> list[str]:
     """Return the closing lines: the best epoch, what was left out, where things are, what to type next."""
     lines = []
     if result.stopped_early:
@@ -124,8 +124,10 @@ def describe_result(run: Run, result: TrainingResult, skipped: int) -> list[str]
         lines.append(f"Stopped after {result.epochs} epochs: no gain in validation top-1 for {patience} epochs.")
     if result.best_top1 is not None:
         lines.append(f"Best validation top-1: {100 * result.best_top1:.2f} % in epoch {result.best_epoch}.")
-    if skipped:
-        lines.append(f"{skipped} images could not be read and were left out: {run.folder.skipped_images}")
+    if state.skipped_steps:
+        lines.append(f"{state.skipped_steps} optimizer steps were skipped: their loss or gradients were not finite.")
+    if state.skipped:
+        lines.append(f"{len(state.skipped)} images could not be read and were left out: {run.folder.skipped_images}")
     lines.append(f"Best model: {run.folder.best}")
     lines.append(f"Curves: tensorboard --logdir {run.folder.logs}")
     if result.best_top1 is not None:
