@@ -213,7 +213,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_members(path: Path) -> None:
-    """Raise BadZipFile for a flipped bit, which torch would load, and for packed members, which could fill the memory."""
+    """Raise BadZipFile for a flipped bit, which torch would not see, and for packed members, which may be bombs."""
     with zipfile.ZipFile(path) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise zipfile.BadZipFile("compressed members")

@@ -36,7 +36,9 @@ def number_for(moment: str, generator: random.Random) -> float:
 def history(root: Path) -> list[dict[str, str]]:
     with (root / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{name: value for name, value in row.items() if name not in ("images_per_second", "seconds")} for row in rows]
+    return [
+        {name: value for name, value in row.items() if name not in ("images_per_second", "seconds")} for row in rows
+    ]
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:

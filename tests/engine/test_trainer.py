@@ -7,6 +7,7 @@ import torch
 
 import engine.trainer
 from configs.errors import InputError, RunError
+from data.reader import BatchReader
 from data.table import write_table
 from engine.checkpoint import load_checkpoint, load_training_state
 from engine.interrupts import Interrupts
@@ -101,6 +102,8 @@ RECIPES = {
     "drops": ["model.drop_path_rate=0.2", "model.drop_rate=0.3"],
     "layers": ["training.layer_decay=0.8", "training.head_lr_multiplier=3", "training.freeze_epochs=2"],
     "focal and sampler": ["training=focal", "dataset.sampler=sqrt"],
+    "balanced sampler": ["dataset.sampler=balanced"],
+    "early stopping": ["training.early_stopping.patience=3", "training.early_stopping.min_delta=0.5"],
     "sgd": ["training.optimizer=sgd", "training.clip_grad_norm=null"],
 }
 
@@ -121,16 +124,60 @@ def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, reci
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
+EVERYTHING = [
+    "training.epochs=4",
+    "training.mixup_alpha=0.4",
+    "training.cutmix_alpha=1",
+    "training.mix_off_epochs=1",
+    "training.ema_decay=0.9",
+    "training.accumulation_steps=2",
+    "training.layer_decay=0.8",
+    "training.freeze_epochs=1",
+    "model.drop_path_rate=0.2",
+    "model.drop_rate=0.3",
+    "dataset.sampler=balanced",
+    "dataset.batch_size=4",
+    "augmentation=strong",
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 3])
-def test_workers_change_nothing(tiny, tmp_path, monkeypatch, workers):
-    options = ["training.epochs=3", "training.mixup_alpha=0.2", "augmentation=strong"]
-    train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
-    interrupt(monkeypatch, 8)
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny(*options, "training.resume=auto", f"dataset.num_workers={workers}"))
-    monkeypatch.undo()
-    train(tiny(*options, "training.resume=auto"))
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_workers_change_nothing(tiny, tmp_path, monkeypatch, workers, persistent, start_method):
+    train(tiny(*EVERYTHING, f"output_dir={tmp_path / 'straight'}"))
+    start = BatchReader._start
+
+    def start_anew(self):
+        self._loader = self._loader if persistent else None
+        return start(self)
+
+    monkeypatch.setattr(BatchReader, "_start", start_anew)
+    before = torch.multiprocessing.get_start_method()
+    torch.multiprocessing.set_start_method(start_method, force=True)
+    try:
+        interrupt(monkeypatch, 10)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(*EVERYTHING, "training.resume=auto", f"dataset.num_workers={workers}"))
+        InterruptsAfter.looks_left = 10**9
+        train(tiny(*EVERYTHING, "training.resume=auto", f"dataset.num_workers={workers}"))
+    finally:
+        torch.multiprocessing.set_start_method(before, force=True)
+    assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch):
+    train(tiny(*EVERYTHING, f"output_dir={tmp_path / 'straight'}"))
+    resumed = tiny(*EVERYTHING, "training.resume=auto")
+    for _ in range(40):
+        interrupt(monkeypatch, 1)
+        try:
+            train(resumed)
+        except KeyboardInterrupt:
+            continue
+        break
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
@@ -164,6 +211,21 @@ def test_resuming_with_another_recipe_is_refused(tiny, change):
     train(tiny("training.epochs=1"))
     with pytest.raises(InputError, match="its run had other values of"):
         train(tiny("training.epochs=2", "training.resume=auto", change))
+
+
+def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
+    train(tiny("training.epochs=1"))
+    forced = ["training.resume=auto", "training.resume_force=true", "training.weight_decay=0.1"]
+    train(tiny("training.epochs=2", *forced))
+    assert "goes on with other values of training.weight_decay (was 0.05)" in capsys.readouterr().out
+    assert len(history(RunFolder(tmp_path / "run"))) == 2
+
+
+def test_harmless_changes_are_said_and_go_on(tiny, capsys):
+    train(tiny("training.epochs=1"))
+    train(tiny("training.epochs=2", "training.resume=auto", "dataset.loader_timeout=60", "experiment_name=again"))
+    said = capsys.readouterr().out
+    assert "without effect on the result: dataset.loader_timeout (was 300.0), experiment_name (was flowers)" in said
 
 
 def test_resuming_with_other_images_is_refused(tiny, tmp_path):

@@ -1,0 +1,163 @@
+"""Two processes under torchrun, with gloo on the CPU, against one: the same run, the same figures, the same files."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.checkpoint import load_training_state
+from tests.conftest import TINY
+from tests.helpers import REPOSITORY, environment
+
+# without BatchNorm, drop path and mixup nothing depends on which images share a process
+EXACT = (
+    "model.architecture=test_vit",
+    "model.drop_path_rate=0",
+    "training.learning_rate=0.001",
+    "dataset.batch_size=7",
+)
+ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
+
+
+def words(processes: int, script: str, *arguments: object) -> list[str]:
+    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    return [sys.executable, *start, str(REPOSITORY / script), *map(str, arguments)]
+
+
+def run(processes: int, script: str, *arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        words(processes, script, *arguments),
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=200,
+        check=False,
+    )
+
+
+def training(pictures: Path, output: Path, *options: str) -> list[str]:
+    chosen = [*EXACT, f"dataset.root={pictures}", f"output_dir={output}", *options]
+    given = {option.split("=")[0] for option in chosen}
+    return [*(option for option in TINY if option.split("=")[0] not in given), *_last_of_each(chosen)]
+
+
+def _last_of_each(options: list[str]) -> list[str]:
+    return list({option.split("=")[0]: option for option in options}.values())
+
+
+def history(root: Path) -> list[dict[str, str]]:
+    with (root / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def single(pictures, tmp_path_factory) -> Path:
+    """A run of one process over four epochs."""
+    root = tmp_path_factory.mktemp("single")
+    done = run(1, "train.py", *training(pictures, root, "training.epochs=4"))
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def assert_same_curve(first: Path, second: Path) -> None:
+    rows, others = history(first), history(second)
+    assert len(rows) == len(others)
+    for row, other in zip(rows, others, strict=True):
+        for column in ("train_loss", "val_loss", "val_top1", "val_top5", "learning_rate"):
+            assert float(row[column]) == pytest.approx(float(other[column]), abs=2e-4), (row["epoch"], column)
+
+
+def test_two_processes_train_like_one(pictures, single, tmp_path):
+    done = run(2, "train.py", *training(pictures, tmp_path, "training.epochs=4", "training.accumulation_steps=1"))
+    assert done.returncode == 0, done.stderr
+    assert "2 processes share each batch" in done.stdout
+    assert done.stdout.count("Best model:") == 1
+    assert_same_curve(single, tmp_path)
+    weights, others = (
+        load_training_state(root / "checkpoints" / "last.pt")["state"]["model"] for root in (single, tmp_path)
+    )
+    assert all(torch.allclose(value, others[name], atol=1e-3) for name, value in weights.items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in Linux's /proc")
+def test_one_process_goes_on_with_what_two_began(pictures, tmp_path):
+    process = subprocess.Popen(
+        words(2, "train.py", *training(pictures, tmp_path, *ENDLESS)),
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert any("epoch   2/" in line for line in process.stdout)
+    # the scheduler's signal reaches one process alone
+    os.kill(ranks_of(process.pid)[-1], signal.SIGTERM)
+    rest = process.stdout.read()
+    process.wait(timeout=60)
+    assert "Saved" in rest
+    state = load_training_state(tmp_path / "checkpoints" / "last.pt")["state"]
+    assert state["step"] >= 12
+    resumed = run(
+        1,
+        "train.py",
+        *training(pictures, tmp_path, *ENDLESS, "training.early_stopping.patience=1"),
+        "training.resume=auto",
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"and {state['step']} steps are done" in resumed.stdout
+
+
+def ranks_of(launcher: int) -> list[int]:
+    """Return the process ids of the training processes that torchrun started."""
+    for _ in range(50):
+        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii").split()
+        if len(children) >= 2:
+            return [int(child) for child in children]
+        time.sleep(0.1)
+    raise AssertionError("torchrun started no processes")
+
+
+@pytest.mark.parametrize("script", ["evaluate.py", "inference.py"])
+def test_answers_do_not_depend_on_the_number_of_processes(checkpoint, pictures, test_folder, tmp_path, script):
+    outputs = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        options = {
+            "evaluate.py": ["--output-dir", folder, "--split", "all"],
+            "inference.py": ["--input", test_folder, "--output", folder / "predictions.csv", "--format", "official"],
+        }[script]
+        # 9 images in batches of 2 leave one process with less to do
+        done = run(processes, script, "--checkpoint", checkpoint, *options, "dataset.batch_size=2", "device=cpu")
+        assert done.returncode == 0, done.stderr
+        outputs.append({path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".csv", ".json")})
+    assert outputs[0] == outputs[1]
+    assert "predictions.csv" in outputs[0]
+
+
+def test_an_unreadable_share_of_a_batch_does_not_hang(pictures, tmp_path):
+    root = tmp_path / "data"
+    (root / "train").mkdir(parents=True)
+    for path in (pictures / "train").iterdir():
+        (root / "train" / path.name).write_bytes(path.read_bytes() if int(path.stem) % 2 else b"not an image")
+    for name in ("train.csv", "classes.csv"):
+        (root / name).write_bytes((pictures / name).read_bytes())
+    options = ["dataset.max_bad_fraction=1", "dataset.batch_size=2", f"dataset.root={root}", "training.epochs=1"]
+    done = run(2, "train.py", *training(root, tmp_path / "run", *options))
+    assert done.returncode == 0, done.stderr
+    skipped = (tmp_path / "run" / "skipped_images.csv").read_text(encoding="utf-8").splitlines()
+    assert len(skipped) == 1 + 24
+
+
+def test_batchnorm_over_processes_needs_cuda(tiny):
+    from configs.errors import InputError
+    from engine.launch import train
+
+    with pytest.raises(InputError, match=r"training\.sync_batchnorm=true: torch synchronises BatchNorm on CUDA only"):
+        train(tiny("training.sync_batchnorm=true"))
