@@ -56,6 +56,11 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
             )
     labels = np.array(list(image_ids.values()), dtype=np.int64)
     if classes is None:
+        # as many names as the highest label says would fill the memory for a number mistyped
+        if labels.max() >= len(labels):
+            raise InputError(
+                f"{train_csv}: label {labels.max()} in a table of {len(labels)} images; expected 0 to C-1."
+            )
         classes = [ImageClass(label, str(label), str(label)) for label in range(labels.max() + 1)]
     if len(classes) < 2:
         raise InputError(f"{train_csv}: only one class; a classifier needs two or more.")

@@ -156,6 +156,11 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         and all(isinstance(count, int) for count in checkpoint.class_counts),
         "its architecture has other arguments than ours": set(arguments)
         == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},
+        "its architecture has arguments of other kinds than ours": all(
+            type(arguments.get(name)) in (int, float) and 0 <= arguments[name] < 1
+            for name in ("drop_rate", "drop_path_rate")
+        )
+        and isinstance(arguments.get("grad_checkpointing"), bool),
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
         "its split is not lists of image ids": set(split) == {"train", "val"}

@@ -1,0 +1,62 @@
+"""Seconds that training stands still while last.pt is written, for EfficientNet-Lite0 with averaged weights.
+
+python benchmarks/checkpoint_stall.py
+
+The state is that of a run after one step: weights, averages and both moments of AdamW. Each write is timed whole, from
+the call to the flushed and renamed file.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from configs.compose import compose
+from engine.resume import save_state, start_run
+from engine.setup import Run, set_up_run
+from engine.state import TrainingState
+
+
+def main() -> None:
+    """Write the state several times and print the median and the longest wait."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--writes", type=int, default=20, help="default: %(default)s")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run, state = _after_one_step(Path(folder))
+        seconds = []
+        for _ in range(arguments.writes):
+            started = time.perf_counter()
+            save_state(run, state)
+            seconds.append(time.perf_counter() - started)
+        megabytes = run.folder.last.stat().st_size / 1e6
+    print(f"{megabytes:.1f} MB: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s")
+
+
+def _after_one_step(folder: Path) -> tuple[Run, TrainingState]:
+    options = [
+        "model=efficientnet_lite0",
+        "dataset=demo",
+        f"dataset.root={folder / 'demo'}",
+        "dataset.demo.images_per_class=2",
+        "dataset.demo.image_size=64",
+        "model.input_size=64",
+        "dataset.num_workers=0",
+        "training.ema_decay=0.999",
+        f"output_dir={folder / 'run'}",
+        "device=cpu",
+    ]
+    run = set_up_run(compose("config", options))
+    state, _, _ = start_run(run)
+    for parameter in state.model.parameters():
+        parameter.grad = parameter.detach().clone()
+    state.optimizer.step()
+    return run, state
+
+
+if __name__ == "__main__":
+    main()
