@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> int:
 
     # torch is imported only now, so that a mistake in the config is answered at once
     from engine.distributed import processes
-    from engine.launch import train, train_sweep
+    from engine.launch import train
+    from engine.sweep import train_sweep
 
     with processes():
         if flags.multirun:

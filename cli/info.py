@@ -1,4 +1,4 @@
-"""flower_cli.py info: what this machine offers, and a warning where torch cannot use its GPU."""
+"""flower_cli.py info: what this machine offers, and what memory training a model takes."""
 
 import argparse
 import json
@@ -9,7 +9,9 @@ import subprocess
 import sys
 from importlib import metadata
 
-HELP = "show Python, libraries and hardware, and warn if there is a GPU that torch cannot use"
+HELP = "show Python, libraries and hardware; with model=... and other keys, the memory that this training takes"
+_CARDS_GB = (8, 12, 16, 24, 40, 80)
+_CLASSES = 100
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
 _CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
 
@@ -21,13 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print what was found; the exit code is 0 also where there is a warning."""
+    if overrides:
+        facts = training_facts(overrides)
+        print_facts(facts, arguments.json)
+        return 0
+
     import torch
 
-    from configs.errors import InputError
     from engine.hardware import choose_device, choose_precision, cpu_name, describe_device
 
-    if overrides:
-        raise InputError(f"{overrides[0]}: info takes no config keys.")
     device = choose_device("auto")
     facts = {
         "python": platform.python_version(),
@@ -38,15 +42,45 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         "device": f"{describe_device(device)}, {choose_precision(device, use_amp=True, amp_dtype='auto')}",
     }
     warning = gpu_warning(torch.version.cuda, torch.cuda.is_available(), torch.backends.mps.is_available())
-    if arguments.json:
-        print(json.dumps({**facts, "warning": warning}, indent=2, ensure_ascii=False))
-        return 0
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        print(f"{name:<{width}}  {value}")
-    if warning:
-        print(f"warning: {warning}")
+    print_facts({**facts, "warning": warning} if warning or arguments.json else facts, arguments.json)
     return 0
+
+
+def training_facts(overrides: list[str]) -> dict[str, str]:
+    """Return the memory that training the config of `overrides` takes, in float32 and with 16-bit mixed precision."""
+    import torch
+
+    from configs.compose import compose
+    from engine.memory import training_memory
+
+    config = compose("config", overrides)
+    batch = config.dataset.batch_size
+    facts = {"model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px"}
+    for name, dtype in (("float32", None), ("16-bit", torch.bfloat16)):
+        memory = training_memory(config, _CLASSES, dtype)
+        if dtype is None:
+            facts["weights"] = f"{memory.weights / 1e9:.2f} GB"
+            facts["gradients"] = f"{memory.gradients / 1e9:.2f} GB"
+            facts["optimizer"] = f"{memory.optimizer / 1e9:.2f} GB ({config.training.optimizer})"
+            facts["averages"] = f"{memory.averages / 1e9:.2f} GB (training.ema_decay)"
+        facts[f"an image, {name}"] = f"{memory.per_image / 1e9:.3f} GB"
+        facts[f"batch {batch}, {name}"] = f"{memory.total(batch) / 1e9:.1f} GB"
+        fits = ", ".join(f"{gigabytes} GB: {memory.largest_batch(gigabytes * 1e9)}" for gigabytes in _CARDS_GB)
+        facts[f"largest batch, {name}"] = fits
+    facts["note"] = (
+        f"computed from the sizes of tensors, for {_CLASSES} classes; leave a fifth of a card for workspaces"
+    )
+    return facts
+
+
+def print_facts(facts: dict[str, str | None], as_json: bool) -> None:
+    """Print facts as aligned lines, or as JSON."""
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    width = max(len(name) for name in facts if name != "warning")
+    for name, value in facts.items():
+        print(f"warning: {value}" if name == "warning" else f"{name:<{width}}  {value}")
 
 
 def version(package: str) -> str:

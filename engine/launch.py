@@ -1,15 +1,10 @@
 """Training as a user starts it: what will run is said first, then it runs, then where the results are."""
 
-import dataclasses
-from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
 from configs.compose import to_yaml
-from configs.errors import InputError, RunError
 from configs.schema import Config
 from data.files import write_text
 from engine import distributed
@@ -37,24 +32,6 @@ def train(config: Config) -> TrainingResult:
     for line in describe_result(run, result, state):
         print(line)
     return result
-
-
-def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> int:
-    """Train one run after the other, each in `<output_dir>/sweeps/<time>/<number>`; return the exit code.
-
-    `jobs` are the overrides that gave each config. A run that fails does not stop the others; the exit code is then 1.
-    """
-    folder = Path(configs[0].output_dir) / "sweeps" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    failures = 0
-    for number, (config, job) in enumerate(zip(configs, jobs, strict=True)):
-        print(f"\nrun {number + 1} of {len(configs)}: {' '.join(job)}", flush=True)
-        try:
-            train(dataclasses.replace(config, output_dir=str(folder / str(number))))
-        except (InputError, RunError) as error:
-            failures += 1
-            print(f"failed: {error}", flush=True)
-    print(f"\n{len(configs) - failures} of {len(configs)} runs finished; their results are in {folder}")
-    return 1 if failures else 0
 
 
 def _begin(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:

@@ -53,4 +53,4 @@ def test_lines_and_json_name_the_machine():
     assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == ["python", "system", "cpu", "memory"]
     facts = json.loads(run_script("cli/flower_cli.py", "info", "--json").stdout)
     assert facts["device"].startswith(("cpu (", "cuda (", "mps"))
-    assert run_script("cli/flower_cli.py", "info", "seed=1").returncode == 2
+    assert run_script("cli/flower_cli.py", "info", "sead=1").returncode == 2

@@ -187,7 +187,7 @@ def test_multirun_gives_each_run_its_folder(pictures, tmp_path):
     assert [parts[2] for parts in histories] == ["0", "1"]
     # nothing but the runs
     assert [path.name for path in tmp_path.iterdir()] == ["sweeps"]
-    assert {path.name for path in tmp_path.glob("sweeps/*/*")} == {"0", "1"}
+    assert {path.name for path in tmp_path.glob("sweeps/*/*")} == {"0", "1", "sweep.csv"}
 
 
 def test_a_failed_run_of_a_sweep_is_said_and_the_others_go_on(pictures, tmp_path):
