@@ -14,6 +14,7 @@ from data.files import ZIP_DAMAGE
 from data.images import IMAGE_SUFFIXES, list_images
 from data.table import read_rows
 
+MAX_EXPANSION = 100
 MAX_MEMBER_BYTES = 200_000_000
 ORGANISERS = ("filename", "category_id")
 TABLE = ("image_id", "label")
@@ -195,7 +196,14 @@ def _safe_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.Zip
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
         if not member.is_dir() and not hidden and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
             members[name] = member
+    archive_bytes = path.stat().st_size
     needed, free = sum(member.file_size for member in members.values()), shutil.disk_usage(path.parent).free
+    # photographs are packed already; what grows a hundredfold is no photograph
+    if needed > MAX_EXPANSION * archive_bytes + MAX_MEMBER_BYTES:
+        raise InputError(
+            f"{path}: {archive_bytes / 1e6:.1f} MB would become {needed / 1e6:.0f} MB, which photographs do not: a ZIP "
+            "bomb. Nothing was unpacked."
+        )
     if needed > free:
         raise InputError(f"{path}: its images take {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free.")
     return members

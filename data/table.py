@@ -140,6 +140,8 @@ def check_image_id(image_id: str, where: str) -> None:
     windows = PureWindowsPath(image_id)
     if not image_id or "\0" in image_id:
         raise InputError(f"{where}: no image_id.")
+    if any(ord(character) < 32 for character in image_id):
+        raise InputError(f"{where}: the image_id {image_id[:80]!r} holds a line feed or another control character.")
     if windows.drive or windows.root or ".." in windows.parts or PurePosixPath(image_id).is_absolute():
         raise InputError(f"{where}: {image_id} leads out of the image folder.")
 
