@@ -11,12 +11,20 @@ from cli.flower_cli import build_parser as flower_cli_parser
 from configs.compose import compose, expand_sweep, parse_override
 from tests.helpers import REPOSITORY
 
-PAGES = ("README.md", "README.zh-CN.md", "docs/TRAINING_GUIDE.md", "docs/RESULTS.md", "CONTRIBUTING.md")
+PAGES = (
+    "README.md",
+    "README.zh-CN.md",
+    "docs/TRAINING_GUIDE.md",
+    "docs/RESULTS.md",
+    "docs/SCALING.md",
+    "docs/RELIABILITY.md",
+    "CONTRIBUTING.md",
+)
 SCRIPTS = ("evaluate", "inference", "check_competition", "prepare_submission")
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
     r"(git clone|cd|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff)"
-    r"|python benchmarks/train_throughput\.py|\.venv\\Scripts\\python -m pip install)( |$)"
+    r"|python benchmarks/\w+\.py|\.venv\\Scripts\\python -m pip install)( |$)"
 )
 
 
@@ -43,7 +51,7 @@ def parse_training(words):
 def test_the_line_is_understood(line):
     if ELSEWHERE.match(line):
         return
-    words = shlex.split(line)
+    words = shlex.split(re.sub(r"^torchrun( --\S+)+", "python", line))
     assert words[0] == "python", line
     script = words[1].removesuffix(".py")
     assert (REPOSITORY / words[1]).is_file()
