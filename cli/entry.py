@@ -77,6 +77,15 @@ def run_script(main: Callable[[list[str]], int]) -> NoReturn:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(RunError.exit_code)
+    except RuntimeError as error:
+        # torch's class, by name, because --help must not wait for torch
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        print(
+            "error: the device is out of memory. Give a smaller dataset.batch_size, or end what else uses the device.",
+            file=sys.stderr,
+        )
+        sys.exit(RunError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

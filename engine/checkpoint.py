@@ -197,10 +197,11 @@ def _save(payload: dict[str, Any], path: Path, previous: Path | None = None) -> 
         with replacing(path, previous) as temporary:
             torch.save(payload, temporary)
     except (OSError, RuntimeError) as error:
-        # torch reports a full disk in words of its own
+        # torch says of a full disk only that a position in the file is not the one it expected
+        reason = error.strerror if isinstance(error, OSError) else "the disk is full or refuses to write"
         free, needed = shutil.disk_usage(path.parent).free, _tensor_bytes(payload)
         raise RunError(
-            f"{path}: could not be written ({_first_line(error)}). It needs about {needed / 1e6:.1f} MB; its disk has "
+            f"{path}: could not be written ({reason}). It needs about {needed / 1e6:.1f} MB; its disk has "
             f"{free / 1e6:.1f} MB free. What stood there is kept. Make room, then give the same command with "
             "training.resume=auto."
         ) from error
@@ -211,10 +212,6 @@ def _tensor_bytes(value: Any) -> int:
         return value.nbytes
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return sum(_tensor_bytes(item) for item in items)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def _check_members(path: Path) -> None:

@@ -10,9 +10,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def run_script(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run `python <arguments>`, the first being a script of the kit, and return its exit code and output."""
+    return run_words(command(*arguments), cwd=cwd or REPOSITORY)
+
+
+def run_words(words: list[str], **options: object) -> subprocess.CompletedProcess:
+    """Run a command line in the environment of a user; `options` are further ones of subprocess.run."""
     return subprocess.run(
-        command(*arguments),
-        cwd=cwd or REPOSITORY,
+        words,
+        **{"cwd": REPOSITORY, **options},
         env=environment(),
         capture_output=True,
         text=True,

@@ -22,7 +22,7 @@ from engine.launch import train
 from engine.run_folder import RunFolder
 from models.losses import CrossEntropy
 from tests.conftest import TINY, write_pictures
-from tests.helpers import REPOSITORY, command, environment, run_script
+from tests.helpers import REPOSITORY, command, environment, run_script, run_words
 
 ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
 PLAIN_NET = ("model.architecture=test_vit", "model.drop_path_rate=0")
@@ -300,34 +300,16 @@ def tiny_training(pictures: Path, output: Path, *options: str) -> list[str]:
     return command("train.py", *chosen, f"dataset.root={pictures}", f"output_dir={output}", *options)
 
 
-def run_limited(words: list[str], megabytes: float) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        words,
-        cwd=REPOSITORY,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        preexec_fn=limit_files_to(megabytes),
-    )
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs the file size limits of POSIX")
 def test_a_full_disk_keeps_the_older_state_and_says_how_much_is_needed(pictures, tmp_path):
     output = tmp_path / "run"
-    first = subprocess.run(
-        tiny_training(pictures, output), cwd=REPOSITORY, env=environment(), capture_output=True, check=False
-    )
-    assert first.returncode == 0
+    assert run_words(tiny_training(pictures, output)).returncode == 0
     last = output / "checkpoints" / "last.pt"
     before = last.read_bytes()
-    full = run_limited(
-        tiny_training(pictures, output, "training.epochs=4", "training.resume=auto"), 0.8 * len(before) / 1e6
-    )
+    words = tiny_training(pictures, output, "training.epochs=4", "training.resume=auto")
+    full = run_words(words, preexec_fn=limit_files_to(0.8 * len(before) / 1e6))
     assert full.returncode == 1, full.stdout + full.stderr
-    assert f"{last}: could not be written" in full.stderr
+    assert f"{last}: could not be written (the disk is full or refuses to write)" in full.stderr
     assert "It needs about " in full.stderr
     assert "MB free" in full.stderr
     assert "Traceback" not in full.stderr
@@ -360,7 +342,7 @@ def test_the_lock_of_a_killed_run_is_free(pictures, tmp_path, tiny):
     words = tiny_training(pictures, tmp_path / "run", *ENDLESS, "dataset.num_workers=1")
     process = subprocess.Popen(words, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)
     assert any("epoch   1/" in line for line in process.stdout)
-    second = subprocess.run(words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False)
+    second = run_words(words)
     assert second.returncode == 2
     assert "another run writes into this folder" in second.stderr
     process.kill()

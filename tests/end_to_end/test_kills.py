@@ -12,7 +12,7 @@ import torch
 
 from engine.checkpoint import load_checkpoint, load_training_state
 from tests.conftest import TINY
-from tests.helpers import REPOSITORY, environment
+from tests.helpers import run_words
 
 EPOCHS = 30
 MOMENTS = ("write", "validation", "seconds", "rename", "step")
@@ -20,10 +20,7 @@ MOMENTS = ("write", "validation", "seconds", "rename", "step")
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
     script = Path(__file__).with_name("killed_training.py")
-    words = [sys.executable, str(script), *map(str, arguments)]
-    return subprocess.run(
-        words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, encoding="utf-8", check=False
-    )
+    return run_words([sys.executable, str(script), *map(str, arguments)])
 
 
 def number_for(moment: str, generator: random.Random) -> float:

@@ -13,7 +13,7 @@ import torch
 
 from engine.checkpoint import load_training_state
 from tests.conftest import TINY
-from tests.helpers import REPOSITORY, environment
+from tests.helpers import REPOSITORY, environment, run_words
 
 # without BatchNorm, drop path and mixup nothing depends on which images share a process
 EXACT = (
@@ -31,16 +31,7 @@ def words(processes: int, script: str, *arguments: object) -> list[str]:
 
 
 def run(processes: int, script: str, *arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        words(processes, script, *arguments),
-        cwd=REPOSITORY,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=200,
-        check=False,
-    )
+    return run_words(words(processes, script, *arguments))
 
 
 def training(pictures: Path, output: Path, *options: str) -> list[str]:
