@@ -15,8 +15,10 @@ import torch
 from configs.errors import InputError
 from data.prepare import prepare_data
 from data.table import read_table, write_table
-from engine.checkpoint import load_checkpoint
+from engine.checkpoint import load_checkpoint, load_training_state
 from engine.launch import train
+from models.classifier import build_classifier
+from models.pretrained import load_pretrained
 from tests.conftest import stripes, write_picture, write_pictures
 from tests.helpers import run_script
 
@@ -43,11 +45,24 @@ def torch_legacy(path: Path, mark: Path) -> None:
     torch.save({"state_dict": Payload(mark)}, path, _use_new_zipfile_serialization=False)
 
 
+def read_weights(path: Path) -> None:
+    load_pretrained(build_classifier("test_resnet", 2, 64), str(path), ["0", "1"])
+
+
 @pytest.mark.parametrize("write", [plain_pickle, torch_archive, torch_legacy])
-@pytest.mark.parametrize("use", ["evaluate", "inference", "resume", "weights", "check"])
-def test_a_pickle_is_never_run(pictures, tmp_path, write, use):
+@pytest.mark.parametrize("read", [load_checkpoint, load_training_state, read_weights])
+def test_a_pickle_is_never_run(tmp_path, write, read):
     mark, evil = tmp_path / "executed", tmp_path / "evil.pt"
     write(evil, mark)
+    with pytest.raises(InputError, match=r"evil\.pt"):
+        read(evil)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("use", ["evaluate", "inference", "resume", "weights", "check"])
+def test_no_script_runs_a_pickle(pictures, tmp_path, use):
+    mark, evil = tmp_path / "executed", tmp_path / "evil.pt"
+    plain_pickle(evil, mark)
     data = f"dataset.root={pictures}"
     arguments = {
         "evaluate": ["evaluate.py", "--checkpoint", evil],
