@@ -12,6 +12,7 @@ from configs.errors import InputError
 from data.files import write_text
 
 MAX_CELL = 4096
+MAX_UNNAMED_LABEL = 100_000
 _TRIED_FILES = 20
 
 
@@ -56,11 +57,9 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
             )
     labels = np.array(list(image_ids.values()), dtype=np.int64)
     if classes is None:
-        # as many names as the highest label says would fill the memory for a number mistyped
-        if labels.max() >= len(labels):
-            raise InputError(
-                f"{train_csv}: label {labels.max()} in a table of {len(labels)} images; expected 0 to C-1."
-            )
+        # one name for each label up to the highest: a mistyped number would fill the memory
+        if labels.max() > MAX_UNNAMED_LABEL:
+            raise InputError(f"{train_csv}: label {labels.max()}; above {MAX_UNNAMED_LABEL} it needs a classes.csv.")
         classes = [ImageClass(label, str(label), str(label)) for label in range(labels.max() + 1)]
     if len(classes) < 2:
         raise InputError(f"{train_csv}: only one class; a classifier needs two or more.")

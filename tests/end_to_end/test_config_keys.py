@@ -11,11 +11,13 @@ from competition.gate import read_profile
 from competition.rules import check_models
 from competition.submission import prepare_submission
 from configs.compose import compose, leaf_keys
+from configs.errors import RunError
 from configs.options import config_names
 from engine.evaluation import evaluate
 from engine.inference import Output, infer
 from engine.launch import train
 from engine.pipeline import load_pipeline
+from models.losses import CrossEntropy
 
 SECTIONS = {
     schema.ModelConfig: "model.",
@@ -54,7 +56,7 @@ def reads(monkeypatch):
     return seen
 
 
-def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads):
+def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads, monkeypatch):
     common = ["training.epochs=1", "training.warmup_epochs=0"]
     train(tiny(*common, "training=focal", "training.mixup_alpha=0.2", "training.ema_decay=0.9"))
     train(tiny(*common, "training=few_shot", "dataset.fold=1", "model.pretrained=false"))
@@ -79,6 +81,11 @@ def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads):
     profile, _ = read_profile("flower_2025", [])
     check_models(pipeline, profile)
     prepare_submission(pipeline, predictions, test_folder, tmp_path / "submission.zip", profile)
+    forced = ["training.resume=auto", "training.resume_force=true", "training.epochs=2", "training.max_bad_steps=1"]
+    # the only loss that is not finite here, so that the limit of such steps is read
+    monkeypatch.setattr(CrossEntropy, "forward", lambda self, logits, targets: logits.sum() * float("nan"))
+    with pytest.raises(RunError, match="max_bad_steps"):
+        train(tiny(*forced, "dataset.fold=1"))
     assert set(leaf_keys()) - reads == set()
 
 

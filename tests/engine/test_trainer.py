@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,7 +71,7 @@ def assert_same_run(first, second):
 def test_a_run_writes_what_it_promises(tiny):
     config = tiny()
     result = train(config)
-    folder = RunFolder(root=engine.launch.Path(config.output_dir))
+    folder = RunFolder(root=Path(config.output_dir))
     rows = history(folder)
     assert tuple(rows[0]) == HISTORY_COLUMNS
     assert [row["epoch"] for row in rows] == ["1", "2"]
