@@ -36,7 +36,7 @@ def test_training_says_what_runs_and_where_things_are(trained):
     assert "MB of 500 MB (flower_2025)" in lines[1]
     assert sum(line.startswith("epoch") for line in lines) == 3
     assert f"Next: python evaluate.py --checkpoint {root / 'checkpoints' / 'best_model.pt'}" in lines
-    assert sorted(path.name for path in root.iterdir()) == ["checkpoints", "config.yaml", "history.csv", "logs"]
+    assert sorted(path.name for path in root.glob("[!.]*")) == ["checkpoints", "config.yaml", "history.csv", "logs"]
 
 
 def test_tensorboard_has_the_promised_tags(trained):
