@@ -20,13 +20,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from configs.errors import InputError
     from data.preview import contact_sheet, write_png
     from data.source import load_table
-    from data.transforms import TrainTransform
+    from engine.setup import train_transform
 
     if arguments.images < 1 or arguments.epochs < 1:
         raise InputError("--images and --epochs: expected at least 1.")
     config = compose("config", overrides)
     table = load_table(config.dataset)
-    transform = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
+    transform = train_transform(config)
     sheet = contact_sheet(table, transform, arguments.images, arguments.epochs, TILE, config.seed)
     write_png(arguments.output, sheet)
     print(f"{arguments.output}: augmentation {config.augmentation.name}, {', '.join(config.augmentation.train)}")

@@ -20,17 +20,17 @@ from configs.options import CONFIG_DIR, GROUPS, config_names, option_names
 from configs.schema import Config
 from configs.validate import validate
 
-FREE_KEYS = "augmentation.train"
+FREE_KEYS = ("augmentation.train.", "augmentation.final.")
 
 ConfigStore.instance().store(name="schema", node=Config)
 
 
-def compose(config_name: str = "config", overrides: Sequence[str] = ()) -> Config:
+def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_unused: bool = False) -> Config:
     """Return the typed, validated config of one run.
 
     `overrides` are Hydra's: `model=convnext_tiny`, `training.epochs=5`, `~augmentation.train.RandomFog`. Raises
     InputError, with the key and what it accepts, for an unknown key or option, a wrong type, a value out of range,
-    and a key that the chosen mode would ignore.
+    and a key that the chosen mode would ignore, unless `allow_unused`.
     """
     if config_name not in config_names():
         raise InputError(f"--config-name {config_name}: no such config. Choose from {', '.join(config_names())}.")
@@ -42,7 +42,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = ()) -> Confi
             composed = hydra_compose(config_name, overrides=[override.input_line for override in parsed])
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error, parsed)) from error
-    return _to_config(composed, explicit_keys(parsed))
+    return _to_config(composed, [] if allow_unused else explicit_keys(parsed))
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -153,7 +153,7 @@ def _check_override(override: Override) -> None:
                 f"{key}={override.value()}: no such option.{did_you_mean(str(override.value()), option_names(key))} "
                 f"Choose from {', '.join(option_names(key))}."
             )
-    elif key.startswith(f"{FREE_KEYS}."):
+    elif key.startswith(FREE_KEYS):
         return
     elif key not in leaves and not any(leaf.startswith(f"{key}.") for leaf in leaves):
         raise InputError(f"{key}: unknown key.{did_you_mean(key, leaves) or _siblings(key)}")

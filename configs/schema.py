@@ -19,6 +19,7 @@ class ModelConfig:
     drop_path_rate: float = 0.0
     drop_rate: float = 0.0
     input_size: int = 600
+    eval_input_size: int | None = None
     crop_pct: float = 1.0
     grad_checkpointing: bool = False
 
@@ -40,6 +41,7 @@ class DatasetConfig:
     train_dir: str | None = None
     test_dir: str | None = None
     val_split: float = 0.2
+    test_split: float = 0.0
     num_folds: int = 5
     fold: int | None = None
     batch_size: int = 32
@@ -69,14 +71,22 @@ class TrainingConfig:
     layer_decay: float = 1.0
     head_lr_multiplier: float = 1.0
     freeze_epochs: int = 0
+    head_init: str = "random"
     loss_function: str = "cross_entropy"
     focal_alpha: Any = 0.25
     focal_gamma: float = 2.0
+    class_balance_beta: float = 0.999
     label_smoothing: float = 0.1
     logit_adjustment: float = 1.0
     mixup_alpha: float = 0.0
     cutmix_alpha: float = 0.0
     mix_off_epochs: int = 0
+    final_epochs: int = 0
+    final_input_size: int | None = None
+    teacher: Any = None
+    distillation_weight: float = 0.5
+    distillation_temperature: float = 2.0
+    distillation_hard_labels: bool = False
     use_amp: bool = True
     amp_dtype: str = "auto"
     accumulation_steps: int = 1
@@ -95,6 +105,7 @@ class TrainingConfig:
 class AugmentationConfig:
     name: str = MISSING
     train: dict[str, Any] = field(default_factory=dict)
+    final: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -12,7 +12,7 @@ CHOICES = {
     "device": ("auto", "cuda", "mps", "cpu"),
     "dataset.source": ("folder", "demo", "flowers102"),
     "dataset.sampler": ("shuffle", "balanced", "sqrt"),
-    "training.optimizer": ("adamw", "sgd"),
+    "training.head_init": ("random", "probe"),
     "training.scheduler": ("cosine", "linear", "constant"),
     "training.amp_dtype": ("auto", "float16", "bfloat16"),
     "training.loss_function": (
@@ -43,6 +43,13 @@ RANGES = {
     "dataset.demo.images_per_class": (2, 100000, ""),
     "dataset.demo.image_size": (32, 1024, ""),
     "dataset.demo.seed": (0, 2**32 - 1, ""),
+    "model.eval_input_size": (16, 4096, ""),
+    "dataset.test_split": (0, 1, "high"),
+    "training.final_epochs": (0, 100000, ""),
+    "training.final_input_size": (16, 4096, ""),
+    "training.class_balance_beta": (0, 1, "high"),
+    "training.distillation_weight": (0, 1, "low"),
+    "training.distillation_temperature": (0, 100, "low"),
     "training.epochs": (1, 100000, ""),
     "training.learning_rate": (0, 10, "low"),
     "training.weight_decay": (0, 10, ""),
@@ -89,6 +96,16 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ("training.mix_off_epochs",): (
         lambda config: config.training.mixup_alpha > 0 or config.training.cutmix_alpha > 0,
         "training.mixup_alpha or training.cutmix_alpha above 0",
+    ),
+    ("training.final_input_size",): (lambda config: config.training.final_epochs > 0, "training.final_epochs above 0"),
+    (
+        "training.distillation_weight",
+        "training.distillation_temperature",
+        "training.distillation_hard_labels",
+    ): (lambda config: config.training.teacher is not None, "training.teacher=<checkpoint>"),
+    ("training.class_balance_beta",): (
+        lambda config: config.training.loss_function == "class_balanced_focal",
+        "training.loss_function=class_balanced_focal",
     ),
     ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (

@@ -1,5 +1,6 @@
 """Decoded image to model input: one function for evaluation, and albumentations, keyed by sample, for training."""
 
+import inspect
 import os
 import random
 from typing import Any
@@ -32,16 +33,19 @@ class TrainTransform:
     """The training transform of the entries of `augmentation.train`, applied in their order.
 
     The draws depend on (seed, epoch, sample index) alone. Whatever the entries leave, the result is cut to
-    (input_size, input_size, 3) by `eval_image`. Raises InputError for a transform or an argument that albumentations
-    does not have, naming the config key. A class, because spawned workers must be able to pickle it.
+    (input_size, input_size, 3) by `eval_image`; a transform that must be told its output size gets this one where its
+    entry gives none. Raises InputError for a transform or an argument that albumentations does not have, naming the
+    config key, which begins with `section`. A class, because spawned workers must be able to pickle it.
     """
 
-    def __init__(self, entries: dict[str, Any], input_size: int, seed: int) -> None:
+    def __init__(
+        self, entries: dict[str, Any], input_size: int, seed: int, section: str = "augmentation.train"
+    ) -> None:
         albumentations = _import_albumentations()
         self.input_size = input_size
         self.seed = seed
         self.compose = albumentations.Compose(
-            [_build_transform(albumentations, name, entry) for name, entry in entries.items()]
+            [_build_transform(albumentations, f"{section}.{name}", entry, input_size) for name, entry in entries.items()]
         )
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
@@ -50,6 +54,19 @@ class TrainTransform:
         python_seed = int(sequence.generate_state(1)[0])
         self.compose.set_random_state(np.random.default_rng(sequence), random.Random(python_seed))
         return eval_image(self.compose(image=image)["image"], self.input_size)
+
+
+class FinishingTransform:
+    """A training transform for the first epochs and another from epoch `final_from`, counted from 0, on."""
+
+    def __init__(self, first: TrainTransform, final: TrainTransform, final_from: int) -> None:
+        self.first = first
+        self.final = final
+        self.final_from = final_from
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Return the augmented image, uint8 RGB, in the size of its epoch."""
+        return (self.final if epoch >= self.final_from else self.first)(image, epoch, index)
 
 
 class EvalTransform:
@@ -72,16 +89,18 @@ def _import_albumentations() -> Any:
     return albumentations
 
 
-def _build_transform(albumentations: Any, name: str, entry: Any) -> Any:
-    key = f"augmentation.train.{name}"
+def _build_transform(albumentations: Any, key: str, entry: Any, input_size: int) -> Any:
     if not isinstance(entry, dict):
         raise InputError(f"{key}: expected a mapping of arguments such as {{p: 0.5}}, not {entry!r}.")
     arguments = {argument: value for argument, value in entry.items() if argument != "transform"}
-    class_name = entry.get("transform", name)
+    class_name = entry.get("transform", key.rpartition(".")[2])
     transform_class = _transform_classes(albumentations).get(class_name)
     if transform_class is None:
         hint = did_you_mean(str(class_name), _transform_classes(albumentations))
         raise InputError(f"{key}: albumentations {albumentations.__version__} has no transform '{class_name}'.{hint}")
+    size = inspect.signature(transform_class).parameters.get("size")
+    if size is not None and size.default is inspect.Parameter.empty:
+        arguments.setdefault("size", (input_size, input_size))
     try:
         # strict turns an unknown argument from a warning into an error
         return albumentations.Compose([transform_class(**arguments, strict=True)], strict=True).transforms[0]

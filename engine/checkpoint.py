@@ -18,6 +18,7 @@ import torch
 from configs.compose import to_plain
 from configs.errors import InputError, RunError
 from configs.schema import Config
+from configs.sizes import eval_size
 from data.files import replacing
 from data.table import ImageClass
 from models.classifier import Classifier, build_classifier
@@ -88,7 +89,7 @@ def architecture_arguments(config: Config) -> dict[str, Any]:
     """Return the arguments of `build_classifier`, beside architecture and class count, that rebuild the model."""
     model = config.model
     return {
-        "input_size": model.input_size,
+        "input_size": eval_size(config),
         "drop_rate": model.drop_rate,
         "drop_path_rate": model.drop_path_rate,
         "grad_checkpointing": model.grad_checkpointing,
@@ -108,7 +109,7 @@ def make_checkpoint(
     return Checkpoint(
         architecture=config.model.architecture,
         architecture_arguments=architecture_arguments(config),
-        input_size=config.model.input_size,
+        input_size=eval_size(config),
         crop_pct=config.model.crop_pct,
         state_dict={name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
         averaged_weights=config.training.ema_decay is not None,

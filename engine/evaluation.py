@@ -36,10 +36,15 @@ WORST_PAIRS = 20
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one checkpoint on one set of images; `results` is what metrics.json holds."""
+    """Figures of one checkpoint on one set of images; `results` is what metrics.json holds.
+
+    `correct` bool (N,) says of which of the readable `image_ids` the first answer is right.
+    """
 
     results: dict[str, Any]
     lines: list[str]
+    image_ids: list[str]
+    correct: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
     if distributed.is_main():
         matrix = metrics.confusion_matrix(logits.argmax(axis=1), labels, len(pipeline.classes))
         _write(output_dir, pipeline, images, answers, matrix, results)
-    return Evaluation(results, _describe(results, pipeline))
+    image_ids = [images.inputs.image_ids[row] for row in readable]
+    return Evaluation(results, _describe(results, pipeline), image_ids, logits.argmax(axis=1) == labels)
 
 
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from configs.schema import Config
+from configs.sizes import final_size
 from models.classifier import Classifier, build_classifier
 from models.losses import get_loss_function
 
@@ -75,7 +76,7 @@ def saved_bytes(model: Classifier, config: Config, batch_size: int, num_classes:
             kept[storage] = tensor
         return tensor
 
-    size = config.model.input_size
+    size = max(config.model.input_size, final_size(config))
     dtype = next(model.parameters()).dtype
     images = torch.empty((batch_size, 3, size, size), dtype=dtype, device="meta")
     labels = torch.empty(batch_size, dtype=torch.int64, device="meta")

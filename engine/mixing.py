@@ -9,7 +9,8 @@ from configs.schema import TrainingConfig
 
 def mixes(config: TrainingConfig, epoch: int) -> bool:
     """Say whether batches of `epoch` (from 0) are mixed: an alpha is set, and the last epochs have not begun."""
-    return (config.mixup_alpha > 0 or config.cutmix_alpha > 0) and epoch < config.epochs - config.mix_off_epochs
+    unmixed = max(config.mix_off_epochs, config.final_epochs)
+    return (config.mixup_alpha > 0 or config.cutmix_alpha > 0) and epoch < config.epochs - unmixed
 
 
 def mix_batch(

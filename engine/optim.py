@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from timm.models import group_parameters
-from timm.optim import auto_group_layers
+from timm.optim import auto_group_layers, create_optimizer_v2, list_optimizers
 from torch import nn
 
+from configs.errors import InputError, did_you_mean
 from configs.schema import TrainingConfig
 from models.classifier import Classifier, head_parameter_names
 
@@ -53,9 +54,14 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
     `lr_scale` of a group is the factor of layer decay and of the head; `set_learning_rate` applies it.
     """
     groups = parameter_groups(model, config)
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    options = {"fused": True} if config.optimizer == "adamw" else {}
+    try:
+        return create_optimizer_v2(groups, opt=config.optimizer, lr=config.learning_rate, **options)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"training.optimizer={config.optimizer}: timm does not build it here ({' '.join(str(error).split())[:120]})."
+            f"{did_you_mean(config.optimizer, list_optimizers())}"
+        ) from error
 
 
 def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:

@@ -76,6 +76,20 @@ def predictions_figure(
     return figure
 
 
+def differences_figure(points: Sequence[tuple[str, float, float, float]], label: str) -> Figure:
+    """Return dots with intervals, one a line: (name, difference, low, high); `label` says the unit."""
+    figure = Figure(figsize=(8, max(1.2 + 0.35 * len(points), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, (_, difference, low, high) in enumerate(points):
+        axes.plot([low, high], [row, row], color="#0072b2", linewidth=2)
+        axes.plot([difference], [row], marker="o", color="#0072b2")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(points)), [name for name, *_ in points])
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    return figure
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write `figure` as a PNG, whole or not at all."""
     with replacing(path) as temporary:

@@ -8,6 +8,7 @@ from configs.compose import leaf_keys, to_plain
 from configs.errors import InputError
 from engine import distributed
 from engine.checkpoint import load_training_state, save_training_state
+from engine.probe import start_from_probe
 from engine.setup import Run, build_model, check_same_data, describe_table
 from engine.state import TrainingState, new_state
 from models.pretrained import WeightsReport, load_pretrained
@@ -118,6 +119,8 @@ def start_run(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]
         category_ids = [image_class.category_id for image_class in run.table.classes]
         with distributed.main_first():
             report = load_pretrained(model, run.config.model.weights, category_ids)
+    if run.config.training.head_init == "probe":
+        start_from_probe(run, model)
     state = new_state(model, run.config.training, run.device, run.precision)
     archived = run.folder.archive() if distributed.is_main() else None
     return state, report, [] if archived is None else [f"the older run moved to {archived}"]

@@ -11,6 +11,7 @@ from torch import nn
 
 from configs.errors import InputError
 from configs.schema import Config, DatasetConfig
+from configs.sizes import eval_size, final_size
 from data.dataset import ImageDataset
 from data.keyed import Purpose, keyed_integer
 from data.loader import EpochBatches, SampleKey, default_workers, eval_batches
@@ -18,12 +19,12 @@ from data.reader import BatchReader
 from data.source import load_table
 from data.split import Split, split_table
 from data.table import ImageTable
-from data.transforms import EvalTransform, TrainTransform
+from data.transforms import EvalTransform, FinishingTransform, TrainTransform
 from engine import distributed
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.optim import Schedule, build_schedule
 from engine.run_folder import RunFolder
-from models.classifier import Classifier, build_classifier
+from models.classifier import Classifier, build_classifier, check_sizes
 from models.losses import get_loss_function
 
 
@@ -78,20 +79,30 @@ def set_up_run(config: Config) -> Run:
         schedule=build_schedule(config.training, steps_per_epoch),
         batches=batches,
         train_loader=_train_loader(config, table, batches, device),
-        val_loader=_val_loader(config, table, split, device) if len(split.val) else None,
+        val_loader=eval_loader(config, table, split.val, device) if len(split.val) else None,
     )
 
 
 def _train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> BatchReader:
-    transform = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
+    transform = train_transform(config)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
     return batch_reader(images, batches, config.dataset, device)
 
 
-def _val_loader(config: Config, table: ImageTable, split: Split, device: torch.device) -> BatchReader:
-    transform = EvalTransform(config.model.input_size, config.model.crop_pct)
+def train_transform(config: Config) -> TrainTransform | FinishingTransform:
+    """Return the training transform of all epochs."""
+    first = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
+    if config.training.final_epochs == 0:
+        return first
+    final = TrainTransform(config.augmentation.final, final_size(config), config.seed, "augmentation.final")
+    return FinishingTransform(first, final, config.training.epochs - config.training.final_epochs)
+
+
+def eval_loader(config: Config, table: ImageTable, rows: Sequence[int], device: torch.device) -> BatchReader:
+    """Return this rank's share of the batches of table rows, as evaluation sees them."""
+    transform = EvalTransform(eval_size(config), config.model.crop_pct)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
-    return eval_reader(images, split.val, config.dataset, device)
+    return eval_reader(images, rows, config.dataset, device)
 
 
 def eval_reader(images: ImageDataset, rows: Sequence[int], config: DatasetConfig, device: torch.device) -> BatchReader:
@@ -120,6 +131,7 @@ def num_workers(config: DatasetConfig) -> int:
 def build_model(run: Run) -> Classifier:
     """Return the model with keyed random weights."""
     config = run.config.model
+    check_sizes(config.architecture, config.input_size, {final_size(run.config), eval_size(run.config)})
     torch.manual_seed(keyed_integer(run.config.seed, Purpose.INITIALISATION))
     return build_classifier(
         config.architecture,

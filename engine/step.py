@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from configs.errors import RunError
+from configs.sizes import training_size
 from data.dataset import Batch
 from data.keyed import Purpose, keyed_generator, keyed_integer
 from engine import distributed
@@ -90,7 +91,7 @@ def _pieces(run: Run, state: TrainingState, batch: Batch, number: int) -> list[t
     images, labels = batch.images.to(run.device, non_blocking=True), batch.labels.to(run.device, non_blocking=True)
     if len(images) == 0:
         # every rank must take part in the last pass of a step, because the others wait for its gradients
-        size = run.config.model.input_size
+        size = training_size(run.config, state.epoch)
         return [(images.new_zeros((0, 3, size, size)), labels)] if distributed.world_size() > 1 else []
     targets = labels
     if mixes(run.config.training, state.epoch):

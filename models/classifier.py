@@ -1,5 +1,6 @@
 """A timm backbone that takes raw pixels: the normalisation is its first layer and travels with its weights."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import timm
@@ -47,6 +48,17 @@ def build_classifier(
         _enable_grad_checkpointing(backbone, architecture)
     normalisation = resolve_model_data_config(backbone)
     return Classifier(backbone, normalisation["mean"], normalisation["std"])
+
+
+def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> None:
+    """Raise InputError if a model built for `input_size` does not take images of one of the `others`."""
+    for size in others:
+        if size != input_size and _takes_img_size(architecture):
+            raise InputError(
+                f"{architecture} is built for one size: training.final_input_size and model.eval_input_size must be "
+                f"null, or model.input_size={input_size}."
+            )
+        _check_input_size(architecture, size)
 
 
 def meta_classifier(architecture: str, num_classes: int, input_size: int) -> Classifier:

@@ -1,0 +1,58 @@
+"""Cut a prepared data set into a small training table and a test table of the rest, for experiments on few images.
+
+python benchmarks/cut_table.py --data data/flowers102_dev --name 20 --images-per-class 20
+python benchmarks/cut_table.py --data data/flowers102_dev --name tail --images-per-class 32,16,8,4,2
+python benchmarks/cut_table.py --data data/flowers102_dev --name five --images-per-class 2 --classes 5
+
+Writes train_NAME.csv and test_NAME.csv beside train.csv. With several numbers, a random fifth (here) of the classes has
+each. With --classes the tables are of that many random classes, and classes_NAME/ holds them with a table of their own.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data.table import ImageClass, read_table, write_classes, write_table
+
+
+def main() -> None:
+    """Cut by --seed: the same call writes the same tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the prepared folder")
+    parser.add_argument("--name", required=True, help="of the tables")
+    parser.add_argument("--images-per-class", required=True, help="for training: a number, or several with commas")
+    parser.add_argument("--classes", type=int, help="how many classes to keep (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    flags = parser.parse_args()
+
+    table = read_table(flags.data / "train.csv", flags.data / "train", flags.data / "classes.csv")
+    generator = np.random.default_rng(flags.seed)
+    counts = [int(text) for text in flags.images_per_class.split(",")]
+    chosen = np.sort(generator.permutation(len(table.classes))[: flags.classes])
+    count_of = dict(zip(generator.permutation(chosen).tolist(), counts * len(chosen), strict=False))
+    train, test = [], []
+    for label in chosen.tolist():
+        rows = generator.permutation(np.flatnonzero(table.labels == label))
+        train.extend(rows[: count_of[label]].tolist())
+        test.extend(rows[count_of[label] :].tolist())
+
+    folder = flags.data
+    if flags.classes:
+        folder = flags.data / f"classes_{flags.name}"
+        folder.mkdir(exist_ok=True)
+        old = [table.classes[label] for label in chosen]
+        write_classes(folder / "classes.csv", [ImageClass(k, c.category_id, c.name) for k, c in enumerate(old)])
+    prefix = "../train/" if flags.classes else ""
+    for name, rows in (("train", train), ("test", test)):
+        path = folder / f"{name}_{flags.name}.csv"
+        ids = [f"{prefix}{table.image_ids[row]}" for row in rows]
+        write_table(path, ids, np.searchsorted(chosen, table.labels[rows]))
+        print(f"{path}: {len(rows)} images of {len(chosen)} classes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""flower_cli.py ablate: what each ingredient of a recipe gives, over several seeds."""
+
+import argparse
+from pathlib import Path
+
+HELP = "train a recipe with and without its ingredients over several seeds; table and plot of the paired differences"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "--base", action="store_true", help="the key=value words that follow are the base recipe, as for train.py"
+    )
+    parser.add_argument(
+        "--drop", default="", metavar="A,B", help="ingredients to leave out, or to add where the base lacks them"
+    )
+    parser.add_argument(
+        "--variant", action="append", default=[], metavar="TEXT", help="another variant: 'name: key=value key=value'"
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)")
+    parser.add_argument("--data", type=Path, help="measure on this table or prepared folder (default: test split, or val)")
+    parser.add_argument("--output", type=Path, default=Path("results/ablation"), help="default: %(default)s")
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Run what is missing in the output folder; the same command goes on with an interrupted ablation."""
+    from configs.errors import InputError
+    from engine.ablation import ablate, variants_of
+
+    names = [name.strip() for name in arguments.drop.split(",") if name.strip()]
+    if arguments.seeds < 1:
+        raise InputError("--seeds: expected at least 1.")
+    variants = variants_of(overrides, names, arguments.variant)
+    for line in ablate(overrides, variants, arguments.seeds, arguments.output, arguments.data):
+        print(line)
+    print(f"Tables and plot: {arguments.output}")
+    return 0

@@ -1,0 +1,24 @@
+"""The side of the square that the model sees, in pixels: in the epochs of training, and in evaluation."""
+
+from configs.schema import Config
+
+
+def is_final(config: Config, epoch: int) -> bool:
+    """Say whether `epoch`, counted from 0, is one of the last, with gentle augmentation at their own size."""
+    return epoch >= config.training.epochs - config.training.final_epochs
+
+
+def training_size(config: Config, epoch: int) -> int:
+    """Return the size of training images in `epoch`, counted from 0."""
+    return final_size(config) if is_final(config, epoch) else config.model.input_size
+
+
+def final_size(config: Config) -> int:
+    """Return the size of training images in the last epoch."""
+    finishes = config.training.final_epochs > 0
+    return config.training.final_input_size if finishes and config.training.final_input_size else config.model.input_size
+
+
+def eval_size(config: Config) -> int:
+    """Return the size of validation and of the shipped model."""
+    return config.model.eval_input_size or final_size(config)
