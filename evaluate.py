@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
 
-SPLITS = ("val", "train", "all")
+SPLITS = ("val", "test", "train", "all")
 
 
 def main(arguments: list[str]) -> int:

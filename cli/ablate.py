@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant", action="append", default=[], metavar="TEXT", help="another variant: 'name: key=value key=value'"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)")
-    parser.add_argument("--data", type=Path, help="measure on this table or prepared folder (default: test split, or val)")
+    parser.add_argument(
+        "--data", type=Path, help="measure on this table or prepared folder (default: test split, or val)"
+    )
     parser.add_argument("--output", type=Path, default=Path("results/ablation"), help="default: %(default)s")
 
 

@@ -16,6 +16,9 @@ COMMANDS = {
     "info": "cli.info",
     "prepare-data": "cli.prepare_data",
     "augment-preview": "cli.augment_preview",
+    "probe": "cli.probe",
+    "lr-range": "cli.lr_range",
+    "audit": "cli.audit",
     "ablate": "cli.ablate",
 }
 

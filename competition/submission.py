@@ -179,7 +179,9 @@ def _save_weights(checkpoint: Checkpoint, path: Path, half: bool, whole: bool) -
         for name, tensor in checkpoint.state_dict.items()
     }
     if whole:
-        save_checkpoint(dataclasses.replace(checkpoint, state_dict=weights, split={"train": [], "val": []}), path)
+        save_checkpoint(
+            dataclasses.replace(checkpoint, state_dict=weights, split={"train": [], "val": [], "test": []}), path
+        )
     else:
         torch.save(weights, path)
 

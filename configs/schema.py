@@ -72,6 +72,7 @@ class TrainingConfig:
     head_lr_multiplier: float = 1.0
     freeze_epochs: int = 0
     head_init: str = "random"
+    freeze_batchnorm: bool = False
     loss_function: str = "cross_entropy"
     focal_alpha: Any = 0.25
     focal_gamma: float = 2.0

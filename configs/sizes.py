@@ -16,7 +16,9 @@ def training_size(config: Config, epoch: int) -> int:
 def final_size(config: Config) -> int:
     """Return the size of training images in the last epoch."""
     finishes = config.training.final_epochs > 0
-    return config.training.final_input_size if finishes and config.training.final_input_size else config.model.input_size
+    return (
+        config.training.final_input_size if finishes and config.training.final_input_size else config.model.input_size
+    )
 
 
 def eval_size(config: Config) -> int:

@@ -19,6 +19,7 @@ CHOICES = {
         "cross_entropy",
         "label_smoothing",
         "focal",
+        "class_balanced_focal",
         "bce",
         "logit_adjusted",
         "balanced_softmax",
@@ -77,13 +78,17 @@ RANGES = {
 
 # keys: (is it used?, what would make it used)
 USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
-    ("training.focal_alpha", "training.focal_gamma"): (
+    ("training.focal_alpha",): (
         lambda config: config.training.loss_function == "focal",
         "training.loss_function=focal",
     ),
+    ("training.focal_gamma",): (
+        lambda config: config.training.loss_function in ("focal", "class_balanced_focal"),
+        "training.loss_function=focal or class_balanced_focal",
+    ),
     ("training.label_smoothing",): (
         lambda config: config.training.loss_function != "cross_entropy",
-        "training.loss_function=label_smoothing (or focal, bce, logit_adjusted, balanced_softmax)",
+        "training.loss_function=label_smoothing (or focal, class_balanced_focal, bce, logit_adjusted, balanced_softmax)",
     ),
     ("training.logit_adjustment",): (
         lambda config: config.training.loss_function == "logit_adjusted",
@@ -137,6 +142,7 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
         _check_range(key, _value(config, key), low, high, excluded)
     _check_text(config)
     _check_focal_alpha(config.training.focal_alpha)
+    _check_teacher(config.training.teacher)
     if config.dataset.fold is not None and config.dataset.fold >= config.dataset.num_folds:
         raise InputError(
             f"dataset.fold={config.dataset.fold}: expected 0 to {config.dataset.num_folds - 1}, "
@@ -183,3 +189,9 @@ def _check_focal_alpha(alpha: Any) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
             raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one a class.")
+
+
+def _check_teacher(teacher: Any) -> None:
+    paths = teacher if isinstance(teacher, list) else [teacher]
+    if teacher is not None and not (paths and all(isinstance(path, str) and path.strip() for path in paths)):
+        raise InputError(f"training.teacher={teacher}: expected a file, a list of checkpoints, or null.")

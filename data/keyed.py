@@ -14,6 +14,7 @@ class Purpose(enum.IntEnum):
     MIXING = 3
     DROPOUT = 4
     INITIALISATION = 5
+    TEST_SPLIT = 6
 
 
 def keyed_sequence(seed: int, purpose: Purpose, *numbers: int) -> np.random.SeedSequence:

@@ -1,5 +1,6 @@
 """Stratified splits that depend on the seed and the images' names alone, not on the order of the table."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,61 +10,107 @@ from configs.schema import DatasetConfig
 from data.keyed import Purpose, keyed_generator
 from data.table import ImageTable
 
+# the test part is the same for every seed, so that models of several seeds can be measured on it together
+_TEST_SEED = 0
+
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of a table, sorted: `train` and `val` are disjoint and together all rows. int64."""
+    """Row numbers of a table, sorted: `train`, `val` and `test` are disjoint and together all rows. int64."""
 
     train: np.ndarray
     val: np.ndarray
+    test: np.ndarray
 
 
-def split_table(table: ImageTable, config: DatasetConfig, seed: int) -> Split:
-    """Split by `config.fold` if set, else by `config.val_split`. A class with one image always stays in training."""
-    if config.fold is not None:
-        val = _fold_rows(table, config.num_folds, config.fold, seed)
-    elif config.val_split == 0:
-        val = np.empty(0, dtype=np.int64)
-    else:
-        val = _held_back_rows(table, config.val_split, seed)
-        if len(val) == 0:
-            raise InputError(
-                f"dataset.val_split={config.val_split:g}: holds back no image of {len(table.image_ids)}. "
-                "Give a larger share, or 0 to train on everything."
-            )
-    train = np.setdiff1d(np.arange(len(table.image_ids)), val)
-    return Split(train=train, val=np.sort(val))
+def needs_groups(config: DatasetConfig) -> bool:
+    """Say whether anything is held back, so that copies of training images must be known."""
+    return config.fold is not None or config.val_split > 0 or config.test_split > 0
 
 
-def _held_back_rows(table: ImageTable, share: float, seed: int) -> np.ndarray:
-    """Hold back `share` of each class, rounded so that the whole comes nearest to `share` of all images.
+def split_table(table: ImageTable, config: DatasetConfig, seed: int, groups: np.ndarray | None = None) -> Split:
+    """Hold back `config.test_split` of all images, then the fold `config.fold` of the rest or `config.val_split` of all.
 
-    The rounding is by largest remainder; every class keeps at least one image for training.
+    `groups` (N,) numbers the images; those of one number, which show the same picture, stay together. A class with one
+    image always stays in training. Raises InputError if a part that is asked for would be empty.
     """
-    rows_by_class = _shuffled_rows_by_class(table, seed)
-    exact = np.array([len(rows) * share for rows in rows_by_class])
+    rows = np.arange(len(table.image_ids))
+    groups = rows if groups is None else groups
+    test = val = np.empty(0, dtype=np.int64)
+    if config.test_split > 0:
+        shuffled = _shuffled_rows_by_class(table, rows, Purpose.TEST_SPLIT, _TEST_SEED)
+        test = _held_back_rows(table, shuffled, config.test_split, groups)
+        _check_held_back("dataset.test_split", config.test_split, test, table)
+    rest = _shuffled_rows_by_class(table, np.setdiff1d(rows, test), Purpose.SPLIT, seed)
+    if config.fold is not None:
+        val = _fold_rows(rest, config.num_folds, config.fold, groups)
+    elif config.val_split > 0:
+        val = _held_back_rows(table, rest, config.val_split, groups)
+        _check_held_back("dataset.val_split", config.val_split, val, table)
+    train = np.setdiff1d(rows, np.concatenate([val, test]))
+    return Split(train=train, val=np.sort(val), test=np.sort(test))
+
+
+def _check_held_back(key: str, share: float, held_back: np.ndarray, table: ImageTable) -> None:
+    if len(held_back) == 0:
+        raise InputError(
+            f"{key}={share:g}: holds back no image of {len(table.image_ids)}. "
+            "Give a larger share, or 0 to train on everything."
+        )
+
+
+def _held_back_rows(table: ImageTable, shuffled: list[np.ndarray], share: float, groups: np.ndarray) -> np.ndarray:
+    """Hold back `share` of each class's images in the table, so many in all that it comes nearest to `share`.
+
+    The rounding is by largest remainder; every class keeps at least one of its `shuffled` images. A group that does
+    not fit into what its classes still lack stays in training.
+    """
+    exact = np.bincount(table.labels, minlength=len(shuffled)) * share
     counts = np.floor(exact).astype(np.int64)
     missing = round(exact.sum()) - counts.sum()
     for index in np.argsort(-(exact - counts), kind="stable")[:missing]:
         counts[index] += 1
-    counts = np.minimum(counts, [max(len(rows) - 1, 0) for rows in rows_by_class])
-    return np.concatenate([rows[:count] for rows, count in zip(rows_by_class, counts, strict=True)])
+    lacking = np.minimum(counts, [max(len(rows) - 1, 0) for rows in shuffled])
+    members = _members(np.concatenate(shuffled), groups)
+    held_back: list[int] = []
+    for row in (row for rows in shuffled for row in rows.tolist()):
+        group = members.get(int(groups[row]), [])
+        if not group or lacking[table.labels[row]] == 0:
+            continue
+        needed = np.bincount(table.labels[group], minlength=len(lacking))
+        del members[int(groups[row])]
+        if (needed <= lacking).all():
+            lacking -= needed
+            held_back.extend(group)
+    return np.array(held_back, dtype=np.int64)
 
 
-def _fold_rows(table: ImageTable, num_folds: int, fold: int, seed: int) -> np.ndarray:
-    """Deal each class's images out to the folds in turn, going on from class to class so that folds are equal."""
-    rows_by_class = [rows for rows in _shuffled_rows_by_class(table, seed) if len(rows) > 1]
-    dealt = np.concatenate([*rows_by_class, np.empty(0, dtype=np.int64)])
-    val = dealt[fold::num_folds]
+def _fold_rows(shuffled: list[np.ndarray], num_folds: int, fold: int, groups: np.ndarray) -> np.ndarray:
+    """Deal each class's images out to the folds in turn, going on from class to class so that folds are equal.
+
+    A group goes where its first image goes.
+    """
+    dealt = np.concatenate([*(rows for rows in shuffled if len(rows) > 1), np.empty(0, dtype=np.int64)])
+    fold_of: dict[int, int] = {}
+    for place, row in enumerate(dealt.tolist()):
+        fold_of.setdefault(int(groups[row]), place % num_folds)
+    val = np.array([row for row in dealt.tolist() if fold_of[int(groups[row])] == fold], dtype=np.int64)
     if len(val) == 0:
         raise InputError(f"dataset.fold={fold}: the fold is empty; dataset.num_folds={num_folds} is too many.")
     return val
 
 
-def _shuffled_rows_by_class(table: ImageTable, seed: int) -> list[np.ndarray]:
-    by_name = np.array(sorted(range(len(table.image_ids)), key=table.image_ids.__getitem__), dtype=np.int64)
+def _members(rows: Iterable[int], groups: np.ndarray) -> dict[int, list[int]]:
+    members: dict[int, list[int]] = {}
+    for row in rows:
+        members.setdefault(int(groups[row]), []).append(int(row))
+    return members
+
+
+def _shuffled_rows_by_class(table: ImageTable, rows: np.ndarray, purpose: Purpose, seed: int) -> list[np.ndarray]:
+    by_name = np.array(sorted(rows.tolist(), key=table.image_ids.__getitem__), dtype=np.int64)
     shuffled = []
     for image_class in table.classes:
-        rows = by_name[table.labels[by_name] == image_class.label]
-        shuffled.append(keyed_generator(seed, Purpose.SPLIT, image_class.label).permutation(rows))
+        of_class = by_name[table.labels[by_name] == image_class.label]
+        shuffled.append(keyed_generator(seed, purpose, image_class.label).permutation(of_class))
     return shuffled

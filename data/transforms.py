@@ -45,7 +45,10 @@ class TrainTransform:
         self.input_size = input_size
         self.seed = seed
         self.compose = albumentations.Compose(
-            [_build_transform(albumentations, f"{section}.{name}", entry, input_size) for name, entry in entries.items()]
+            [
+                _build_transform(albumentations, f"{section}.{name}", entry, input_size)
+                for name, entry in entries.items()
+            ]
         )
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:

@@ -133,7 +133,9 @@ def variants_of(base: Sequence[str], names: Sequence[str], own: Sequence[str]) -
             raise InputError(f"--drop {name}: no such ingredient.{hint} Choose from {', '.join(INGREDIENTS)}.")
         ingredient = INGREDIENTS[name]
         on = ingredient.is_on(config)
-        variants.append(Variant(f"{'without' if on else 'with'} {name}", ingredient.off if on else ingredient.on(config)))
+        variants.append(
+            Variant(f"{'without' if on else 'with'} {name}", ingredient.off if on else ingredient.on(config))
+        )
     for text in own:
         name, colon, overrides = text.partition(":")
         if not colon or not name.strip() or not overrides.strip():
@@ -144,9 +146,7 @@ def variants_of(base: Sequence[str], names: Sequence[str], own: Sequence[str]) -
     return variants
 
 
-def ablate(
-    base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data: Path | None
-) -> list[str]:
+def ablate(base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data: Path | None) -> list[str]:
     """Train and measure what is not yet in `folder`, seed by seed; write the tables after each run.
 
     Measured is top-1 on the table `data`, or on the test split if the base holds one back, or on validation. Returns
@@ -170,8 +170,10 @@ def ablate(
             write_differences(folder, differences(folder, variants, rows))
     failed = [row for row in rows.values() if row["status"] != "finished"]
     if failed:
-        raise RunError(f"{len(failed)} runs failed, first {failed[0]['variant']}, seed {failed[0]['seed']}: "
-                       f"{failed[0]['status']}. The same command tries them again.")
+        raise RunError(
+            f"{len(failed)} runs failed, first {failed[0]['variant']}, seed {failed[0]['seed']}: "
+            f"{failed[0]['status']}. The same command tries them again."
+        )
     found = differences(folder, variants, rows)
     write_differences(folder, found)
     return markdown(found)
@@ -204,7 +206,9 @@ def _run(config: Config, variant: Variant, seed: int, data: Path | None) -> dict
         minutes = (before + time.perf_counter() - started) / 60
         split = None if data else "test" if config.dataset.test_split else "val"
         overrides = [f"device={config.device}"]
-        evaluation = evaluate(load_pipeline([folder.best], overrides=overrides), folder.root / "evaluation", split, data)
+        evaluation = evaluate(
+            load_pipeline([folder.best], overrides=overrides), folder.root / "evaluation", split, data
+        )
     except (InputError, RunError) as error:
         return {**row, "top1": "", "minutes": "", "status": f"failed: {error}"}
     with replacing(folder.root / "correct.npz") as temporary, temporary.open("wb") as file:

@@ -59,7 +59,7 @@ _CHECKPOINT_TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with all that is needed to use it; `split` holds the image ids of `train` and `val`."""
+    """A trained model with all that is needed to use it; `split` holds the image ids of `train`, `val` and `test`."""
 
     architecture: str
     architecture_arguments: dict[str, Any]
@@ -164,7 +164,7 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         and isinstance(arguments.get("grad_checkpointing"), bool),
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
-        "its split is not lists of image ids": set(split) == {"train", "val"}
+        "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),
     }
     return next((problem for problem, holds in checks.items() if not holds), "")

@@ -47,6 +47,8 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
     """Return the lines that say what will run."""
     config, training = run.config, run.config.training
     held_back = f"{len(run.split.val)} for validation" if len(run.split.val) else "none held back: no early stopping"
+    if len(run.split.test):
+        held_back += f", {len(run.split.test)} for a test"
     millions, megabytes = parameter_count(state.model) / 1e6, size_in_bytes(state.model) / 1e6
     memory = ", freed memory is kept in the process" if run.memory_tuned else ""
     parts = {
@@ -79,6 +81,13 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
         notes.append(f"over the limit of size in float32; float16 weights would be {megabytes / 2:.1f} MB")
     if parameter_count(state.model) > limits.max_parameters:
         notes.append(f"over the limit of {limits.max_parameters:g} parameters")
+    if run.teacher is not None:
+        copied = len(run.teacher.seen & {run.table.image_ids[row] for row in run.split.val})
+        if copied:
+            notes.append(
+                f"training.teacher was trained on {copied} of the {len(run.split.val)} validation images: what it "
+                "passes on makes validation flatter this run. Give both the same seed, or measure on others"
+            )
     if run.precision.note:
         notes.append(f"training.amp_dtype: {run.precision.note}")
     singles = int((np.bincount(run.table.labels) == 1).sum())

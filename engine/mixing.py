@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch.nn.functional import one_hot
 
 from configs.schema import TrainingConfig
 
@@ -14,12 +13,12 @@ def mixes(config: TrainingConfig, epoch: int) -> bool:
 
 
 def mix_batch(
-    images: torch.Tensor, labels: torch.Tensor, num_classes: int, config: TrainingConfig, generator: np.random.Generator
+    images: torch.Tensor, targets: torch.Tensor, config: TrainingConfig, generator: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mix each image with another of its batch.
 
-    `images` are uint8 (N, 3, H, W), `labels` int64 (N,). Returns images (float32 0..255 from mixup, uint8 from
-    cutmix) and soft targets float32 (N, num_classes), not smoothed. With both alphas set, a coin chooses for the batch.
+    `images` are uint8 (N, 3, H, W), `targets` float32 (N, K), each column mixed alike. Returns images (float32 0..255
+    from mixup, uint8 from cutmix) and targets float32 (N, K). With both alphas set, a coin chooses for the batch.
     """
     use_cutmix = config.cutmix_alpha > 0 and (config.mixup_alpha == 0 or generator.random() < 0.5)
     alpha = config.cutmix_alpha if use_cutmix else config.mixup_alpha
@@ -33,7 +32,6 @@ def mix_batch(
     else:
         pixels = images.float()
         mixed = pixels.lerp(pixels[partners], 1 - kept)
-    targets = one_hot(labels, num_classes).float()
     return mixed, targets.lerp(targets[partners], 1 - kept)
 
 

@@ -42,7 +42,10 @@ def learning_rate_at(step: int, schedule: Schedule) -> float:
     # 2. constant
     if schedule.kind == "constant":
         return schedule.peak
-    # 3. decay to the minimum, which the step after the last would reach
+    # 3. exponential growth from the minimum to the peak at the last step, for a range test
+    if schedule.kind == "exponential":
+        return schedule.minimum * (schedule.peak / schedule.minimum) ** (step / max(schedule.total_steps - 1, 1))
+    # 4. decay to the minimum, which the step after the last would reach
     progress = min((step - schedule.warmup_steps) / max(schedule.total_steps - schedule.warmup_steps, 1), 1.0)
     factor = 0.5 * (1 + math.cos(math.pi * progress)) if schedule.kind == "cosine" else 1 - progress
     return schedule.minimum + (schedule.peak - schedule.minimum) * factor

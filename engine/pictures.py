@@ -90,6 +90,19 @@ def differences_figure(points: Sequence[tuple[str, float, float, float]], label:
     return figure
 
 
+def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float) -> Figure:
+    """Return the curve of a learning-rate range test, with a rate marked."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color="#0072b2")
+    axes.axvline(marked, color="#d55e00", linestyle="--", label=f"steepest fall: {marked:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("smoothed training loss")
+    axes.legend()
+    return figure
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write `figure` as a PNG, whole or not at all."""
     with replacing(path) as temporary:

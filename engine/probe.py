@@ -28,7 +28,7 @@ from models.classifier import Classifier, head_parameter_names
 
 # inverse strength of L2, for features of unit variance
 REGULARISATION = 0.1
-CANDIDATES = (0.001, 0.01, 0.1, 1.0)
+CANDIDATES = (0.01, 0.1, 1.0)
 _ITERATIONS = 300
 _FOLDS = 5
 

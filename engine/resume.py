@@ -11,6 +11,7 @@ from engine.checkpoint import load_training_state, save_training_state
 from engine.probe import start_from_probe
 from engine.setup import Run, build_model, check_same_data, describe_table
 from engine.state import TrainingState, new_state
+from models.classifier import Classifier
 from models.pretrained import WeightsReport, load_pretrained
 
 # A run may go on with other values of these: they change how or how long it runs, not what it computes.
@@ -114,16 +115,27 @@ def _changed_keys(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]
 
 def start_run(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
     """Return the state of a new run and what to tell the user; an older run is moved away once this one can start."""
-    model, report = build_model(run), None
-    if run.config.model.pretrained:
-        category_ids = [image_class.category_id for image_class in run.table.classes]
-        with distributed.main_first():
-            report = load_pretrained(model, run.config.model.weights, category_ids)
-    if run.config.training.head_init == "probe":
-        start_from_probe(run, model)
-    state = new_state(model, run.config.training, run.device, run.precision)
+    state, report = fresh_state(run)
     archived = run.folder.archive() if distributed.is_main() else None
     return state, report, [] if archived is None else [f"the older run moved to {archived}"]
+
+
+def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
+    """Return the state before the first step and what was loaded of pretrained weights."""
+    model, report = pretrained_model(run)
+    if run.config.training.head_init == "probe":
+        start_from_probe(run, model)
+    return new_state(model, run.config.training, run.device, run.precision), report
+
+
+def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:
+    """Return the model as a run starts with it, and what was loaded; None if the config wants random weights."""
+    model = build_model(run)
+    if not run.config.model.pretrained:
+        return model, None
+    category_ids = [image_class.category_id for image_class in run.table.classes]
+    with distributed.main_first():
+        return model, load_pretrained(model, run.config.model.weights, category_ids)
 
 
 def _value(plain: dict[str, Any], key: str) -> Any:

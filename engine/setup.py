@@ -13,17 +13,19 @@ from configs.errors import InputError
 from configs.schema import Config, DatasetConfig
 from configs.sizes import eval_size, final_size
 from data.dataset import ImageDataset
+from data.duplicates import duplicate_groups
 from data.keyed import Purpose, keyed_integer
 from data.loader import EpochBatches, SampleKey, default_workers, eval_batches
 from data.reader import BatchReader
 from data.source import load_table
-from data.split import Split, split_table
+from data.split import Split, needs_groups, split_table
 from data.table import ImageTable
 from data.transforms import EvalTransform, FinishingTransform, TrainTransform
 from engine import distributed
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.optim import Schedule, build_schedule
 from engine.run_folder import RunFolder
+from engine.teacher import Teacher, load_teacher
 from models.classifier import Classifier, build_classifier, check_sizes
 from models.losses import get_loss_function
 
@@ -40,6 +42,7 @@ class Run:
     precision: Precision
     memory_tuned: bool
     loss_function: nn.Module
+    teacher: Teacher | None
     steps_per_epoch: int
     schedule: Schedule
     batches: EpochBatches
@@ -55,7 +58,8 @@ def set_up_run(config: Config) -> Run:
     distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
     with distributed.main_first():
         table = load_table(config.dataset)
-    split = split_table(table, config.dataset, config.seed)
+        groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None
+    split = split_table(table, config.dataset, config.seed, groups)
     batches = EpochBatches(
         split.train,
         table.labels,
@@ -75,6 +79,7 @@ def set_up_run(config: Config) -> Run:
         precision=choose_precision(device, config.training.use_amp, config.training.amp_dtype),
         memory_tuned=memory_tuned,
         loss_function=get_loss_function(config.training, training_counts(table, split)).to(device),
+        teacher=load_teacher(config.training.teacher, table, split.train, device),
         steps_per_epoch=steps_per_epoch,
         schedule=build_schedule(config.training, steps_per_epoch),
         batches=batches,
@@ -149,13 +154,13 @@ def describe_table(run: Run) -> dict[str, Any]:
     return {
         "classes": run.table.classes,
         "class_counts": training_counts(run.table, run.split),
-        "split": {"train": [ids[row] for row in run.split.train], "val": [ids[row] for row in run.split.val]},
+        "split": {part: [ids[row] for row in getattr(run.split, part)] for part in ("train", "val", "test")},
     }
 
 
 def check_same_data(run: Run, saved_split: dict[str, list[str]]) -> None:
     """Raise InputError if a saved run was trained on another split than this one."""
-    if describe_table(run)["split"] != saved_split:
+    if describe_table(run)["split"] != {"test": [], **saved_split}:
         raise InputError(
             f"{run.folder.last}: its run used other images or another split. Resume with the same dataset and seed, "
             "or start anew with training.resume=null."

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
 
 from configs.errors import RunError
 from configs.sizes import training_size
@@ -15,6 +17,7 @@ from engine.mixing import mix_batch, mixes
 from engine.optim import learning_rate_at, set_learning_rate
 from engine.setup import Run
 from engine.state import TrainingState
+from models.losses import distillation_loss
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,14 @@ class Gradients:
 
     sums: torch.Tensor
     images: int
+
+
+class Piece(NamedTuple):
+    """Images of a forward pass (N, 3, H, W), their targets, and a teacher's saved probabilities of them (N, C)."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    teacher: torch.Tensor | None = None
 
 
 def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> None:
@@ -58,19 +69,19 @@ def compute_gradients(run: Run, state: TrainingState, forward: nn.Module, batche
     sums, images = torch.zeros_like(state.sums), 0
     for number, batch in enumerate(batches):
         pieces = _pieces(run, state, batch, state.batch + number)
-        for piece, (pixels, targets) in enumerate(pieces):
+        for piece, part in enumerate(pieces):
             is_last = number == len(batches) - 1 and piece == len(pieces) - 1
             torch.manual_seed(_dropout_seed(run, state, state.batch + number, piece))
             try:
                 with distributed.without_averaging(forward, not is_last):
-                    sums += _backward(run, state, forward, pixels, targets)
+                    sums += _backward(run, state, forward, part)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if distributed.world_size() > 1:
                     raise RunError(_ADVICE_FOR_MEMORY) from error
                 return None
-            images += len(pixels)
+            images += len(part.images)
     return Gradients(sums, images)
 
 
@@ -86,19 +97,26 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _pieces(run: Run, state: TrainingState, batch: Batch, number: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _pieces(run: Run, state: TrainingState, batch: Batch, number: int) -> list[Piece]:
     """Return images and targets of micro-batch `number` of the epoch, mixed, in `state.splits` parts."""
     images, labels = batch.images.to(run.device, non_blocking=True), batch.labels.to(run.device, non_blocking=True)
     if len(images) == 0:
         # every rank must take part in the last pass of a step, because the others wait for its gradients
         size = training_size(run.config, state.epoch)
-        return [(images.new_zeros((0, 3, size, size)), labels)] if distributed.world_size() > 1 else []
-    targets = labels
+        return [Piece(images.new_zeros((0, 3, size, size)), labels)] if distributed.world_size() > 1 else []
+    targets, known = labels, None
+    if run.teacher is not None and run.teacher.table is not None:
+        known = run.teacher.table[batch.indices.to(run.device)]
     if mixes(run.config.training, state.epoch):
         generator = keyed_generator(run.config.seed, Purpose.MIXING, state.epoch, number, *_own_number())
-        images, targets = mix_batch(images, labels, len(run.table.classes), run.config.training, generator)
+        classes = len(run.table.classes)
+        targets = one_hot(labels, classes).float()
+        both = targets if known is None else torch.cat([targets, known], dim=1)
+        images, both = mix_batch(images, both, run.config.training, generator)
+        targets, known = both[:, :classes], None if known is None else both[:, classes:]
     parts = min(state.splits, len(images))
-    return list(zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True))
+    rows = torch.arange(len(images), device=run.device).tensor_split(parts)
+    return [Piece(images[part], targets[part], None if known is None else known[part]) for part in rows]
 
 
 def _own_number() -> tuple[int, ...]:
@@ -111,15 +129,16 @@ def _dropout_seed(run: Run, state: TrainingState, batch: int, piece: int) -> int
     return keyed_integer(run.config.seed, Purpose.DROPOUT, state.epoch, batch, *part)
 
 
-def _backward(
-    run: Run, state: TrainingState, forward: nn.Module, images: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
+def _backward(run: Run, state: TrainingState, forward: nn.Module, part: Piece) -> torch.Tensor:
     """Add the gradients of some images; return loss x images and correct answers, float32 (2,)."""
+    images, targets = part.images, part.targets
     if len(images) == 0:
         return _backward_of_nothing(state, forward, images)
     with run.precision.context():
         logits = _forward(forward, images)
         loss = run.loss_function(logits, targets)
+        if run.teacher is not None:
+            loss = _with_teacher(run, loss, logits, part)
     # the gradients of the ranks are averaged, but the images of the step shall be
     share = len(images) * distributed.world_size() / planned_images(run, state.batch)
     state.scaler.scale(loss * share).backward()
@@ -127,6 +146,13 @@ def _backward(
         answers = targets.argmax(dim=1) if targets.ndim == 2 else targets
         correct = (logits.argmax(dim=1) == answers).sum()
         return torch.stack([loss.detach().float() * len(images), correct.float()])
+
+
+def _with_teacher(run: Run, loss: torch.Tensor, logits: torch.Tensor, part: Piece) -> torch.Tensor:
+    config = run.config.training
+    teacher = run.teacher.answer(part.images) if part.teacher is None else part.teacher
+    distilled = distillation_loss(logits, teacher, config.distillation_temperature, config.distillation_hard_labels)
+    return loss.lerp(distilled, config.distillation_weight)
 
 
 def _backward_of_nothing(state: TrainingState, forward: nn.Module, images: torch.Tensor) -> torch.Tensor:

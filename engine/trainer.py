@@ -72,7 +72,7 @@ def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
     run.batches.epoch, run.batches.first_batch = state.epoch, state.batch
     if state.batch == len(run.batches):
         return
-    set_trainable(state, frozen=state.epoch < config.freeze_epochs)
+    set_trainable(state, frozen=state.epoch < config.freeze_epochs, fixed_norms=config.freeze_batchnorm)
     forward = distributed.parallel(torch.compile(state.model) if config.compile else state.model)
     last = saved = time.perf_counter()
     done = run.batches.first_image(state.batch)
@@ -123,13 +123,16 @@ def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, st
         )
 
 
-def set_trainable(state: TrainingState, frozen: bool) -> None:
-    """Put the model in training mode; `frozen` leaves the classifier alone to learn, with norms as they are."""
+def set_trainable(state: TrainingState, frozen: bool, fixed_norms: bool) -> None:
+    """Put the model in training mode; `frozen` leaves the classifier alone to learn.
+
+    `frozen` and `fixed_norms` keep the statistics of batch normalisation as they are.
+    """
     state.model.train()
     head = head_parameter_names(state.model)
     for name, parameter in state.model.named_parameters():
         parameter.requires_grad_(not frozen or name in head)
-    if frozen:
+    if frozen or fixed_norms:
         for module in state.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, kl_div, log_softmax, one_hot
 
 from configs.errors import InputError
 
@@ -22,6 +22,7 @@ class LossConfig(Protocol):
     focal_gamma: float
     label_smoothing: float
     logit_adjustment: float
+    class_balance_beta: float
 
 
 def soft_targets(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
@@ -72,6 +73,20 @@ class FocalLoss(nn.Module):
         return -(soft * self.alpha * rest**self.gamma * log_p).sum(dim=1).mean()
 
 
+class ClassBalancedFocalLoss(FocalLoss):
+    """Focal loss whose class weights are 1 / effective number of images, with mean 1 (Cui et al. 2019).
+
+    The effective number of n images is (1 - beta^n) / (1 - beta); a class without images counts as one.
+    """
+
+    def __init__(
+        self, class_counts: Sequence[int], beta: float = 0.999, gamma: float = 2.0, label_smoothing: float = 0.0
+    ) -> None:
+        counts = torch.as_tensor(class_counts, dtype=torch.float64).clamp(min=1)
+        weights = (1 - beta) / (1 - beta**counts)
+        super().__init__((weights / weights.mean()).float(), gamma, label_smoothing)
+
+
 class BinaryCrossEntropy(nn.Module):
     """One sigmoid a class (Wightman et al. 2021), summed over classes."""
 
@@ -107,6 +122,21 @@ class BalancedSoftmaxCrossEntropy(LogitAdjustedCrossEntropy):
         super().__init__(class_counts, tau=1.0, smoothing=smoothing)
 
 
+def distillation_loss(
+    logits: torch.Tensor, teacher: torch.Tensor, temperature: float, hard_labels: bool
+) -> torch.Tensor:
+    """Return what separates logits (N, C) from a teacher's probabilities (N, C), the mean over the batch.
+
+    T^2 KL(teacher^(1/T) || softmax(logits / T)) (Hinton et al. 2015, arXiv:1503.02531), or cross-entropy with the
+    teacher's most probable class (Touvron et al. 2021, arXiv:2012.12877).
+    """
+    if hard_labels:
+        return cross_entropy(logits.float(), teacher.argmax(dim=1))
+    softened = (teacher.clamp(min=1e-8).log() / temperature).log_softmax(dim=1)
+    student = log_softmax(logits.float() / temperature, dim=1)
+    return temperature**2 * kl_div(student, softened, reduction="batchmean", log_target=True)
+
+
 def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Module:
     """Return the loss of `config.loss_function`; `class_counts` are training images a class.
 
@@ -123,6 +153,9 @@ def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Mod
         "cross_entropy": CrossEntropy,
         "label_smoothing": lambda: LabelSmoothingCrossEntropy(smoothing),
         "focal": lambda: FocalLoss(alpha, config.focal_gamma, smoothing),
+        "class_balanced_focal": lambda: ClassBalancedFocalLoss(
+            class_counts, config.class_balance_beta, config.focal_gamma, smoothing
+        ),
         "bce": lambda: BinaryCrossEntropy(smoothing),
         "logit_adjusted": lambda: LogitAdjustedCrossEntropy(class_counts, config.logit_adjustment, smoothing),
         "balanced_softmax": lambda: BalancedSoftmaxCrossEntropy(class_counts, smoothing),

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from configs.schema import TrainingConfig
 from engine.mixing import mix_batch, mixes
 
 
 def draw(config, images, labels, seed=0):
-    return mix_batch(images, labels, 4, config, np.random.default_rng(seed))
+    return mix_batch(images, one_hot(labels, 4).float(), config, np.random.default_rng(seed))
 
 
 def flat_images(values):

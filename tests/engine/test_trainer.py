@@ -9,11 +9,14 @@ import torch
 
 import engine.trainer
 from configs.errors import InputError, RunError
+from data.inputs import find_inputs
 from data.reader import BatchReader
 from data.table import write_table
 from engine.checkpoint import load_checkpoint, load_training_state
+from engine.inference import save_probabilities
 from engine.interrupts import Interrupts
 from engine.launch import train
+from engine.pipeline import answer_all, load_pipeline
 from engine.run_folder import HISTORY_COLUMNS, RunFolder
 from models.losses import CrossEntropy
 from tests.conftest import write_pictures
@@ -96,6 +99,15 @@ def test_a_tiny_model_learns(tiny):
     assert train(tiny("training.epochs=12", "training.scheduler=constant")).best_top1 >= 0.75
 
 
+@pytest.fixture(scope="session")
+def teachers(checkpoint, pictures, tmp_path_factory):
+    """A teacher's checkpoint, and its saved probabilities of all pictures."""
+    pipeline, inputs = load_pipeline([checkpoint]), find_inputs([pictures / "train"])
+    path = tmp_path_factory.mktemp("teacher") / "probabilities.npz"
+    save_probabilities(path, pipeline, inputs, answer_all(pipeline, inputs))
+    return {"teacher": checkpoint, "saved_teacher": path}
+
+
 RECIPES = {
     "plain": [],
     "mixup and cutmix": ["training.mixup_alpha=0.4", "training.cutmix_alpha=1", "training.mix_off_epochs=1"],
@@ -106,13 +118,22 @@ RECIPES = {
     "focal and sampler": ["training=focal", "dataset.sampler=sqrt"],
     "balanced sampler": ["dataset.sampler=balanced"],
     "early stopping": ["training.early_stopping.patience=3", "training.early_stopping.min_delta=0.5"],
+    "final epochs": ["training.final_epochs=2", "training.final_input_size=48", "model.eval_input_size=64"],
+    "final epochs end mixing": ["training.final_epochs=1", "training.mixup_alpha=0.4"],
+    "head from a probe": ["training.head_init=probe", "training.freeze_batchnorm=true"],
+    "lamb": ["training.optimizer=lamb"],
+    "class-balanced focal": ["training.loss_function=class_balanced_focal", "training.class_balance_beta=0.9"],
+    "few shot": ["training=few_shot"],
+    "teacher": ["training.teacher={teacher}", "training.cutmix_alpha=1"],
+    "saved teacher": ["training.teacher={saved_teacher}", "training.mixup_alpha=0.4"],
+    "hard teacher": ["training.teacher=[{teacher}]", "training.distillation_hard_labels=true"],
     "sgd": ["training.optimizer=sgd", "training.clip_grad_norm=null"],
 }
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=list(RECIPES))
-def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, recipe):
-    options = ["training.epochs=4", *RECIPES[recipe]]
+def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, teachers, recipe):
+    options = ["training.epochs=4", *(option.format(**teachers) for option in RECIPES[recipe])]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
     interrupted = tiny(*options, "training.resume=auto")
     steps = 4 if "accumulation" in recipe else 5
@@ -137,6 +158,10 @@ EVERYTHING = [
     "training.freeze_epochs=1",
     "model.drop_path_rate=0.2",
     "model.drop_rate=0.3",
+    "training.head_init=probe",
+    "training.final_epochs=1",
+    "training.final_input_size=48",
+    "training.teacher={teacher}",
     "dataset.sampler=balanced",
     "dataset.batch_size=4",
     "augmentation=strong",
@@ -147,8 +172,9 @@ EVERYTHING = [
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("persistent", [True, False])
-def test_workers_change_nothing(tiny, tmp_path, monkeypatch, workers, persistent, start_method):
-    train(tiny(*EVERYTHING, f"output_dir={tmp_path / 'straight'}"))
+def test_workers_change_nothing(tiny, tmp_path, monkeypatch, teachers, workers, persistent, start_method):
+    everything = [option.format(**teachers) for option in EVERYTHING]
+    train(tiny(*everything, f"output_dir={tmp_path / 'straight'}"))
     start = BatchReader._start
 
     def start_anew(self):
@@ -161,18 +187,19 @@ def test_workers_change_nothing(tiny, tmp_path, monkeypatch, workers, persistent
     try:
         interrupt(monkeypatch, 10)
         with pytest.raises(KeyboardInterrupt):
-            train(tiny(*EVERYTHING, "training.resume=auto", f"dataset.num_workers={workers}"))
+            train(tiny(*everything, "training.resume=auto", f"dataset.num_workers={workers}"))
         InterruptsAfter.looks_left = 10**9
-        train(tiny(*EVERYTHING, "training.resume=auto", f"dataset.num_workers={workers}"))
+        train(tiny(*everything, "training.resume=auto", f"dataset.num_workers={workers}"))
     finally:
         torch.multiprocessing.set_start_method(before, force=True)
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
 @pytest.mark.slow
-def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch):
-    train(tiny(*EVERYTHING, f"output_dir={tmp_path / 'straight'}"))
-    resumed = tiny(*EVERYTHING, "training.resume=auto")
+def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, teachers):
+    everything = [option.format(**teachers) for option in EVERYTHING]
+    train(tiny(*everything, f"output_dir={tmp_path / 'straight'}"))
+    resumed = tiny(*everything, "training.resume=auto")
     # few looks stop it at every place; the validation of an epoch, which starts anew, takes four
     for looks in itertools.islice(itertools.cycle([1, 2, 3, 4, 5]), 40):
         interrupt(monkeypatch, looks)

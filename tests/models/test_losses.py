@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from configs.errors import InputError
 from configs.schema import TrainingConfig
 from models.losses import (
     BalancedSoftmaxCrossEntropy,
     BinaryCrossEntropy,
+    ClassBalancedFocalLoss,
     CrossEntropy,
     FocalLoss,
     LabelSmoothingCrossEntropy,
     LogitAdjustedCrossEntropy,
+    distillation_loss,
     get_loss_function,
 )
 
@@ -146,3 +149,35 @@ def test_faults_name_their_key():
         get_loss_function(TrainingConfig(name="x", loss_function="focal", focal_alpha=[0.1, 0.2]), COUNTS)
     with pytest.raises(InputError, match=r"training\.loss_function=hinge: choose from cross_entropy"):
         get_loss_function(TrainingConfig(name="x", loss_function="hinge"), COUNTS)
+
+
+def test_class_balanced_weights_are_those_of_the_effective_number():
+    loss = ClassBalancedFocalLoss([100, 10, 1, 0], beta=0.9, gamma=0.0)
+    weights = torch.tensor([(1 - 0.9) / (1 - 0.9**count) for count in (100, 10, 1, 1)])
+    torch.testing.assert_close(loss.alpha, weights / weights.mean())
+    logits, labels = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1, 2])
+    expected = (loss.alpha[labels] * cross_entropy(logits, labels, reduction="none")).mean()
+    torch.testing.assert_close(loss(logits, labels), expected)
+
+
+def test_distillation_is_nothing_where_student_and_teacher_agree():
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    loss = distillation_loss(logits, logits.detach().softmax(dim=1), temperature=3.0, hard_labels=False)
+    loss.backward()
+    assert abs(loss.item()) < 1e-5
+    assert logits.grad.abs().max() < 1e-5
+
+
+def test_distillation_is_the_tempered_divergence_by_definition():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(5, 7, generator=generator), torch.randn(5, 7, generator=generator)
+    p, q = (teacher / 2).softmax(dim=1), (student / 2).softmax(dim=1)
+    expected = 4 * (p * (p.log() - q.log())).sum(dim=1).mean()
+    torch.testing.assert_close(distillation_loss(student, teacher.softmax(dim=1), 2.0, hard_labels=False), expected)
+
+
+def test_hard_distillation_is_cross_entropy_with_the_teachers_answer():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(5, 7, generator=generator), torch.randn(5, 7, generator=generator)
+    expected = cross_entropy(student, teacher.argmax(dim=1))
+    torch.testing.assert_close(distillation_loss(student, teacher.softmax(dim=1), 2.0, hard_labels=True), expected)
