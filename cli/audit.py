@@ -8,7 +8,7 @@ HELP = "look for near-duplicates and wrong labels: dataset.root=... --label-erro
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--label-errors", action="store_true", help="rank doubtful labels (features of model=... needed)")
+    parser.add_argument("--label-errors", action="store_true", help="rank doubtful labels, by features of model=...")
     parser.add_argument(
         "--embeddings", action="store_true", help="add pairs that model=... sees as one picture to duplicates.csv"
     )

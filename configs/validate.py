@@ -88,7 +88,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ),
     ("training.label_smoothing",): (
         lambda config: config.training.loss_function != "cross_entropy",
-        "training.loss_function=label_smoothing (or focal, class_balanced_focal, bce, logit_adjusted, balanced_softmax)",
+        "training.loss_function=label_smoothing, or any other than cross_entropy",
     ),
     ("training.logit_adjustment",): (
         lambda config: config.training.loss_function == "logit_adjusted",
@@ -102,7 +102,10 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.mixup_alpha > 0 or config.training.cutmix_alpha > 0,
         "training.mixup_alpha or training.cutmix_alpha above 0",
     ),
-    ("training.final_input_size",): (lambda config: config.training.final_epochs > 0, "training.final_epochs above 0"),
+    ("training.final_input_size",): (
+        lambda config: config.training.final_epochs > 0,
+        "training.final_epochs above 0",
+    ),
     (
         "training.distillation_weight",
         "training.distillation_temperature",
@@ -117,6 +120,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,
         "dataset.val_split above 0",
     ),
+    ("training.freeze_batchnorm",): (lambda config: config.model.pretrained, "model.pretrained=true"),
     ("model.weights",): (lambda config: config.model.pretrained, "model.pretrained=true"),
     ("dataset.val_split",): (lambda config: config.dataset.fold is None, "dataset.fold=null"),
     ("dataset.num_folds",): (lambda config: config.dataset.fold is not None, "dataset.fold=0 (or another fold)"),

@@ -23,7 +23,7 @@ PAIRS_FILE = "duplicates.csv"
 PAIR_COLUMNS = ("image_id", "other_id", "found_by")
 _HASH_COLUMNS = ("image_id", "bytes", "hash")
 _SIDE = 16
-# of 256 bits; copies that were scaled, cropped a little or compressed again differ in few, different photographs in about 128
+# of 256 bits; copies that were scaled or compressed again differ in few, different photographs in about 128
 MAX_DISTANCE = 32
 _BLOCK = 512
 

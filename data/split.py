@@ -29,7 +29,7 @@ def needs_groups(config: DatasetConfig) -> bool:
 
 
 def split_table(table: ImageTable, config: DatasetConfig, seed: int, groups: np.ndarray | None = None) -> Split:
-    """Hold back `config.test_split` of all images, then the fold `config.fold` of the rest or `config.val_split` of all.
+    """Hold back `config.test_split` of all images, then fold `config.fold` of the rest or `config.val_split` of all.
 
     `groups` (N,) numbers the images; those of one number, which show the same picture, stay together. A class with one
     image always stays in training. Raises InputError if a part that is asked for would be empty.

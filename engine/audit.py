@@ -1,4 +1,4 @@
-"""What is wrong with a data set: copies, copies with other labels, images that cannot be read, labels that look wrong."""
+"""What is wrong with a data set: copies, copies with different labels, and labels that look wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,9 +94,9 @@ def find_suspects(
 ) -> list[Suspect]:
     """Return images whose labels are doubtful, the most doubtful first.
 
-    Confident learning (Northcutt et al. 2021, arXiv:1911.00068) on out-of-fold probabilities of a linear probe: an image
-    is a suspect if another class reaches that class's own mean probability; the order is by the margin. Images of a
-    contradictory pair come first.
+    Confident learning (Northcutt et al. 2021, arXiv:1911.00068) on out-of-fold probabilities of a linear probe: an
+    image is a suspect if another class reaches that class's own mean probability; the order is by the margin. Images of
+    a contradictory pair come first.
     """
     labels = table.labels[features.rows]
     classes = len(table.classes)

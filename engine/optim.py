@@ -62,7 +62,7 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
         return create_optimizer_v2(groups, opt=config.optimizer, lr=config.learning_rate, **options)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(
-            f"training.optimizer={config.optimizer}: timm does not build it here ({' '.join(str(error).split())[:120]})."
+            f"training.optimizer={config.optimizer}: timm refuses it ({' '.join(str(error).split())[:120]})."
             f"{did_you_mean(config.optimizer, list_optimizers())}"
         ) from error
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from configs.errors import RunError
+from configs.schema import Config
 from data.dataset import Batch
 from data.progress import progress
 from engine import distributed
@@ -72,7 +73,7 @@ def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
     run.batches.epoch, run.batches.first_batch = state.epoch, state.batch
     if state.batch == len(run.batches):
         return
-    set_trainable(state, frozen=state.epoch < config.freeze_epochs, fixed_norms=config.freeze_batchnorm)
+    set_trainable(state, state.epoch < config.freeze_epochs, keeps_statistics(run.config))
     forward = distributed.parallel(torch.compile(state.model) if config.compile else state.model)
     last = saved = time.perf_counter()
     done = run.batches.first_image(state.batch)
@@ -121,6 +122,11 @@ def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, st
             f"{len(state.skipped)} of {images} images could not be read, more than dataset.max_bad_fraction={limit:g}; "
             f"{path} lists each with its problem. Mend them, or give a larger fraction."
         )
+
+
+def keeps_statistics(config: Config) -> bool:
+    """Say whether batch normalisation keeps its pretrained statistics; there must be some."""
+    return config.training.freeze_batchnorm and config.model.pretrained
 
 
 def set_trainable(state: TrainingState, frozen: bool, fixed_norms: bool) -> None:
