@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
+from configs.errors import InputError
 
 SPLITS = ("val", "test", "train", "all")
 
@@ -12,20 +13,34 @@ def main(arguments: list[str]) -> int:
     """Evaluate and print the figures and where the files are."""
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
+    if flags.keep and not flags.input_sizes:
+        raise InputError("--keep: writes the best of --input-sizes. Give both.")
 
     from engine.distributed import processes
     from engine.evaluation import KEYS, evaluate
     from engine.pipeline import load_pipeline
+    from engine.resolution import compare_sizes
     from engine.tta import parse_views
 
     views = parse_views(flags.tta)
     with processes():
         pipeline = load_pipeline(flags.checkpoint, views, flags.average, flags.precision, overrides, KEYS)
+        if flags.input_sizes:
+            for line in compare_sizes(pipeline, flags.input_sizes, flags.split, flags.data, flags.keep):
+                print(line)
+            return 0
         evaluation = evaluate(pipeline, flags.output_dir, flags.split, flags.data)
         for line in evaluation.lines:
             print(line)
         print(f"Tables and pictures: {flags.output_dir}")
     return 0
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) for part in text.split(",")]
+    if not all(16 <= size <= 4096 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text}: expected sizes from 16 to 4096 pixels")
+    return sizes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,6 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_pipeline_flags(parser)
     parser.add_argument("--split", choices=SPLITS, help="images of the checkpoint's own data set (default: val)")
     parser.add_argument("--data", type=Path, help="other labelled images: a prepared folder, or a table image_id,label")
+    parser.add_argument(
+        "--input-sizes", type=_sizes, metavar="A,B", help="compare top-1 at these input sizes instead, as in 224,256"
+    )
+    parser.add_argument("--keep", type=Path, metavar="F", help="with --input-sizes: write the best as a checkpoint")
     parser.add_argument("--output-dir", type=Path, default=Path("results/evaluation"), help="default: %(default)s")
     return parser
 

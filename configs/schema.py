@@ -22,6 +22,7 @@ class ModelConfig:
     eval_input_size: int | None = None
     crop_pct: float = 1.0
     grad_checkpointing: bool = False
+    finetune_learning_rate: float = 1e-4
 
 
 @dataclass
@@ -62,7 +63,7 @@ class EarlyStoppingConfig:
 class TrainingConfig:
     name: str = MISSING
     epochs: int = 30
-    learning_rate: float = 5e-4
+    learning_rate: float | None = 5e-4
     weight_decay: float = 0.05
     optimizer: str = "adamw"
     scheduler: str = "cosine"

@@ -45,6 +45,7 @@ RANGES = {
     "dataset.demo.image_size": (32, 1024, ""),
     "dataset.demo.seed": (0, 2**32 - 1, ""),
     "model.eval_input_size": (16, 4096, ""),
+    "model.finetune_learning_rate": (0, 10, "low"),
     "dataset.test_split": (0, 1, "high"),
     "training.final_epochs": (0, 100000, ""),
     "training.final_input_size": (16, 4096, ""),
@@ -119,6 +120,10 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (
         lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,
         "dataset.val_split above 0",
+    ),
+    ("model.finetune_learning_rate",): (
+        lambda config: config.training.learning_rate is None,
+        "training.learning_rate=null",
     ),
     ("training.freeze_batchnorm",): (lambda config: config.model.pretrained, "model.pretrained=true"),
     ("model.weights",): (lambda config: config.model.pretrained, "model.pretrained=true"),

@@ -11,7 +11,6 @@ import numpy as np
 from configs.compose import compose
 from configs.errors import InputError, RunError, did_you_mean
 from configs.schema import Config
-from configs.sizes import final_size
 from data.files import replacing, write_text
 from data.table import read_rows, write_rows
 from engine.evaluation import evaluate
@@ -20,6 +19,7 @@ from engine.metrics import paired_interval
 from engine.pictures import differences_figure, save_figure
 from engine.pipeline import load_pipeline
 from engine.run_folder import RunFolder
+from engine.sizes import final_size
 
 BASE = "base"
 RUN_COLUMNS = ("variant", "overrides", "seed", "top1", "minutes", "status")

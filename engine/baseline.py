@@ -6,13 +6,13 @@ from pathlib import Path
 
 from configs.errors import InputError
 from configs.schema import Config
-from configs.sizes import eval_size
 from data.labelled import read_labelled
 from engine.evaluation import with_classes_of
 from engine.metrics import top_k_accuracy, wilson_interval
 from engine.probe import choose_regularisation, fit_classifier, frozen_features
 from engine.resume import pretrained_model
 from engine.setup import Run, set_up_run
+from engine.sizes import eval_size
 
 
 def probe(config: Config, data: Path | None) -> list[str]:

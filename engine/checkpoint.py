@@ -18,9 +18,9 @@ import torch
 from configs.compose import to_plain
 from configs.errors import InputError, RunError
 from configs.schema import Config
-from configs.sizes import eval_size
 from data.files import replacing
 from data.table import ImageClass
+from engine.sizes import eval_size
 from models.classifier import Classifier, build_classifier
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"

@@ -69,7 +69,7 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
     """
     if data is not None and split is not None:
         raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
-    images = _choose_images(pipeline, split or "val", data)
+    images = choose_images(pipeline, split or "val", data)
     answers = answer_all(pipeline, images.inputs, "evaluation")
     readable = np.array([row for row in range(len(images.rows)) if row not in answers.unreadable], dtype=np.int64)
     if len(readable) == 0:
@@ -164,7 +164,8 @@ def worst_pairs(matrix: np.ndarray, count: int = WORST_PAIRS) -> list[tuple[int,
     return [(true, predicted, int(errors[true, predicted])) for true, predicted in pairs if errors[true, predicted]]
 
 
-def _choose_images(pipeline: Pipeline, split: str, data: Path | None) -> LabelledImages:
+def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> LabelledImages:
+    """Return the images of a split of the (first) checkpoint, or of `data`. Raises InputError if they cannot be had."""
     config, checkpoint = pipeline.config.dataset, pipeline.members[0].checkpoint
     if data is not None:
         table = with_classes_of(checkpoint.classes, read_labelled(data), data)

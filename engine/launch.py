@@ -27,7 +27,7 @@ def train(config: Config) -> TrainingResult:
         if is_complete(run, state):
             print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
         if distributed.is_main():
-            write_text(run.folder.config, to_yaml(config))
+            write_text(run.folder.config, to_yaml(run.config))
         result = fit(run, state)
     for line in describe_result(run, result, state):
         print(line)
@@ -61,7 +61,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         "device": f"{describe_device(run.device)}, {run.precision}{memory}{_describe_processes()}",
         "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
-        f"{training.loss_function}, augmentation {config.augmentation.name}",
+        f"{training.loss_function}, peak rate {training.learning_rate:g}, augmentation {config.augmentation.name}",
         "output": str(run.folder.root),
     }
     parts |= {f"note {number}": note for number, note in enumerate(_notes(run, state), start=1)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from configs.schema import Config
-from configs.sizes import final_size
+from engine.sizes import final_size
 from models.classifier import Classifier, build_classifier
 from models.losses import get_loss_function
 

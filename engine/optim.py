@@ -12,6 +12,9 @@ from configs.errors import InputError, did_you_mean
 from configs.schema import TrainingConfig
 from models.classifier import Classifier, head_parameter_names
 
+# what the optimizer is built with; every step sets the rate of its groups
+_UNSET_RATE = 1e-3
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -59,7 +62,7 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
     groups = parameter_groups(model, config)
     options = {"fused": True} if config.optimizer == "adamw" else {}
     try:
-        return create_optimizer_v2(groups, opt=config.optimizer, lr=config.learning_rate, **options)
+        return create_optimizer_v2(groups, opt=config.optimizer, lr=_UNSET_RATE, **options)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(
             f"training.optimizer={config.optimizer}: timm refuses it ({' '.join(str(error).split())[:120]})."

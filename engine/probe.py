@@ -17,13 +17,13 @@ from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from configs.errors import InputError, RunError
-from configs.sizes import eval_size
 from data.files import replacing
 from data.progress import progress
 from data.reader import BatchReader
 from engine import distributed
 from engine.predictor import Predictions, predict
 from engine.setup import Run, eval_loader
+from engine.sizes import eval_size
 from models.classifier import Classifier, head_parameter_names
 
 # inverse strength of L2, for features of unit variance

@@ -27,6 +27,7 @@ _FREE_KEYS = (
     "dataset.max_bad_fraction",
     "model.pretrained",
     "model.weights",
+    "model.finetune_learning_rate",
     "training.name",
     "training.epochs",
     "training.compile",

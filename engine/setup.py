@@ -1,5 +1,6 @@
 """From a config to everything that a run needs and that stays the same while it trains."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from torch import nn
 
 from configs.errors import InputError
 from configs.schema import Config, DatasetConfig
-from configs.sizes import eval_size, final_size
 from data.dataset import ImageDataset
 from data.duplicates import duplicate_groups
 from data.keyed import Purpose, keyed_integer
@@ -25,6 +25,7 @@ from engine import distributed
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.optim import Schedule, build_schedule
 from engine.run_folder import RunFolder
+from engine.sizes import eval_size, final_size
 from engine.teacher import Teacher, load_teacher
 from models.classifier import Classifier, build_classifier, check_sizes
 from models.losses import get_loss_function
@@ -52,6 +53,7 @@ class Run:
 
 def set_up_run(config: Config) -> Run:
     """Read the data and build all parts of a run but the model. Raises InputError for what cannot work."""
+    config = with_learning_rate(config)
     device = choose_device(config.device)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
     configure_algorithms(device)
@@ -86,6 +88,14 @@ def set_up_run(config: Config) -> Run:
         train_loader=_train_loader(config, table, batches, device),
         val_loader=eval_loader(config, table, split.val, device) if len(split.val) else None,
     )
+
+
+def with_learning_rate(config: Config) -> Config:
+    """Return the config with a number for `training.learning_rate`: where it is null, the model's own."""
+    if config.training.learning_rate is not None:
+        return config
+    training = dataclasses.replace(config.training, learning_rate=config.model.finetune_learning_rate)
+    return dataclasses.replace(config, training=training)
 
 
 def _train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> BatchReader:

@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from configs.errors import RunError
-from configs.sizes import training_size
 from data.dataset import Batch
 from data.keyed import Purpose, keyed_generator, keyed_integer
 from engine import distributed
 from engine.mixing import mix_batch, mixes
 from engine.optim import learning_rate_at, set_learning_rate
 from engine.setup import Run
+from engine.sizes import training_size
 from engine.state import TrainingState
 from models.losses import distillation_loss
 

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads, monkeyp
     common = ["training.epochs=1", "training.warmup_epochs=0"]
     train(tiny(*common, "training=focal", "training.mixup_alpha=0.2", "training.ema_decay=0.9"))
     train(tiny(*common, "training=few_shot", "dataset.fold=1", "model.pretrained=false"))
+    teacher = str(tmp_path / "run" / "checkpoints" / "best_model.pt")
+    saved = tmp_path / "teacher.pt"
+    saved.write_bytes(Path(teacher).read_bytes())
+    finishing = ["training.final_epochs=1", "training.final_input_size=48", "model.eval_input_size=64"]
+    balanced = ["training.loss_function=class_balanced_focal", f"training.teacher={saved}"]
+    elsewhere = f"output_dir={tmp_path / 'finished'}"
+    train(tiny(*common, "training=finetune", "training.learning_rate=null", *finishing, *balanced, elsewhere))
     weights = str(tmp_path / "run" / "checkpoints" / "best_model.pt")
     demo = [f"dataset.demo.{key}" for key in ("classes=2", "images_per_class=4", "image_size=40")]
     train(

@@ -50,7 +50,7 @@ def _bytes(path):
     [
         (["lr-range", "--low", "1", "--high", "0.1"], "--low and --high"),
         (["lr-range", "--steps", "3"], "--steps"),
-        (["ablate", "--drop", "emma"], "Did you mean ema"),
+        (["ablate", "--drop", "emma"], "Did you mean 'ema'"),
         (["ablate", "--variant", "plain"], "a name, a colon and overrides"),
         (["ablate", "--variant", "x: training.epochs=no"], "a whole number"),
         (["ablate", "--seeds", "0"], "--seeds"),
@@ -128,6 +128,23 @@ def test_the_test_part_is_reported_once_and_apart(pictures, tmp_path):
     assert metrics["top1_interval"][0] < metrics["top1_interval"][1]
     without = run_script("evaluate.py", *model, "--split", "val", "--output-dir", tmp_path / "val")
     assert "note: the best epoch was chosen on these images" in without.stdout
+
+
+def test_another_input_size_is_compared_and_kept(checkpoint, tmp_path):
+    kept = tmp_path / "大.pt"
+    words = ["--checkpoint", checkpoint, "--input-sizes", "24,40,48"]
+    done = run_script("evaluate.py", *words, "--keep", kept)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines[1:5]] == ["24", "32", "40", "48"]
+    best = max(lines[1:5], key=lambda line: (float(line[1]), -int(line[0])))
+    assert lines[5][:2] == ["best", best[0]]
+    again = run_script("evaluate.py", "--checkpoint", kept, "--output-dir", tmp_path)
+    assert again.returncode == 0, again.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert 100 * metrics["top1"] == pytest.approx(float(best[1]), abs=0.01)
+    assert run_script("evaluate.py", *words[:2], "--keep", kept).returncode == 2
+    assert "16 to 4096" in run_script("evaluate.py", *words[:3], "8").stderr
 
 
 def test_few_shot_classes_are_reported_apart(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from configs.errors import InputError
 from configs.schema import TrainingConfig
 from engine.optim import build_optimizer, parameter_groups, set_learning_rate
 from models.classifier import build_classifier, meta_classifier
@@ -64,3 +65,19 @@ def test_the_rate_of_a_step_reaches_every_group(name, kind):
     set_learning_rate(optimizer, 0.1)
     assert all(group["lr"] == pytest.approx(0.1 * group["lr_scale"]) for group in optimizer.param_groups)
     assert len({group["lr"] for group in optimizer.param_groups}) > 2
+
+
+@pytest.mark.parametrize("name", ["nadamw", "lion", "lamb", "adan", "rmsprop", "lookahead_adamw"])
+def test_optimizers_have_timms_names(name):
+    model = build_classifier("test_vit", 3, 64)
+    optimizer = build_optimizer(model, TrainingConfig(name="x", optimizer=name, layer_decay=0.5))
+    set_learning_rate(optimizer, 0.01)
+    before = model.backbone.head.weight.detach().clone()
+    model(torch.zeros(1, 3, 64, 64)).square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, model.backbone.head.weight)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(InputError, match="Did you mean 'adamw'"):
+        build_optimizer(build_classifier("test_vit", 3, 64), TrainingConfig(name="x", optimizer="adamww"))
