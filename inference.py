@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
+from cli.entry import ArgumentParser, add_format_flag, add_pipeline_flags, run_script, split_overrides
 
 
 def main(arguments: list[str]) -> int:
@@ -45,12 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_pipeline_flags(parser)
     parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the checkpoint's dataset.test_dir")
     parser.add_argument("--output", type=Path, help="default: results/predictions.csv")
-    parser.add_argument(
-        "--format",
-        choices=("seed", "official", "class"),
-        default="seed",
-        help="image_id,label; filename,category_id,confidence; img_name,predicted_class,confidence (default: seed)",
-    )
+    add_format_flag(parser)
     parser.add_argument("--save-probabilities", type=Path, metavar="F", help="all probabilities, as .npz")
     parser.add_argument("--top-k", type=int, metavar="K", help="write the K best classes of each image to a file too")
     parser.add_argument("--benchmark", action="store_true", help="time decode + resize + forward for single images")

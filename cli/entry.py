@@ -52,6 +52,16 @@ def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -
     )
 
 
+def add_format_flag(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag that says in which form predictions are written."""
+    parser.add_argument(
+        "--format",
+        choices=("seed", "official", "class"),
+        default="seed",
+        help="image_id,label; filename,category_id,confidence; img_name,predicted_class,confidence (default: seed)",
+    )
+
+
 def add_profile_flag(parser: argparse.ArgumentParser) -> None:
     """Declare the flag that names the contest's limits and layout."""
     parser.add_argument("--profile", default="flower_2025", help="limits and ZIP layout (default: %(default)s)")

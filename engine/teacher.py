@@ -10,10 +10,12 @@ from torch.nn.functional import interpolate
 
 from configs.errors import InputError
 from data.table import ImageClass, ImageTable
-from engine.checkpoint import load_checkpoint
+from engine.checkpoint import Checkpoint, load_checkpoint
+from engine.saved import read_probabilities
 from models.classifier import Classifier
 
 _SMALLEST = 1e-8
+_OTHER_CLASSES = "training.teacher: {} has other classes than the training images."
 
 
 class Teacher:
@@ -56,40 +58,35 @@ def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch
     if any(path.suffix == ".npz" for path in paths):
         if len(paths) > 1:
             raise InputError("training.teacher: give one probabilities.npz, or checkpoints, not both.")
-        return Teacher(table=_read_probabilities(paths[0], table, rows).to(device))
+        return Teacher(table=_read_table(paths[0], table, rows).to(device))
     models, seen = [], set()
     for path in paths:
         checkpoint = load_checkpoint(path)
-        order = _order([entry.category_id for entry in checkpoint.classes], table.classes, path)
         model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last).requires_grad_(False)
-        models.append((model, checkpoint.input_size, torch.from_numpy(order).to(device)))
+        models.append((model, checkpoint.input_size, _order(checkpoint, table.classes, path).to(device)))
         seen.update(checkpoint.split["train"])
     return Teacher(models, seen=frozenset(seen))
 
 
-def _read_probabilities(path: Path, table: ImageTable, rows: np.ndarray) -> torch.Tensor:
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            ids, categories, values = (saved[name] for name in ("image_ids", "category_ids", "probabilities"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path}: not a probabilities.npz of inference.py --save-probabilities.") from error
-    order = _order([str(category) for category in categories], table.classes, path)
-    row_of = {Path(str(name)).name: place for place, name in enumerate(ids)}
+def _read_table(path: Path, table: ImageTable, rows: np.ndarray) -> torch.Tensor:
+    saved = read_probabilities(path)
+    values = saved.in_order_of([entry.category_id for entry in table.classes])
+    if values is None:
+        raise InputError(_OTHER_CLASSES.format(path))
+    row_of = {Path(image_id).name: place for place, image_id in enumerate(saved.image_ids)}
     names = [Path(table.image_ids[row]).name for row in rows]
     missing = [name for name in names if name not in row_of]
     if missing:
         raise InputError(f"{path}: lacks {len(missing)} of {len(names)} training images, first {missing[0]}.")
-    found = torch.zeros(len(table.image_ids), len(table.classes))
-    chosen = values[[row_of[name] for name in names]][:, order].astype(np.float32)
-    if not np.isfinite(chosen).all() or (chosen < 0).any():
-        raise InputError(f"{path}: its probabilities are not all numbers from 0 on.")
     # an image that the teacher could not read has zeros: it teaches nothing, each class alike
-    found[torch.from_numpy(rows)] = torch.from_numpy(chosen + _SMALLEST)
-    return found / found.sum(dim=1, keepdim=True).clamp(min=_SMALLEST)
+    chosen = values[[row_of[name] for name in names]] + _SMALLEST
+    found = torch.zeros(len(table.image_ids), len(table.classes))
+    found[torch.from_numpy(rows)] = torch.from_numpy(chosen / chosen.sum(axis=1, keepdims=True)).float()
+    return found
 
 
-def _order(categories: Sequence[str], classes: Sequence[ImageClass], path: Path) -> np.ndarray:
-    place = {category: index for index, category in enumerate(categories)}
+def _order(checkpoint: Checkpoint, classes: Sequence[ImageClass], path: Path) -> torch.Tensor:
+    place = {entry.category_id: entry.label for entry in checkpoint.classes}
     if set(place) != {entry.category_id for entry in classes}:
-        raise InputError(f"training.teacher: {path} has other classes than the training images.")
-    return np.array([place[entry.category_id] for entry in classes], dtype=np.int64)
+        raise InputError(_OTHER_CLASSES.format(path))
+    return torch.tensor([place[entry.category_id] for entry in classes])

@@ -159,3 +159,37 @@ def test_few_shot_classes_are_reported_apart(tmp_path):
     assert "(1 classes of 3 to 3 training images)" in done.stdout
     groups = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))["groups"]
     assert {name: group["classes"] for name, group in groups.items()} == {"many": 1, "medium": 1, "few": 1}
+
+
+def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pictures, test_folder, tmp_path):
+    options = [*SHORT, f"dataset.root={pictures}", "seed=7", f"output_dir={tmp_path / 'other'}"]
+    assert run_script("train.py", *options).returncode == 0
+    models = [checkpoint, tmp_path / "other" / "checkpoints" / "best_model.pt"]
+    together = tmp_path / "together.csv"
+    done = run_script("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together)
+    assert done.returncode == 0, done.stderr
+    saved = [tmp_path / f"{number}.npz" for number in range(2)]
+    for model, path in zip(models, saved, strict=True):
+        words = ["--checkpoint", model, "--input", test_folder, "--output", tmp_path / "single.csv"]
+        assert run_script("inference.py", *words, "--save-probabilities", path).returncode == 0
+    averaged = tmp_path / "averaged.csv"
+    done = run_script("ensemble.py", "--probabilities", *saved, "--output", averaged)
+    assert done.returncode == 0, done.stderr
+    readable = [row for row in read_csv(together) if row["image_id"] != "broken.jpg"]
+    assert readable == [row for row in read_csv(averaged) if row["image_id"] != "broken.jpg"]
+    assert len(read_csv(averaged)) == len(read_csv(together)) == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Give --checkpoint"),
+        (["--checkpoint", "a.pt"], "two members"),
+        (["--probabilities", "a.npz", "b.npz", "device=cpu"], "no effect"),
+        (["--probabilities", "README.md", "README.md"], "not a probabilities.npz"),
+    ],
+)
+def test_what_is_no_ensemble_is_refused(words, message):
+    done = run_script("ensemble.py", *words)
+    assert done.returncode == 2
+    assert message in done.stderr

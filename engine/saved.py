@@ -1,0 +1,42 @@
+"""Saved probabilities: what inference.py --save-probabilities writes, read again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from configs.errors import InputError
+from data.table import ImageClass
+
+
+@dataclass(frozen=True)
+class SavedProbabilities:
+    """Probabilities float64 (N, C) of images, with the classes of their columns; zeros for an unreadable image."""
+
+    image_ids: list[str]
+    classes: list[ImageClass]
+    values: np.ndarray
+
+    def in_order_of(self, category_ids: Sequence[str]) -> np.ndarray | None:
+        """Return the values with columns in another order of the same classes, or None if the classes differ."""
+        place = {entry.category_id: entry.label for entry in self.classes}
+        if set(place) != set(category_ids):
+            return None
+        return self.values[:, [place[category] for category in category_ids]]
+
+
+def read_probabilities(path: Path) -> SavedProbabilities:
+    """Read an .npz of probabilities. Raises InputError if it is missing, damaged, or holds other numbers."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            ids, categories, names = (saved[key].astype(str).tolist() for key in ("image_ids", "category_ids", "names"))
+            values = saved["probabilities"].astype(np.float64)
+    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
+        raise InputError(f"{path}: not a probabilities.npz of inference.py --save-probabilities.") from error
+    classes = [ImageClass(place, *entry) for place, entry in enumerate(zip(categories, names, strict=False))]
+    if values.shape != (len(ids), len(classes)) or len(set(categories)) < len(classes) or len(set(ids)) < len(ids):
+        raise InputError(f"{path}: its probabilities do not fit its images and classes.")
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise InputError(f"{path}: its probabilities are not all numbers from 0 on.")
+    return SavedProbabilities(ids, classes, values)
