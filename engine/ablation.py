@@ -22,8 +22,19 @@ from engine.run_folder import RunFolder
 from engine.sizes import final_size
 
 BASE = "base"
-RUN_COLUMNS = ("variant", "overrides", "seed", "top1", "minutes", "status")
-TABLE_COLUMNS = ("variant", "overrides", "seeds", "top1", "spread", "difference", "low_95", "high_95", "minutes")
+RUN_COLUMNS = ("variant", "overrides", "seed", "top1", "few_shot", "minutes", "status")
+TABLE_COLUMNS = (
+    "variant",
+    "overrides",
+    "seeds",
+    "top1",
+    "spread",
+    "difference",
+    "low_95",
+    "high_95",
+    "few_shot",
+    "minutes",
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +56,16 @@ class Variant:
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant over its seeds: top-1 mean, standard deviation, median minutes, and the gain over the base."""
+    """A variant over its seeds: top-1 mean, standard deviation, median minutes, and the gain over the base.
+
+    `few_shot` is the mean balanced accuracy of the classes with few training images; NaN where all have many.
+    """
 
     variant: Variant
     seeds: int
     top1: float
     spread: float
+    few_shot: float
     minutes: float
     gain: float
     interval: tuple[float, float]
@@ -210,10 +225,12 @@ def _run(config: Config, variant: Variant, seed: int, data: Path | None) -> dict
             load_pipeline([folder.best], overrides=overrides), folder.root / "evaluation", split, data
         )
     except (InputError, RunError) as error:
-        return {**row, "top1": "", "minutes": "", "status": f"failed: {error}"}
+        return {**row, "top1": "", "few_shot": "", "minutes": "", "status": f"failed: {error}"}
     with replacing(folder.root / "correct.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, image_ids=evaluation.image_ids, correct=evaluation.correct)
     print(f"top-1 {100 * evaluation.results['top1']:.2f} %, {minutes:.1f} minutes", flush=True)
+    few = evaluation.results["groups"].get("few")
+    row["few_shot"] = "" if few is None else f"{few['balanced_accuracy']:.6f}"
     return {**row, "top1": f"{evaluation.results['top1']:.6f}", "minutes": f"{minutes:.2f}", "status": "finished"}
 
 
@@ -244,6 +261,7 @@ def differences(
                 len(seeds),
                 float(top1.mean()),
                 float(top1.std(ddof=1)) if len(seeds) > 1 else float("nan"),
+                float(np.mean([float(row["few_shot"] or "nan") for row in own])),
                 float(np.median([float(row["minutes"]) for row in own])),
                 float((top1 - base_top1).mean()),
                 paired_interval(pairs),
@@ -264,7 +282,7 @@ def write_differences(folder: Path, found: Sequence[Difference]) -> None:
             item.variant.name,
             " ".join(item.variant.overrides),
             item.seeds,
-            *(f"{value:.6f}" for value in (item.top1, item.spread, item.gain, *item.interval)),
+            *(f"{value:.6f}" for value in (item.top1, item.spread, item.gain, *item.interval, item.few_shot)),
             f"{item.minutes:.2f}",
         )
         for item in found
@@ -279,8 +297,8 @@ def write_differences(folder: Path, found: Sequence[Difference]) -> None:
 def markdown(found: Sequence[Difference]) -> list[str]:
     """Return the lines of a Markdown table; the interval is the 95 % interval of the paired difference."""
     lines = [
-        "| variant | top-1 % | spread | difference, points | 95 % interval | minutes | seeds |",
-        "|---|---|---|---|---|---|---|",
+        "| variant | top-1 % | spread | difference, points | 95 % interval | few-shot % | minutes | seeds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for item in found:
         low, high = item.interval
@@ -289,6 +307,6 @@ def markdown(found: Sequence[Difference]) -> list[str]:
         interval = "" if base else f"{100 * low:+.2f} to {100 * high:+.2f}"
         lines.append(
             f"| {item.variant.name} | {100 * item.top1:.2f} | {100 * item.spread:.2f} | {difference} | {interval} | "
-            f"{item.minutes:.1f} | {item.seeds} |"
+            f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
         )
     return lines

@@ -20,7 +20,7 @@ PAGES = (
     "docs/RELIABILITY.md",
     "CONTRIBUTING.md",
 )
-SCRIPTS = ("evaluate", "inference", "check_competition", "prepare_submission")
+SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_submission")
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
     r"(git clone|cd|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff)"
