@@ -31,6 +31,10 @@ FOLLOWED = {
     "scheduler": "cosine",
     "layer_decay": 1.0,
     "freeze_epochs": 0,
+    "head_init": "random",
+    "freeze_batchnorm": False,
+    "final_epochs": 0,
+    "teacher": None,
     "accumulation_steps": 1,
 }
 
@@ -128,6 +132,8 @@ def train(
     amp = device.type == "cuda" and recipe["use_amp"] and torch.cuda.is_bf16_supported()
     averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
     counts = np.bincount([label for _, label in training], minlength=num_classes)
+    if recipe["loss_function"] == "class_balanced_focal":
+        recipe["focal_alpha"] = class_weights(counts, recipe["class_balance_beta"]).tolist()
     shift = torch.from_numpy(prior_shift(counts, recipe)).to(device)
     steps = math.ceil(len(training) / recipe["batch_size"])
     generator = np.random.RandomState(recipe["seed"])
@@ -240,6 +246,12 @@ def prior_shift(counts: np.ndarray, recipe: Dict[str, Any]) -> np.ndarray:
     return (strength * np.log(np.maximum(counts, 1) / counts.sum())).astype(np.float32)
 
 
+def class_weights(counts: np.ndarray, beta: float) -> np.ndarray:
+    """Return weights (C,) with mean 1, the inverse of the effective number of images (Cui et al. 2019)."""
+    weights = (1 - beta) / (1 - beta ** np.maximum(counts, 1))
+    return weights / weights.mean()
+
+
 def compute_loss(logits: torch.Tensor, targets: torch.Tensor, recipe: Dict[str, Any]) -> torch.Tensor:
     """Return the recipe's loss of soft targets: focal (Lin et al. 2017), binary, or (smoothed) cross-entropy."""
     name, smoothing = recipe["loss_function"], recipe["label_smoothing"]
@@ -249,7 +261,7 @@ def compute_loss(logits: torch.Tensor, targets: torch.Tensor, recipe: Dict[str, 
         return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=1).mean()
     log_probabilities = functional.log_softmax(logits, dim=1)
     weight = 1.0  # type: Any
-    if name == "focal":
+    if name in ("focal", "class_balanced_focal"):
         alpha = torch.as_tensor(recipe["focal_alpha"], dtype=logits.dtype, device=logits.device)
         weight = alpha * (1 - log_probabilities.exp()) ** recipe["focal_gamma"]
     return -(targets * weight * log_probabilities).sum(dim=1).mean()

@@ -1,6 +1,7 @@
 """The judges' copy is what the kit does: the same pixels from any file, and old Python can read it."""
 
 import ast
+import dataclasses
 import importlib.util
 import io
 import sys
@@ -8,11 +9,14 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from competition.layout import TEMPLATE_DIR, TEMPLATE_FILES
+from configs.schema import TrainingConfig
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
+from models.losses import get_loss_function
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY
 
@@ -22,6 +26,21 @@ def utils():
     specification = importlib.util.spec_from_file_location("template_utils", TEMPLATE_DIR / "utils.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def template_train():
+    """The template's train.py, with its folder on the path while it is imported."""
+    sys.path.insert(0, str(TEMPLATE_DIR))
+    try:
+        specification = importlib.util.spec_from_file_location("template_train", TEMPLATE_DIR / "train.py")
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(TEMPLATE_DIR))
+        for name in ("model", "utils"):
+            sys.modules.pop(name, None)
     return module
 
 
@@ -119,3 +138,17 @@ def test_photographs_give_the_pixels_that_the_kit_sees(utils):
         pixels = read_image(PHOTOGRAPHS / name).pixels
         assert np.array_equal(utils.read_image(PHOTOGRAPHS / name), pixels)
         assert np.array_equal(utils.eval_image(pixels, 160, 0.95), eval_image(pixels, 160, 0.95))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "label_smoothing", "focal", "class_balanced_focal", "bce"])
+def test_the_templates_loss_is_the_kits(template_train, name):
+    counts = [30, 10, 2, 1]
+    config = TrainingConfig(name="x", loss_function=name, class_balance_beta=0.9)
+    recipe = dataclasses.asdict(config)
+    if name == "class_balanced_focal":
+        recipe["focal_alpha"] = template_train.class_weights(np.array(counts), 0.9).tolist()
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(6, 4, generator=generator), torch.tensor([0, 1, 2, 3, 0, 1])
+    expected = get_loss_function(config, counts)(logits, labels)
+    targets = torch.nn.functional.one_hot(labels, 4).float()
+    torch.testing.assert_close(template_train.compute_loss(logits, targets, recipe), expected)
