@@ -5,10 +5,11 @@ python benchmarks/cut_table.py --data data/flowers102_dev --name tail --images-p
 python benchmarks/cut_table.py --data data/flowers102_dev --name five --images-per-class 2 --classes 5
 
 Writes train_NAME.csv and test_NAME.csv beside train.csv. With several numbers, a random fifth (here) of the classes has
-each. With --classes the tables are of that many random classes, and classes_NAME/ holds them with a table of their own.
+each. With --classes, a folder DATA_NAME of its own gets that many random classes, with copies of their images.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -42,15 +43,15 @@ def main() -> None:
 
     folder = flags.data
     if flags.classes:
-        folder = flags.data / f"classes_{flags.name}"
-        folder.mkdir(exist_ok=True)
+        folder = flags.data.with_name(f"{flags.data.name}_{flags.name}")
+        (folder / "train").mkdir(parents=True, exist_ok=True)
         old = [table.classes[label] for label in chosen]
         write_classes(folder / "classes.csv", [ImageClass(k, c.category_id, c.name) for k, c in enumerate(old)])
-    prefix = "../train/" if flags.classes else ""
+        for row in [*train, *test]:
+            shutil.copy(table.image_dir / table.image_ids[row], folder / "train" / table.image_ids[row])
     for name, rows in (("train", train), ("test", test)):
         path = folder / f"{name}_{flags.name}.csv"
-        ids = [f"{prefix}{table.image_ids[row]}" for row in rows]
-        write_table(path, ids, np.searchsorted(chosen, table.labels[rows]))
+        write_table(path, [table.image_ids[row] for row in rows], np.searchsorted(chosen, table.labels[rows]))
         print(f"{path}: {len(rows)} images of {len(chosen)} classes")
 
 
