@@ -112,7 +112,7 @@ def test_evaluation_of_other_images_matches_classes_by_category(trained, tmp_pat
     (data / "classes.csv").write_text("\n".join(classes).replace("103", "999") + "\n", encoding="utf-8")
     done = run_script("evaluate.py", "--checkpoint", checkpoint, "--data", data)
     assert done.returncode == 2
-    assert "unknown to the checkpoint, first category id 999" in done.stderr
+    assert "unknown to the model, first category id 999" in done.stderr
 
 
 def test_unreadable_images_get_a_row_and_a_warning(trained, tmp_path):
