@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -215,13 +216,16 @@ def ending():
 def run_python(words):
     """Run the environment's Python in the repository and return its exit code."""
     environment = dict(os.environ, PYTHONUTF8="1")
-    child = subprocess.Popen([str(venv_python()), *words], cwd=str(REPOSITORY), env=environment)
+    # a Ctrl-C reaches the child too, which needs seconds to save its state: here it is only noted until then
+    interrupts = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
     try:
-        return child.wait()
-    except KeyboardInterrupt:
-        # subprocess.call would kill it a quarter of a second later; a training needs seconds to save its state
-        child.wait()
-        raise
+        code = subprocess.Popen([str(venv_python()), *words], cwd=str(REPOSITORY), env=environment).wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
+    return code
 
 
 def say(text):
