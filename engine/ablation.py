@@ -99,6 +99,11 @@ INGREDIENTS = {
         ("training.head_init=random",),
         lambda config: ("training.head_init=probe",),
     ),
+    "freeze_batchnorm": Ingredient(
+        lambda config: config.training.freeze_batchnorm,
+        ("training.freeze_batchnorm=false",),
+        lambda config: ("training.freeze_batchnorm=true",),
+    ),
     "cosine": Ingredient(
         lambda config: config.training.scheduler == "cosine",
         ("training.scheduler=constant",),
