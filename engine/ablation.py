@@ -192,7 +192,7 @@ def ablate(base: Sequence[str], variants: Sequence[Variant], seeds: int, folder:
     if failed:
         raise RunError(
             f"{len(failed)} runs failed, first {failed[0]['variant']}, seed {failed[0]['seed']}: "
-            f"{failed[0]['status']}. The same command tries them again."
+            f"{failed[0]['status']} The same command tries them again."
         )
     found = differences(folder, variants, rows)
     write_differences(folder, found)

@@ -61,12 +61,12 @@ def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Pre
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a line that names the hardware, for example `cpu (AMD EPYC 9B14, 2 threads)`."""
+    """Return a line that names the hardware, for example `cpu (AMD EPYC 9B14, 2 thread(s))`."""
     if device.type == "cuda":
         gigabytes = torch.cuda.get_device_properties(device).total_memory / 1e9
         return f"cuda ({torch.cuda.get_device_name(device)}, {gigabytes:.0f} GB)"
     if device.type == "cpu":
-        return f"cpu ({cpu_name()}, {torch.get_num_threads()} threads)"
+        return f"cpu ({cpu_name()}, {torch.get_num_threads()} thread(s))"
     return device.type
 
 

@@ -55,7 +55,8 @@ def allow_images(monkeypatch, most: int) -> None:
 
 
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_effective_one(tiny, tmp_path, monkeypatch, capsys):
-    options = [*PLAIN_NET, "training.mixup_alpha=0.2", "training.accumulation_steps=2"]
+    # AdamW would turn the last digits of a gradient near zero into whole steps
+    options = [*PLAIN_NET, "training.mixup_alpha=0.2", "training.accumulation_steps=2", "training.optimizer=sgd"]
     train(tiny(*options, f"output_dir={tmp_path / 'roomy'}"))
     capsys.readouterr()
     allow_images(monkeypatch, 2)
@@ -66,7 +67,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_effective_one(tiny, 
     assert "computed in 4 parts of at most 2" in said
     assert "BatchNorm's statistics come from fewer images, and dropout draws otherwise" in said
     roomy, tight = final_weights(tmp_path / "roomy"), final_weights(tmp_path / "run")
-    assert all(torch.allclose(value, tight[name], atol=1e-4) for name, value in roomy.items())
+    assert all(torch.allclose(value, tight[name], atol=1e-6) for name, value in roomy.items())
     state = load_training_state(tmp_path / "run" / "checkpoints" / "last.pt")["state"]
     assert (state["splits"], state["step"]) == (4, 6)
 
