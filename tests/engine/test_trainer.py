@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 import engine.trainer
@@ -100,12 +101,17 @@ def test_a_tiny_model_learns(tiny):
 
 
 @pytest.fixture(scope="session")
-def teachers(checkpoint, pictures, tmp_path_factory):
-    """A teacher's checkpoint, and its saved probabilities of all pictures."""
+def files(checkpoint, pictures, tmp_path_factory):
+    """A teacher's checkpoint, its saved probabilities of all pictures, and a file of weights to start from."""
     pipeline, inputs = load_pipeline([checkpoint]), find_inputs([pictures / "train"])
-    path = tmp_path_factory.mktemp("teacher") / "probabilities.npz"
-    save_probabilities(path, pipeline, inputs, answer_all(pipeline, inputs))
-    return {"teacher": checkpoint, "saved_teacher": path}
+    folder = tmp_path_factory.mktemp("files")
+    save_probabilities(folder / "probabilities.npz", pipeline, inputs, answer_all(pipeline, inputs))
+    torch.save(timm.create_model("test_efficientnet").state_dict(), folder / "weights.pt")
+    return {
+        "teacher": checkpoint,
+        "saved_teacher": folder / "probabilities.npz",
+        "weights": folder / "weights.pt",
+    }
 
 
 RECIPES = {
@@ -120,7 +126,8 @@ RECIPES = {
     "early stopping": ["training.early_stopping.patience=3", "training.early_stopping.min_delta=0.5"],
     "final epochs": ["training.final_epochs=2", "training.final_input_size=48", "model.eval_input_size=64"],
     "final epochs end mixing": ["training.final_epochs=1", "training.mixup_alpha=0.4"],
-    "head from a probe": ["training.head_init=probe", "training.freeze_batchnorm=true"],
+    "head from a probe": ["training.head_init=probe"],
+    "kept statistics": ["training.freeze_batchnorm=true", "model.pretrained=true", "model.weights={weights}"],
     "lamb": ["training.optimizer=lamb"],
     "class-balanced focal": ["training.loss_function=class_balanced_focal", "training.class_balance_beta=0.9"],
     "few shot": ["training=few_shot"],
@@ -132,8 +139,8 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=list(RECIPES))
-def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, teachers, recipe):
-    options = ["training.epochs=4", *(option.format(**teachers) for option in RECIPES[recipe])]
+def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, files, recipe):
+    options = ["training.epochs=4", *(option.format(**files) for option in RECIPES[recipe])]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
     interrupted = tiny(*options, "training.resume=auto")
     steps = 4 if "accumulation" in recipe else 5
@@ -159,6 +166,9 @@ EVERYTHING = [
     "model.drop_path_rate=0.2",
     "model.drop_rate=0.3",
     "training.head_init=probe",
+    "training.freeze_batchnorm=true",
+    "model.pretrained=true",
+    "model.weights={weights}",
     "training.final_epochs=1",
     "training.final_input_size=48",
     "training.teacher={teacher}",
@@ -172,8 +182,8 @@ EVERYTHING = [
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("persistent", [True, False])
-def test_workers_change_nothing(tiny, tmp_path, monkeypatch, teachers, workers, persistent, start_method):
-    everything = [option.format(**teachers) for option in EVERYTHING]
+def test_workers_change_nothing(tiny, tmp_path, monkeypatch, files, workers, persistent, start_method):
+    everything = [option.format(**files) for option in EVERYTHING]
     train(tiny(*everything, f"output_dir={tmp_path / 'straight'}"))
     start = BatchReader._start
 
@@ -196,8 +206,8 @@ def test_workers_change_nothing(tiny, tmp_path, monkeypatch, teachers, workers, 
 
 
 @pytest.mark.slow
-def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, teachers):
-    everything = [option.format(**teachers) for option in EVERYTHING]
+def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, files):
+    everything = [option.format(**files) for option in EVERYTHING]
     train(tiny(*everything, f"output_dir={tmp_path / 'straight'}"))
     resumed = tiny(*everything, "training.resume=auto")
     # few looks stop it at every place; the validation of an epoch, which starts anew, takes four
