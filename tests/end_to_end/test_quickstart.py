@@ -178,7 +178,7 @@ def test_the_tests_run_in_the_same_environment(sandbox):
     calls, codes = sandbox
     codes["pytest"] = 3
     assert quickstart.main(["test", "-x"]) == 3
-    assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-x"]
+    assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "-x"]
     assert any("requirements-dev.txt" in call for call in calls)
 
 
