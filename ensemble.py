@@ -15,25 +15,38 @@ def main(arguments: list[str]) -> int:
         raise InputError("Give --checkpoint A B ..., or --probabilities a.npz b.npz ...")
     if len(flags.checkpoint or flags.probabilities) < 2:
         raise InputError("An ensemble has two members or more; inference.py takes one checkpoint.")
-    if flags.probabilities and (flags.input or overrides):
-        raise InputError("--probabilities: the images are those of the files; --input and keys have no effect.")
-
-    from engine.distributed import processes
-    from engine.ensemble import average_saved
-    from engine.inference import Output, infer
-    from engine.pipeline import load_pipeline
-    from engine.tta import parse_views
-
-    if flags.probabilities:
-        lines = average_saved(flags.probabilities, flags.output, flags.format)
-    else:
-        with processes():
-            views = parse_views(flags.tta)
-            pipeline = load_pipeline(flags.checkpoint, views, flags.average, flags.precision, overrides)
-            lines = infer(pipeline, flags.input, Output(flags.output, flags.format))
-    for line in lines:
+    if flags.probabilities and (flags.input or overrides or flags.tta or flags.average or flags.precision):
+        raise InputError("--probabilities: the answers are those of the files; only --weights or --fit change them.")
+    if flags.fit and flags.weights:
+        raise InputError("--fit finds the weights; --weights gives them. Give one of them.")
+    if flags.data and not flags.fit:
+        raise InputError("--data: the labelled images of --fit. Give both.")
+    if flags.fit and flags.probabilities and not flags.data:
+        raise InputError("--fit: saved probabilities have no labels. Give --data <table image_id,label>.")
+    for line in _average_saved(flags) if flags.probabilities else _average_checkpoints(flags, overrides):
         print(line)
     return 0
+
+
+def _average_saved(flags: argparse.Namespace) -> list[str]:
+    from engine.ensemble import average_saved, fit_saved, read_members
+
+    members = read_members(flags.probabilities)
+    weights, lines = fit_saved(members, flags.data) if flags.fit else (flags.weights, [])
+    return lines + average_saved(members, flags.probabilities, weights, flags.output, flags.format)
+
+
+def _average_checkpoints(flags: argparse.Namespace, overrides: list[str]) -> list[str]:
+    from engine.distributed import processes
+    from engine.ensemble import fit_checkpoints
+    from engine.evaluation import KEYS
+    from engine.inference import Output, infer
+    from engine.pipeline import OVERRIDABLE_KEYS, load_pipeline, read_answering, reweighted
+
+    with processes():
+        pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides, {*KEYS, *OVERRIDABLE_KEYS})
+        weights, lines = fit_checkpoints(pipeline, flags.data) if flags.fit else (flags.weights, [])
+        return lines + infer(reweighted(pipeline, weights), flags.input, Output(flags.output, flags.format))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,14 +54,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         prog="ensemble.py",
         usage="python ensemble.py (--checkpoint A B ... [--input DIR|CSV|IMAGE ...] | --probabilities a.npz b.npz ...) "
-        "[--output F] [options] [key=value ...]",
-        description=f"{__doc__} Members count equally; classes are matched by category id.",
+        "[--weights W ... | --fit [--data DIR_OR_CSV]] [--output F] [options] [key=value ...]",
+        description=f"{__doc__} Classes are matched by category id.",
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)
     parser.add_argument(
         "--probabilities", type=Path, nargs="+", metavar="F", help="of inference.py --save-probabilities"
     )
+    parser.add_argument(
+        "--fit", action="store_true", help="find the weights by log loss on validation images that no member has seen"
+    )
+    parser.add_argument("--data", type=Path, help="with --fit: other labelled images, a prepared folder or a table")
     parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the first checkpoint's test_dir")
     parser.add_argument("--output", type=Path, default=Path("results/predictions.csv"), help="default: %(default)s")
     add_format_flag(parser)

@@ -18,13 +18,19 @@ def main(arguments: list[str]) -> int:
 
     from engine.distributed import processes
     from engine.evaluation import KEYS, evaluate
-    from engine.pipeline import load_pipeline
+    from engine.pipeline import load_pipeline, read_answering
     from engine.resolution import compare_sizes
-    from engine.tta import parse_views
+    from engine.view_search import LIMITS, search_views
 
-    views = parse_views(flags.tta)
+    searches = flags.tta == "search"
+    flags.tta = None if searches else flags.tta
     with processes():
-        pipeline = load_pipeline(flags.checkpoint, views, flags.average, flags.precision, overrides, KEYS)
+        keys = (*KEYS, *LIMITS) if searches else KEYS
+        pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides, keys)
+        if searches:
+            for line in search_views(pipeline, flags.split, flags.data):
+                print(line)
+            return 0
         if flags.input_sizes:
             for line in compare_sizes(pipeline, flags.input_sizes, flags.split, flags.data, flags.keep):
                 print(line)
@@ -49,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="evaluate.py",
         usage="python evaluate.py --checkpoint P [P ...] [--split S | --data DIR_OR_CSV] [--tta [VIEWS]] "
         "[--output-dir D] [options] [key=value ...]",
-        description=f"{__doc__} Keys: device, dataset.root, dataset.batch_size, dataset.num_workers.",
+        description=f"{__doc__} --tta search finds the views that help within the latency limit. "
+        "Keys: device, dataset.root, dataset.batch_size, dataset.num_workers.",
         allow_abbrev=False,
     )
     add_pipeline_flags(parser)

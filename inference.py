@@ -14,13 +14,12 @@ def main(arguments: list[str]) -> int:
     from configs.errors import InputError
     from engine.distributed import processes
     from engine.inference import Output, benchmark, infer
-    from engine.pipeline import load_pipeline
-    from engine.tta import parse_views
+    from engine.pipeline import load_pipeline, read_answering
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
     with processes():
-        pipeline = load_pipeline(flags.checkpoint, parse_views(flags.tta), flags.average, flags.precision, overrides)
+        pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides)
         if flags.benchmark:
             lines = benchmark(pipeline, flags.input)
         else:

@@ -39,13 +39,16 @@ def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -
         nargs="?",
         const="identity,hflip",
         metavar="VIEWS",
-        help="average over views of each image, comma-separated (without VIEWS: identity,hflip)",
+        help="average over views of each image, with commas: identity,hflip (without VIEWS), rotate+5, scale1.1, ..., "
+        "and the sets flips, full, crops5",
     )
     parser.add_argument(
         "--average",
         choices=("probabilities", "logits"),
-        default="probabilities",
-        help="of views (default: %(default)s)",
+        help="of views (default: probabilities)",
+    )
+    parser.add_argument(
+        "--weights", type=float, nargs="+", metavar="W", help="of several checkpoints, in their order (default: equal)"
     )
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "bf16"), help="default: as trained on CUDA, fp32 elsewhere"

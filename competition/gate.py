@@ -1,6 +1,7 @@
 """What the two scripts do with their flags: find pipeline, images and limits, then check, pack or verify."""
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from configs.errors import InputError
 from configs.options import option_names
 from configs.schema import CompetitionConfig
 from data.images import list_images
-from engine.pipeline import Pipeline, load_pipeline
+from engine.pipeline import Pipeline, load_pipeline, read_answering
 from engine.recipe import Recipe, check_hashes, read_recipe
-from engine.tta import parse_views
 
 
 def check_all(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
@@ -81,9 +81,15 @@ def find_pipeline(flags: argparse.Namespace, recipe: Recipe | None, overrides: S
         raise InputError(f"{flags.predictions}: no recipe (.json) beside it names the checkpoints. Give --checkpoint.")
     if recipe:
         check_hashes(recipe, checkpoints, flags.predictions)
-    views = recipe.views if recipe and flags.tta is None else parse_views(flags.tta)
-    average = flags.average or (recipe.average if recipe else None)
-    return load_pipeline(checkpoints, views, average or "probabilities", flags.precision, overrides)
+    answering = read_answering(flags)
+    if recipe:
+        answering = dataclasses.replace(
+            answering,
+            views=recipe.views if flags.tta is None else answering.views,
+            average=flags.average or recipe.average,
+            weights=flags.weights or recipe.weights,
+        )
+    return load_pipeline(checkpoints, answering, overrides)
 
 
 def _recipe_of(predictions: Path | None) -> Recipe | None:

@@ -24,7 +24,7 @@ from data.images import list_images
 from data.predictions import Prediction, read_predictions
 from data.table import ImageClass
 from engine.benchmark import draw_jpegs
-from engine.tta import PLAIN, VIEWS
+from engine.tta import AVERAGES, PLAIN, VIEWS
 
 JUDGE = Path(__file__).resolve().parent / "judge.py"
 # images of the second run, from code/
@@ -144,7 +144,7 @@ def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, o
     further = len(list((root / profile.zip_layout.model).parent.glob("model_*")))
     models = [os.path.relpath(root / name, folder) for name in model_names(profile.zip_layout, 1 + further)]
     filled = {"{test_dir}": [str(images.resolve())], "{output}": [str(output)], "{models}": models}
-    filled["{views}"] = ["--tta", ",".join(packed_views(root, profile))]
+    filled["{views}"] = packed_flags(root, profile)
     words = []
     for word in shlex.split(profile.command)[1:]:
         if word in filled:
@@ -154,15 +154,19 @@ def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, o
     return words
 
 
-def packed_views(root: Path, profile: CompetitionConfig) -> list[str]:
-    """Return the views that the ZIP's recipe names, or the image alone if it names none that there are."""
+def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
+    """Return the flags for the views, averaging and weights that the ZIP's recipe names, where they make sense."""
     recipe = recipe_name(profile.zip_layout)
     try:
-        views = json.loads((root / recipe).read_text(encoding="utf-8"))["views"] if recipe else []
-    except (OSError, ValueError, KeyError, TypeError):
-        views = []
-    known = isinstance(views, list) and views and all(isinstance(name, str) and name in VIEWS for name in views)
-    return views if known else list(PLAIN)
+        facts = json.loads((root / recipe).read_text(encoding="utf-8")) if recipe else {}
+        views, weights = list(facts.get("views", PLAIN)), [float(weight) for weight in facts.get("weights", [])]
+        average = facts.get("average", AVERAGES[0])
+    except (OSError, ValueError, TypeError, AttributeError):
+        views, weights, average = list(PLAIN), [], AVERAGES[0]
+    known = views and all(isinstance(name, str) and name in VIEWS for name in views)
+    words = ["--tta", ",".join(views if known else PLAIN)]
+    words += ["--average", average] if average in AVERAGES else []
+    return [*words, "--weights", *map(str, weights)] if len(weights) > 1 else words
 
 
 def _judge(

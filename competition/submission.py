@@ -162,6 +162,7 @@ def _write_zip(path: Path, pipeline: Pipeline, profile: CompetitionConfig, half:
         recipe = recipe_name(layout)
         if recipe:
             facts = {key: value for key, value in describe_pipeline(pipeline).items() if key != "checkpoints"}
+            facts["weights"] = [member.weight for member in pipeline.members]
             _add_text(archive, recipe, json.dumps(facts, indent=2) + "\n")
         for name, member in zip(model_names(layout, len(pipeline.members)), pipeline.members, strict=True):
             scratch = path.with_name(f"{path.name}.model")
@@ -210,7 +211,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
                 "arguments": arguments,
                 "input_size": checkpoint.input_size,
                 "crop_pct": checkpoint.crop_pct,
-                "weight": 1 / len(pipeline.members),
+                "weight": member.weight,
                 "class_order": member.order.tolist(),
             }
         )

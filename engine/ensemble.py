@@ -1,47 +1,163 @@
-"""The mean of several models' saved probabilities as one predictions file."""
+"""Several models as one: the weighted mean of saved probabilities, and weights fitted on labelled images."""
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from configs.errors import InputError
+from data.labelled import read_labelled
 from data.predictions import FORMATS, Prediction, write_predictions
+from data.table import ImageClass
+from engine import metrics
 from engine.checkpoint import sha256, versions
+from engine.evaluation import LabelledImages, choose_images, with_classes_of
+from engine.pipeline import Pipeline, answer_all, weight_shares
 from engine.recipe import write_recipe
 from engine.saved import read_probabilities
 
+FOLDS = 5
+_STEPS = 1000
+_FLOOR = 1e-12
 
-def average_saved(paths: Sequence[Path], output: Path, form: str) -> list[str]:
-    """Write the predictions of the mean of saved probabilities, in a form of `FORMATS`, and their recipe.
 
-    Classes are matched by category id, images by id. An image that none could read gets the class that is most frequent
-    among the answers, with confidence 0. Returns lines. Raises InputError if images or classes differ.
-    """
-    if output.suffix.lower() != ".csv":
-        raise InputError(f"--output {output}: must end in .csv; its recipe stands beside it as .json.")
+@dataclass(frozen=True)
+class Members:
+    """Probabilities float64 (M, N, C) of M members for the same images and classes; zeros where unreadable."""
+
+    values: np.ndarray
+    image_ids: list[str]
+    classes: list[ImageClass]
+
+
+def read_members(paths: Sequence[Path]) -> Members:
+    """Read saved probabilities; classes are matched by category id, images by id. Raises InputError if they differ."""
     parts = [read_probabilities(path) for path in paths]
     first = parts[0]
-    total = np.zeros_like(first.values)
+    values = []
     for path, part in zip(paths, parts, strict=True):
-        values = part.in_order_of([entry.category_id for entry in first.classes])
-        if values is None:
+        own = part.in_order_of([entry.category_id for entry in first.classes])
+        if own is None:
             raise InputError(f"{path}: its classes are not those of {paths[0]}.")
         row_of = {image_id: row for row, image_id in enumerate(part.image_ids)}
         if set(row_of) != set(first.image_ids):
             raise InputError(f"{path}: its images are not those of {paths[0]}.")
-        total += values[[row_of[image_id] for image_id in first.image_ids]] / len(parts)
+        values.append(own[[row_of[image_id] for image_id in first.image_ids]])
+    return Members(np.stack(values), first.image_ids, first.classes)
+
+
+def average_saved(
+    members: Members, paths: Sequence[Path], weights: Sequence[float] | None, output: Path, form: str
+) -> list[str]:
+    """Write the predictions of the mean of saved probabilities, in a form of `FORMATS`, and their recipe.
+
+    An image that none could read gets the class that is most frequent among the answers, with confidence 0. Returns
+    lines. Raises InputError if there is not one weight for each member.
+    """
+    if output.suffix.lower() != ".csv":
+        raise InputError(f"--output {output}: must end in .csv; its recipe stands beside it as .json.")
+    shares = weight_shares(weights, len(paths))
+    total = np.tensordot(shares, members.values, axes=1)
     readable = total.sum(axis=1) > 0
     answers = total.argmax(axis=1)
-    fallback = int(np.bincount(answers[readable], minlength=len(first.classes)).argmax())
+    fallback = int(np.bincount(answers[readable], minlength=len(members.classes)).argmax())
     predictions = [
-        Prediction(image_id, int(answer), float(row.max())) if fine else Prediction(image_id, fallback, 0.0)
-        for image_id, answer, row, fine in zip(first.image_ids, answers, total, readable, strict=True)
+        Prediction(image_id, int(answer), min(float(row.max()), 1.0)) if fine else Prediction(image_id, fallback, 0.0)
+        for image_id, answer, row, fine in zip(members.image_ids, answers, total, readable, strict=True)
     ]
     predictions.sort(key=lambda prediction: prediction.image_id)
-    write_predictions(output, FORMATS[form], predictions, first.classes)
-    sources = [{"path": path.resolve().as_posix(), "sha256": sha256(path), "weight": 1 / len(paths)} for path in paths]
+    write_predictions(output, FORMATS[form], predictions, members.classes)
+    sources = [
+        {"path": path.resolve().as_posix(), "sha256": sha256(path), "weight": share}
+        for path, share in zip(paths, shares, strict=True)
+    ]
     facts = {"images": len(predictions), "format": form, "probabilities": sources, "versions": versions()}
     write_recipe(output, facts)
     unread = f", {int((~readable).sum())} unreadable" if not readable.all() else ""
     return [f"images      {len(predictions)}{unread}, mean of {len(paths)} files", f"Wrote {output}"]
+
+
+def fit_saved(members: Members, data: Path) -> tuple[list[float] | None, list[str]]:
+    """Fit weights on those images of saved probabilities that the table `data` labels; see `fit_members`."""
+    table = with_classes_of(members.classes, read_labelled(data), data)
+    label_of = dict(zip(table.image_ids, table.labels.tolist(), strict=True))
+    rows = [row for row, image_id in enumerate(members.image_ids) if image_id in label_of]
+    labels = np.array([label_of[members.image_ids[row]] for row in rows], dtype=np.int64)
+    return fit_members(members.values[:, rows], labels, f"labelled by {data}")
+
+
+def fit_checkpoints(pipeline: Pipeline, data: Path | None) -> tuple[list[float] | None, list[str]]:
+    """Fit the members' weights on validation images, or those of `data`, that none was trained on; see `fit_members`.
+
+    Raises InputError if there are none.
+    """
+    images = choose_images(pipeline, "val", data)
+    trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
+    rows = np.array([row for row in images.rows if images.table.image_ids[row] not in trained_on], dtype=np.int64)
+    if len(rows) == 0:
+        raise InputError(
+            f"--fit: each of the {len(images.rows)} images ({images.source}) was seen in training by a member. "
+            "Train with the same seed or dataset.fold, or give --data with images that none has seen."
+        )
+    new = LabelledImages(images.table, rows, images.source)
+    values = []
+    for number, member in enumerate(pipeline.members, start=1):
+        alone = dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
+        values.append(answer_all(alone, new.inputs, f"model {number}").probabilities)
+    return fit_members(np.stack(values), images.table.labels[rows], images.source)
+
+
+def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[list[float] | None, list[str]]:
+    """Fit weights of members by log loss, and say what they gain on images that the fit did not see.
+
+    `values` (M, N, C), `labels` int (N,). Each fifth of the images is answered with weights fitted on the others.
+    Returns the weights fitted on all images, or None, for equal ones, if the fitted ones do not lower the log loss
+    there; and lines. Raises InputError if there are fewer than two readable images a fold.
+    """
+    readable = (values.sum(axis=2) > 0).all(axis=0)
+    values, labels = values[:, readable], labels[readable]
+    if len(labels) < 2 * FOLDS:
+        raise InputError(
+            f"--fit: {len(labels)} labelled images ({source}) are too few; at least {2 * FOLDS} are needed."
+        )
+    fold_of = np.random.default_rng(0).permutation(len(labels)) % FOLDS
+    equal, fitted = values.mean(axis=0), np.empty_like(values[0])
+    for fold in range(FOLDS):
+        others, own = fold_of != fold, fold_of == fold
+        fitted[own] = np.tensordot(mixture_weights(values[:, others], labels[others]), values[:, own], axes=1)
+    weights = mixture_weights(values, labels)
+    losses = [_log_loss(table, labels) for table in (equal, fitted)]
+    hits = [table.argmax(axis=1) == labels for table in (equal, fitted)]
+    pair = [{str(row): bool(hit) for row, hit in enumerate(found)} for found in reversed(hits)]
+    low, high = (100 * bound for bound in metrics.paired_interval([(pair[0], pair[1])]))
+    lines = [
+        f"fit         on {len(labels)} images ({source}); figures on the fifth that each fit did not see",
+        f"log loss    equal {losses[0]:.4f}, fitted {losses[1]:.4f}",
+        f"top-1       equal {100 * hits[0].mean():.2f} %, fitted {100 * hits[1].mean():.2f} % "
+        f"(difference 95 %: {low:+.2f} to {high:+.2f})",
+    ]
+    if losses[1] >= losses[0]:
+        return None, [*lines, "weights     equal: the fitted ones gain nothing on images that they have not seen"]
+    return weights.tolist(), [*lines, f"weights     {' '.join(f'{weight:.3f}' for weight in weights)}"]
+
+
+def mixture_weights(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the weights (M,), of sum 1, that minimise the log loss of the weighted mean of `values` (M, N, C).
+
+    The loss is convex in them, and the EM step for mixture proportions lowers it (Dempster, Laird, Rubin 1977).
+    """
+    likelihoods = np.maximum(values[:, np.arange(len(labels)), labels], _FLOOR)
+    weights = np.full(len(values), 1 / len(values))
+    for _ in range(_STEPS):
+        shares = weights[:, None] * likelihoods
+        updated = (shares / shares.sum(axis=0)).mean(axis=1)
+        if np.abs(updated - weights).max() < 1e-7:
+            break
+        weights = updated
+    return weights
+
+
+def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _FLOOR)).mean())

@@ -1,5 +1,7 @@
 """All that answers for an image: one or more checkpoints, the views, the device. It is measured and shipped whole."""
 
+import argparse
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from engine.hardware import Precision, choose_device, choose_precision, configur
 from engine.metrics import softmax
 from engine.predictor import predict
 from engine.setup import eval_reader
-from engine.tta import PLAIN, ViewAverage
+from engine.tta import AVERAGES, PLAIN, ViewAverage, parse_views
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 OVERRIDABLE_KEYS = (
@@ -35,14 +37,32 @@ OVERRIDABLE_KEYS = (
 
 
 @dataclass(frozen=True)
+class Answering:
+    """How the checkpoints answer: views, their averaging, the members' weights, and the precision.
+
+    `weights` are one number a checkpoint, 0 or more, of any sum; None counts all equally. `precision` is one of
+    `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is CUDA.
+    """
+
+    views: tuple[str, ...] = PLAIN
+    average: str = AVERAGES[0]
+    weights: Sequence[float] | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
 class Member:
-    """One checkpoint; `order` (C,) says which of its outputs belongs to each class of the pipeline."""
+    """One checkpoint; `order` (C,) says which of its outputs belongs to each class of the pipeline.
+
+    `weight` is its share in the average of all members.
+    """
 
     path: Path
     sha256: str
     checkpoint: Checkpoint
     model: ViewAverage
     order: np.ndarray
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -70,18 +90,16 @@ class Answers:
 
 def load_pipeline(
     paths: Sequence[Path],
-    views: tuple[str, ...] = PLAIN,
-    average: str = "probabilities",
-    precision: str | None = None,
+    answering: Answering = Answering(),
     overrides: Sequence[str] = (),
     keys: Sequence[str] = OVERRIDABLE_KEYS,
 ) -> Pipeline:
     """Load checkpoints, in evaluation mode on the device, with the views' average around each.
 
-    `precision` is one of `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is
-    CUDA. `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different
-    classes, or the device does not compute the precision.
+    `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
+    there is not one weight for each, or the device does not compute the precision.
     """
+    shares = weight_shares(answering.weights, len(paths))
     checkpoints = [load_checkpoint(path) for path in paths]
     config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
     device = choose_device(config.device)
@@ -90,20 +108,60 @@ def load_pipeline(
     configure_algorithms(device)
     classes = checkpoints[0].classes
     members = []
-    for path, checkpoint in zip(paths, checkpoints, strict=True):
+    for path, checkpoint, share in zip(paths, checkpoints, shares, strict=True):
         order = _class_order(checkpoint, classes, path, paths[0])
         model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last)
-        members.append(Member(path, sha256(path), checkpoint, ViewAverage(model, views, average).eval(), order))
+        averaged = ViewAverage(model, answering.views, answering.average).eval()
+        members.append(Member(path, sha256(path), checkpoint, averaged, order, share))
     return Pipeline(
         members=members,
         config=config,
         classes=classes,
         fallback_label=int(np.argmax(checkpoints[0].class_counts)),
-        views=views,
-        average=average,
+        views=answering.views,
+        average=answering.average,
         device=device,
-        precision=_choose_precision(device, config, precision),
+        precision=_choose_precision(device, config, answering.precision),
     )
+
+
+def read_answering(flags: argparse.Namespace) -> Answering:
+    """Return what the flags of `cli.entry.add_pipeline_flags` say."""
+    return Answering(
+        parse_views(flags.tta), flags.average or AVERAGES[0], getattr(flags, "weights", None), flags.precision
+    )
+
+
+def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
+    """Return the pipeline with other views."""
+    members = [
+        dataclasses.replace(member, model=ViewAverage(member.model.classifier, views, pipeline.average).eval())
+        for member in pipeline.members
+    ]
+    return dataclasses.replace(pipeline, members=members, views=tuple(views))
+
+
+def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
+    """Return the pipeline with other weights of its members. Raises InputError as `weight_shares`."""
+    shares = weight_shares(weights, len(pipeline.members))
+    members = [
+        dataclasses.replace(member, weight=share) for member, share in zip(pipeline.members, shares, strict=True)
+    ]
+    return dataclasses.replace(pipeline, members=members)
+
+
+def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return the weights of `count` members divided by their sum; equal ones for None.
+
+    Raises InputError if there is not one for each, one is negative or not a number, or all are 0.
+    """
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count:
+        raise InputError(f"--weights: {len(weights)} weights for {count} members; give one for each, in their order.")
+    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        raise InputError("--weights: expected numbers from 0 on, not all of them 0.")
+    return [weight / sum(weights) for weight in weights]
 
 
 def answer_all(pipeline: Pipeline, inputs: Inputs, description: str = "prediction") -> Answers:
@@ -120,7 +178,7 @@ def answer_all(pipeline: Pipeline, inputs: Inputs, description: str = "predictio
             predictions = predict(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
-            total[predictions.indices] += softmax(predictions.logits)[:, member.order] / len(pipeline.members)
+            total[predictions.indices] += softmax(predictions.logits)[:, member.order] * member.weight
             unreadable, recovered = dict(predictions.skipped), predictions.recovered
     return Answers(total, unreadable, recovered)
 
@@ -135,7 +193,7 @@ def answer_one(pipeline: Pipeline, path: Path) -> np.ndarray:
         batch = torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2).to(pipeline.device)
         with pipeline.precision.context():
             logits = member.model(batch)
-        total += softmax(logits.float().cpu().numpy())[0, member.order] / len(pipeline.members)
+        total += softmax(logits.float().cpu().numpy())[0, member.order] * member.weight
     return total
 
 

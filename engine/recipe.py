@@ -19,6 +19,7 @@ class Recipe:
 
     checkpoints: list[Path]
     hashes: list[str]
+    weights: list[float]
     views: tuple[str, ...]
     average: str
     input: Path | None
@@ -33,7 +34,7 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
     """Return what decides the numbers: checkpoints with hashes, views, averaging, runtime, precision, versions."""
     return {
         "checkpoints": [
-            {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": 1 / len(pipeline.members)}
+            {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": member.weight}
             for member in pipeline.members
         ],
         "views": list(pipeline.views),
@@ -61,6 +62,7 @@ def read_recipe(predictions: Path) -> Recipe | None:
         recipe = Recipe(
             checkpoints=[Path(entry["path"]) for entry in facts["checkpoints"]],
             hashes=[str(entry["sha256"]) for entry in facts["checkpoints"]],
+            weights=[float(entry.get("weight", 1)) for entry in facts["checkpoints"]],
             views=tuple(facts.get("views", PLAIN)),
             average=facts.get("average", AVERAGES[0]),
             input=Path(facts["input"]) if facts.get("input") else None,

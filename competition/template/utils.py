@@ -4,6 +4,7 @@ import contextlib
 import csv
 import ctypes
 import io
+import math
 import os
 import platform
 import struct
@@ -15,6 +16,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 try:
     from PIL import Image, ImageFile, ImageOps
@@ -39,12 +41,6 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-
-# uint8 (N, 3, H, W) -> uint8 (N, 3, H, W)
-VIEWS = {
-    "identity": lambda images: images,
-    "hflip": lambda images: images.flip(-1),
-}
 
 cv2.setLogLevel(0) if hasattr(cv2, "setLogLevel") else None
 
@@ -134,6 +130,43 @@ def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.
         image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
     top, left = (new_height - input_size) // 2, (new_width - input_size) // 2
     return image[top : top + input_size, left : left + input_size]
+
+
+def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float = 0.0, y: float = 0.0) -> torch.Tensor:
+    """Turn uint8 images counter-clockwise and enlarge them; `x` and `y` move what is cut out, from -1 to 1."""
+    height, width = images.shape[-2:]
+    cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
+    rest = 1 - 1 / zoom
+    theta = [[cosine, -sine * height / width, x * rest], [sine * width / height, cosine, y * rest]]
+    places = torch.tensor([theta], device=images.device).expand(len(images), 2, 3)
+    grid = F.affine_grid(places, [len(images), 3, height, width], align_corners=False)
+    warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return warped.round().clamp(0, 255).to(torch.uint8)
+
+
+def brighten(images: torch.Tensor, factor: float) -> torch.Tensor:
+    """Multiply uint8 images."""
+    return (images.float() * factor).round().clamp(0, 255).to(torch.uint8)
+
+
+# uint8 (N, 3, H, W) -> uint8 (N, 3, H, W); the five crops keep CROP of the side
+CROP = 0.875
+VIEWS = {
+    "identity": lambda images: images,
+    "hflip": lambda images: images.flip(-1),
+    "vflip": lambda images: images.flip(-2),
+    "hvflip": lambda images: images.flip(-1, -2),
+    "rotate+5": lambda images: warp(images, degrees=5),
+    "rotate-5": lambda images: warp(images, degrees=-5),
+    "brightness+10": lambda images: brighten(images, 1.1),
+    "brightness-10": lambda images: brighten(images, 0.9),
+    "scale1.1": lambda images: warp(images, zoom=1.1),
+    "crop_centre": lambda images: warp(images, zoom=1 / CROP),
+    "crop_top_left": lambda images: warp(images, zoom=1 / CROP, x=-1, y=-1),
+    "crop_top_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=-1),
+    "crop_bottom_left": lambda images: warp(images, zoom=1 / CROP, x=-1, y=1),
+    "crop_bottom_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=1),
+}
 
 
 def average_views(model: Callable, images: torch.Tensor, views: Sequence[str], average: str) -> torch.Tensor:

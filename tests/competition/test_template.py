@@ -16,6 +16,7 @@ from competition.layout import TEMPLATE_DIR, TEMPLATE_FILES
 from configs.schema import TrainingConfig
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
+from engine.tta import VIEWS
 from models.losses import get_loss_function
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY
@@ -121,6 +122,13 @@ def test_every_file_gives_the_pixels_that_the_kit_sees(utils, tmp_path):
             assert np.array_equal(utils.eval_image(expected, size, crop), eval_image(expected, size, crop)), name
     assert read > 60
     assert unreadable > 2
+
+
+def test_the_views_are_the_kits(utils):
+    assert list(utils.VIEWS) == list(VIEWS)
+    images = torch.randint(0, 256, (2, 3, 33, 33), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for name, view in VIEWS.items():
+        assert torch.equal(utils.VIEWS[name](images), view(images)), name
 
 
 def test_the_same_files_are_listed(utils, test_folder):

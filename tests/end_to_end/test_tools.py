@@ -162,7 +162,8 @@ def test_few_shot_classes_are_reported_apart(tmp_path):
 
 
 def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pictures, test_folder, tmp_path):
-    options = [*SHORT, f"dataset.root={pictures}", "seed=7", f"output_dir={tmp_path / 'other'}"]
+    # the same seed, so that both held back the same images
+    options = [*SHORT, f"dataset.root={pictures}", "training.weight_decay=0.5", f"output_dir={tmp_path / 'other'}"]
     assert run_script("train.py", *options).returncode == 0
     models = [checkpoint, tmp_path / "other" / "checkpoints" / "best_model.pt"]
     together = tmp_path / "together.csv"
@@ -179,13 +180,25 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     assert readable == [row for row in read_csv(averaged) if row["image_id"] != "broken.jpg"]
     assert len(read_csv(averaged)) == len(read_csv(together)) == 9
 
+    words = ["--input", test_folder, "--fit", "--output", tmp_path / "fitted.csv"]
+    done = run_script("ensemble.py", "--checkpoint", *models, *words)
+    assert done.returncode == 0, done.stderr
+    assert "on 10 images (val split of" in done.stdout
+    assert "log loss    equal" in done.stdout
+    recipe = json.loads((tmp_path / "fitted.json").read_text(encoding="utf-8"))
+    assert sum(entry["weight"] for entry in recipe["checkpoints"]) == pytest.approx(1)
+
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "Give --checkpoint"),
         (["--checkpoint", "a.pt"], "two members"),
-        (["--probabilities", "a.npz", "b.npz", "device=cpu"], "no effect"),
+        (["--probabilities", "a.npz", "b.npz", "device=cpu"], "those of the files"),
+        (["--probabilities", "a.npz", "b.npz", "--tta"], "those of the files"),
+        (["--probabilities", "a.npz", "b.npz", "--fit"], "have no labels"),
+        (["--checkpoint", "a.pt", "b.pt", "--fit", "--weights", "1", "1"], "Give one of them"),
+        (["--checkpoint", "a.pt", "b.pt", "--data", "x"], "Give both"),
         (["--probabilities", "README.md", "README.md"], "not a probabilities.npz"),
     ],
 )

@@ -6,9 +6,9 @@ import torch
 
 from configs.errors import InputError
 from data.inputs import find_inputs
-from engine.pipeline import answer_all, answer_one, load_pipeline
+from engine.pipeline import Answering, answer_all, answer_one, load_pipeline
 
-VIEWS = ("identity", "hflip")
+FLIPPED = Answering(views=("identity", "hflip"))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,18 @@ def turned(checkpoint, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def other(checkpoint, tmp_path_factory):
+    """Another model of the same classes."""
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([2.0, 0.0, -1.0, 0.0])
+    path = tmp_path_factory.mktemp("other") / "best_model.pt"
+    torch.save(payload, path)
+    return path
+
+
 def test_one_image_and_many_get_the_same_answer(checkpoint, test_folder):
-    pipeline = load_pipeline([checkpoint], VIEWS)
+    pipeline = load_pipeline([checkpoint], FLIPPED)
     inputs = find_inputs([test_folder])
     answers = answer_all(pipeline, inputs)
     readable = [row for row in range(len(inputs.paths)) if row not in answers.unreadable]
@@ -46,12 +56,28 @@ def test_unreadable_images_are_zeros_with_a_reason_and_damaged_ones_are_counted(
 
 def test_classes_in_another_order_are_matched_by_category(checkpoint, turned, test_folder):
     inputs = find_inputs([test_folder])
-    alone = answer_all(load_pipeline([checkpoint], VIEWS), inputs).probabilities
-    both = answer_all(load_pipeline([checkpoint, turned], VIEWS), inputs).probabilities
+    alone = answer_all(load_pipeline([checkpoint], FLIPPED), inputs).probabilities
+    both = answer_all(load_pipeline([checkpoint, turned], FLIPPED), inputs).probabilities
     assert both == pytest.approx(alone, abs=1e-6)
-    reverse = answer_all(load_pipeline([turned], VIEWS), inputs).probabilities
+    reverse = answer_all(load_pipeline([turned], FLIPPED), inputs).probabilities
     assert reverse == pytest.approx(alone[:, ::-1], abs=1e-6)
     assert not np.allclose(reverse, alone)
+
+
+def test_members_count_by_their_weights(checkpoint, other, test_folder):
+    inputs = find_inputs([test_folder])
+    first, second = (answer_all(load_pipeline([path]), inputs).probabilities for path in (checkpoint, other))
+    weighted = load_pipeline([checkpoint, other], Answering(weights=[3, 1]))
+    assert answer_all(weighted, inputs).probabilities == pytest.approx(0.75 * first + 0.25 * second, abs=1e-6)
+    assert answer_one(weighted, inputs.paths[1]) == pytest.approx(0.75 * first[1] + 0.25 * second[1], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"), [([1], "1 weights for 2 members"), ([1, -1], "from 0 on"), ([0, 0], "not all")]
+)
+def test_weights_that_make_no_sense_are_refused(checkpoint, weights, message):
+    with pytest.raises(InputError, match=message):
+        load_pipeline([checkpoint, checkpoint], Answering(weights=weights))
 
 
 def test_models_of_other_classes_are_refused(checkpoint, tmp_path):
@@ -64,7 +90,7 @@ def test_models_of_other_classes_are_refused(checkpoint, tmp_path):
 
 def test_a_precision_that_the_device_does_not_compute_is_refused(checkpoint):
     with pytest.raises(InputError, match="--precision fp16: float16 is not fast on this cpu device"):
-        load_pipeline([checkpoint], precision="fp16", overrides=["device=cpu"])
+        load_pipeline([checkpoint], Answering(precision="fp16"), overrides=["device=cpu"])
 
 
 def test_float16_weights_load_as_float32(checkpoint, tmp_path, test_folder):
