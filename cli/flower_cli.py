@@ -20,6 +20,8 @@ COMMANDS = {
     "lr-range": "cli.lr_range",
     "audit": "cli.audit",
     "ablate": "cli.ablate",
+    "oof": "cli.oof",
+    "soup": "cli.soup",
 }
 
 

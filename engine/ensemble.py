@@ -13,7 +13,7 @@ from data.predictions import FORMATS, Prediction, write_predictions
 from data.table import ImageClass
 from engine import metrics
 from engine.checkpoint import sha256, versions
-from engine.evaluation import LabelledImages, choose_images, with_classes_of
+from engine.evaluation import choose_images, images_new_to, with_classes_of
 from engine.pipeline import Pipeline, answer_all, weight_shares
 from engine.recipe import write_recipe
 from engine.saved import read_probabilities
@@ -93,20 +93,12 @@ def fit_checkpoints(pipeline: Pipeline, data: Path | None) -> tuple[list[float] 
 
     Raises InputError if there are none.
     """
-    images = choose_images(pipeline, "val", data)
-    trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
-    rows = np.array([row for row in images.rows if images.table.image_ids[row] not in trained_on], dtype=np.int64)
-    if len(rows) == 0:
-        raise InputError(
-            f"--fit: each of the {len(images.rows)} images ({images.source}) was seen in training by a member. "
-            "Train with the same seed or dataset.fold, or give --data with images that none has seen."
-        )
-    new = LabelledImages(images.table, rows, images.source)
+    images = images_new_to(pipeline, choose_images(pipeline, "val", data))
     values = []
     for number, member in enumerate(pipeline.members, start=1):
         alone = dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
-        values.append(answer_all(alone, new.inputs, f"model {number}").probabilities)
-    return fit_members(np.stack(values), images.table.labels[rows], images.source)
+        values.append(answer_all(alone, images.inputs, f"model {number}").probabilities)
+    return fit_members(np.stack(values), images.table.labels[images.rows], images.source)
 
 
 def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[list[float] | None, list[str]]:
@@ -130,8 +122,7 @@ def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[li
     weights = mixture_weights(values, labels)
     losses = [_log_loss(table, labels) for table in (equal, fitted)]
     hits = [table.argmax(axis=1) == labels for table in (equal, fitted)]
-    pair = [{str(row): bool(hit) for row, hit in enumerate(found)} for found in reversed(hits)]
-    low, high = (100 * bound for bound in metrics.paired_interval([(pair[0], pair[1])]))
+    low, high = metrics.gain_interval(hits[1], hits[0])
     lines = [
         f"fit         on {len(labels)} images ({source}); figures on the fifth that each fit did not see",
         f"log loss    equal {losses[0]:.4f}, fitted {losses[1]:.4f}",

@@ -192,6 +192,18 @@ def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> Labelled
     return LabelledImages(table, rows, f"{split} split of {table.image_dir}")
 
 
+def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
+    """Return those of the images that no member was trained on. Raises InputError if there are none."""
+    trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
+    rows = np.array([row for row in images.rows if images.table.image_ids[row] not in trained_on], dtype=np.int64)
+    if len(rows) == 0:
+        raise InputError(
+            f"Each of the {len(images.rows)} images ({images.source}) was seen in training by a model. Train with the "
+            "same seed, or with dataset.test_split and --data, or give --data with images that none has seen."
+        )
+    return LabelledImages(images.table, rows, images.source)
+
+
 def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
     return np.array(sorted(rows, key=lambda row: table.image_ids[row]), dtype=np.int64)
 
@@ -242,20 +254,28 @@ def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
     return buffer.getvalue()
 
 
-def _describe(results: dict[str, Any], pipeline: Pipeline) -> list[str]:
+def metric_lines(results: dict[str, Any]) -> list[str]:
+    """Return the lines of what `compute_metrics` returns."""
+
     def per_cent(name: str) -> str:
         low, high = results[f"{name}_interval"]
         return f"{100 * results[name]:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f})"
 
-    lines = [
-        f"images             {results['images']} ({results['images_from']})",
-        f"answered by        {len(pipeline.members)} model(s), {'+'.join(pipeline.views)}, {pipeline.precision}",
+    return [
         f"top-1              {per_cent('top1')}",
         f"top-5              {per_cent('top5')}",
         f"macro F1           {per_cent('macro_f1')}",
         f"balanced accuracy  {100 * results['balanced_accuracy']:.2f} %",
         f"calibration error  {per_cent('calibration_error')}",
         f"loss               {results['loss']:.4f}",
+    ]
+
+
+def _describe(results: dict[str, Any], pipeline: Pipeline) -> list[str]:
+    lines = [
+        f"images             {results['images']} ({results['images_from']})",
+        f"answered by        {len(pipeline.members)} model(s), {'+'.join(pipeline.views)}, {pipeline.precision}",
+        *metric_lines(results),
     ]
     for name, group in results["groups"].items():
         low, high = group["training_images"]

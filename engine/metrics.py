@@ -96,6 +96,13 @@ def paired_interval(
     return float(np.quantile(draws, tail)), float(np.quantile(draws, 1 - tail))
 
 
+def gain_interval(hits: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval, in points, of the accuracy of `hits` bool (N,) less that of `baseline`, same images."""
+    method, other = ({str(row): bool(hit) for row, hit in enumerate(values)} for values in (hits, baseline))
+    low, high = paired_interval([(method, other)])
+    return 100 * low, 100 * high
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return probabilities float64 (N, C) of logits (N, C)."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))

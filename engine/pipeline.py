@@ -141,6 +141,14 @@ def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
     return dataclasses.replace(pipeline, members=members, views=tuple(views))
 
 
+def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
+    """Return the pipeline with one model of these weights in place of its members; classes stay those of the first."""
+    model = checkpoint.build_model().to(device=pipeline.device, memory_format=torch.channels_last)
+    averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
+    member = dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged, weight=1.0)
+    return dataclasses.replace(pipeline, members=[member])
+
+
 def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
     """Return the pipeline with other weights of its members. Raises InputError as `weight_shares`."""
     shares = weight_shares(weights, len(pipeline.members))

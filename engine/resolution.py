@@ -9,7 +9,7 @@ import numpy as np
 from configs.errors import InputError
 from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.evaluation import LabelledImages, choose_images
-from engine.metrics import paired_interval
+from engine.metrics import gain_interval
 from engine.pipeline import Pipeline, answer_all
 from models.classifier import check_sizes
 
@@ -36,9 +36,8 @@ def compare_sizes(
     correct = {size: _correct(pipeline, resized(own, size), images) for size in sorted({*sizes, own.input_size})}
     lines = ["size  top-1 %   gain  95 % interval"]
     for size, right in correct.items():
-        pair = ({str(row): hit for row, hit in enumerate(answers)} for answers in (right, correct[own.input_size]))
         gain = 100 * (right.mean() - correct[own.input_size].mean())
-        low, high = (100 * bound for bound in paired_interval([tuple(pair)]))
+        low, high = gain_interval(right, correct[own.input_size])
         note = "as trained" if size == own.input_size else f"{gain:+.2f}  {low:+.2f} to {high:+.2f}"
         lines.append(f"{size:>4}  {100 * right.mean():>7.2f}  {note}")
     best = max(correct, key=lambda size: (correct[size].mean(), -size))

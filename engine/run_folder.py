@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from configs.errors import InputError
 from data.table import write_rows
 
+ARCHIVE = "archive"
 SECONDS_FOR_WORKERS_TO_END = 10
 HISTORY_COLUMNS = (
     "epoch",
@@ -85,10 +86,10 @@ class RunFolder:
         if not present:
             return None
         name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        target, number = self.root / "archive" / name, 1
+        target, number = self.root / ARCHIVE / name, 1
         while target.exists():
             number += 1
-            target = self.root / "archive" / f"{name}_{number}"
+            target = self.root / ARCHIVE / f"{name}_{number}"
         target.mkdir(parents=True)
         for part in present:
             shutil.move(part, target / part.name)

@@ -10,7 +10,7 @@ from configs.errors import InputError
 from data.inputs import Inputs
 from engine.benchmark import Latency, drawn_jpegs, measure_latency
 from engine.evaluation import choose_images
-from engine.metrics import paired_interval
+from engine.metrics import gain_interval
 from engine.pipeline import Pipeline, answer_all, with_views
 from engine.tta import PLAIN, VIEWS
 
@@ -72,8 +72,7 @@ def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> li
             lines.append(f"{view:<18} {100 * top1:>8.2f} {100 * gain:>+6.2f} {added:>9.1f}")
         chosen, taken = choose_greedily(scores, latency, limits.max_latency_ms)
     before, after = scores.correct(PLAIN), scores.correct(chosen)
-    pair = [{str(row): bool(hit) for row, hit in enumerate(hits)} for hits in (after, before)]
-    low, high = (100 * bound for bound in paired_interval([(pair[0], pair[1])]))
+    low, high = gain_interval(after, before)
     lines.append(
         f"chosen      top-1 {100 * after.mean():.2f} %, {100 * (after.mean() - before.mean()):+.2f} points "
         f"(95 %: {low:+.2f} to {high:+.2f}) on the images that chose it; p95 {taken.p95_ms:.1f} ms of "
