@@ -51,6 +51,12 @@ def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -
         "--weights", type=float, nargs="+", metavar="W", help="of several checkpoints, in their order (default: equal)"
     )
     parser.add_argument(
+        "--runtime",
+        choices=("torch", "onnx", "openvino", "auto"),
+        default="torch",
+        help="auto: the fastest that is installed; exported .onnx and .xml have theirs (default: %(default)s)",
+    )
+    parser.add_argument(
         "--precision", choices=("fp32", "fp16", "bf16"), help="default: as trained on CUDA, fp32 elsewhere"
     )
 

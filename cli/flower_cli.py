@@ -22,6 +22,8 @@ COMMANDS = {
     "ablate": "cli.ablate",
     "oof": "cli.oof",
     "soup": "cli.soup",
+    "export": "cli.export",
+    "budget": "cli.budget",
 }
 
 

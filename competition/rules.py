@@ -9,6 +9,7 @@ from configs.schema import CompetitionConfig
 from data.table import read_classes
 from engine.benchmark import drawn_jpegs, measure_latency
 from engine.pipeline import Pipeline, answer_one
+from engine.runtime import files_of
 from models.classifier import parameter_count, size_in_bytes
 
 
@@ -20,12 +21,13 @@ def check_models(pipeline: Pipeline, limits: CompetitionConfig) -> list[Check]:
             _check_parameters(pipeline, limits),
             _check_input(pipeline, limits, drawn[0]),
             _check_latency(pipeline, limits, drawn),
+            _check_runtime(pipeline, limits),
             _check_class_table(pipeline),
         ]
 
 
 def _check_size(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
-    megabytes = sum(member.path.stat().st_size for member in pipeline.members) / 1e6
+    megabytes = sum(file.stat().st_size for member in pipeline.members for file in files_of(member.path)) / 1e6
     figure = f"{megabytes:.1f} MB in {len(pipeline.members)} file(s)"
     if megabytes > limits.max_model_mb:
         half = sum(size_in_bytes(member.model, bytes_per_value=2) for member in pipeline.members) / 1e6
@@ -53,6 +55,11 @@ def _check_latency(pipeline: Pipeline, limits: CompetitionConfig, drawn: list[Pa
     latency = measure_latency(pipeline, drawn)
     limit = f"p95 of {limits.max_latency_ms:g} ms an image"
     return Check("latency", latency.p95_ms <= limits.max_latency_ms, str(latency), limit)
+
+
+def _check_runtime(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
+    allowed = set(pipeline.runtime.split("+")) <= set(limits.runtimes)
+    return Check("runtime", allowed, pipeline.runtime, f"of {', '.join(limits.runtimes)}")
 
 
 def _check_class_table(pipeline: Pipeline) -> Check:

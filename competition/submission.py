@@ -21,7 +21,7 @@ from data.files import replacing, write_text
 from data.inputs import Inputs, find_inputs
 from data.predictions import Prediction, read_predictions
 from engine.benchmark import drawn_jpegs, measure_latency
-from engine.checkpoint import Checkpoint, save_checkpoint, sha256, versions
+from engine.checkpoint import Checkpoint, half_weights, save_checkpoint, sha256, versions
 from engine.inference import to_predictions
 from engine.pipeline import Pipeline, answer_all
 from engine.recipe import describe_pipeline
@@ -53,6 +53,10 @@ def prepare_submission(
     not of these images and classes, and RunError, with every broken rule, if the ZIP does not keep the rules; then no
     ZIP or proof is left, not even an older one.
     """
+    if pipeline.runtime != "torch":
+        raise InputError(
+            f"{pipeline.runtime}: the code in the ZIP runs torch. Give the best_model.pt of the run, without --runtime."
+        )
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
     proof_path = output.with_name(f"{output.stem}_proof.json")
@@ -175,10 +179,7 @@ def _write_zip(path: Path, pipeline: Pipeline, profile: CompetitionConfig, half:
 
 def _save_weights(checkpoint: Checkpoint, path: Path, half: bool, whole: bool) -> None:
     """Save the weights: alone for the template, or as a checkpoint of the kit without its list of training images."""
-    weights = {
-        name: tensor.half() if half and tensor.is_floating_point() else tensor.clone()
-        for name, tensor in checkpoint.state_dict.items()
-    }
+    weights = half_weights(checkpoint) if half else dict(checkpoint.state_dict)
     if whole:
         save_checkpoint(
             dataclasses.replace(checkpoint, state_dict=weights, split={"train": [], "val": [], "test": []}), path

@@ -129,6 +129,7 @@ class CompetitionConfig:
     csv_columns: list[str] = field(default_factory=lambda: ["filename", "category_id", "confidence"])
     zip_layout: ZipLayoutConfig = field(default_factory=ZipLayoutConfig)
     command: str = "python code/predict.py {test_dir} {output}"
+    runtimes: list[str] = field(default_factory=lambda: ["torch"])
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +12,38 @@ import numpy as np
 
 from configs.errors import InputError
 from data.drawing import draw_flower, species_of
-from data.images import UnreadableImage
+from data.images import UnreadableImage, read_image
 from data.progress import progress
 from engine.hardware import describe_device
-from engine.pipeline import Pipeline, answer_one
+from engine.pipeline import Pipeline, answer_batches, to_batches
 
 IMAGES = 100
 WARM_UP_IMAGES = 5
+REPETITIONS = 5
+# resizing is part of preprocess; views, all members and the average are of forward
+STAGES = ("decode", "preprocess", "forward")
 
 
 @dataclass(frozen=True)
-class Latency:
-    """Milliseconds an image, batch 1: decode, resize, all views of all members, average."""
+class Percentiles:
+    """Milliseconds an image."""
 
     median_ms: float
     p95_ms: float
     p99_ms: float
+
+    def __str__(self) -> str:
+        return f"median {self.median_ms:.1f} ms, p95 {self.p95_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+
+
+@dataclass(frozen=True)
+class Latency(Percentiles):
+    """Milliseconds an image, batch 1: decode, resize, all views of all members, average; and each stage alone."""
+
+    stages: dict[str, Percentiles]
     images: int
     hardware: str
+    runtime: str
     precision: str
     views: tuple[str, ...]
     on_cpu: bool
@@ -38,7 +52,7 @@ class Latency:
         caveat = "; not the judges' hardware" if self.on_cpu else ""
         return (
             f"median {self.median_ms:.1f}, p95 {self.p95_ms:.1f}, p99 {self.p99_ms:.1f} ms on {self.hardware}, "
-            f"{self.precision}, {'+'.join(self.views)}{caveat}"
+            f"{self.runtime}, {self.precision}, {'+'.join(self.views)}{caveat}"
         )
 
 
@@ -55,31 +69,80 @@ def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
         for path in chosen:
             timed.append(_time(pipeline, path))
             advance(1)
-    timed = [milliseconds for milliseconds in timed if milliseconds is not None]
-    if not timed:
+    stages = np.array([milliseconds for milliseconds in timed if milliseconds is not None])
+    if len(stages) == 0:
         raise InputError(f"None of the {len(chosen)} images to be timed can be read, first {chosen[0]}.")
-    median, p95, p99 = np.percentile(timed, [50, 95, 99])
+    whole = _percentiles(stages.sum(axis=1))
     return Latency(
-        median_ms=float(median),
-        p95_ms=float(p95),
-        p99_ms=float(p99),
-        images=len(timed),
+        median_ms=whole.median_ms,
+        p95_ms=whole.p95_ms,
+        p99_ms=whole.p99_ms,
+        stages={name: _percentiles(column) for name, column in zip(STAGES, stages.T, strict=True)},
+        images=len(stages),
         hardware=describe_device(pipeline.device),
-        precision=str(pipeline.precision),
+        runtime=pipeline.runtime,
+        precision=pipeline.computed_in,
         views=pipeline.views,
         on_cpu=pipeline.device.type == "cpu",
     )
 
 
-def _time(pipeline: Pipeline, path: Path) -> float | None:
-    """Return the milliseconds of one image, or None if it cannot be read."""
+def best_batch(pipeline: Pipeline, paths: Sequence[Path], seconds: float = 20.0) -> tuple[int, float]:
+    """Return the batch size, of 1, 2, 4, ... 64, with the least forward time an image, and that time in milliseconds.
+
+    It is measured with copies of the first image that can be read. Larger batches are tried while they gain, memory
+    holds them and less than `seconds` have passed.
+    """
+    one = to_batches(pipeline, _first_readable(paths))
+    best, started = (1, float("inf")), time.perf_counter()
+    for exponent in range(7):
+        size = 2**exponent
+        batches = [batch.repeat(size, 1, 1, 1) for batch in one]
+        try:
+            taken = [_seconds(answer_batches, pipeline, batches) for _ in range(REPETITIONS)]
+        except (RuntimeError, MemoryError) as error:
+            if "memory" not in str(error):
+                raise
+            break
+        milliseconds = 1000 * float(np.median(taken)) / size
+        if milliseconds >= best[1] or time.perf_counter() - started > seconds:
+            break
+        best = (size, milliseconds)
+    return best
+
+
+def _first_readable(paths: Sequence[Path]) -> np.ndarray:
+    for path in paths:
+        with suppress(UnreadableImage, OSError):
+            return read_image(path).pixels
+    raise InputError(f"None of the {len(paths)} images can be read, first {paths[0]}.")
+
+
+def _percentiles(milliseconds: np.ndarray) -> Percentiles:
+    return Percentiles(*(float(value) for value in np.percentile(milliseconds, [50, 95, 99])))
+
+
+def _seconds(function: Callable, *arguments: object) -> float:
     started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
+def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
+    """Return the milliseconds of each of `STAGES` of one image, or None if it cannot be read."""
+    moments = [time.perf_counter()]
     try:
-        # the answer lies on the CPU, so the device has finished
-        answer_one(pipeline, path)
+        pixels = read_image(path).pixels
     except (UnreadableImage, OSError):
         return None
-    return 1000 * (time.perf_counter() - started)
+    moments.append(time.perf_counter())
+    batches = to_batches(pipeline, pixels)
+    moments.append(time.perf_counter())
+    # the answer lies on the CPU, so the device has finished
+    answer_batches(pipeline, batches)
+    moments.append(time.perf_counter())
+    decode, preprocess, forward = (1000 * float(passed) for passed in np.diff(moments))
+    return decode, preprocess, forward
 
 
 @contextmanager

@@ -123,14 +123,29 @@ def make_checkpoint(
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write `checkpoint` to `path`, whole or not at all."""
+    _save({"format": CHECKPOINT_FORMAT, "format_version": FORMAT_VERSION, **plain_fields(checkpoint)}, path)
+
+
+def half_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """Return the weights with floating-point tensors as float16."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in checkpoint.state_dict.items()
+    }
+
+
+def plain_fields(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the checkpoint as plain containers and tensors, which `checkpoint_of` reads."""
     fields = {name: getattr(checkpoint, name) for name in _CHECKPOINT_TYPES}
-    fields["classes"] = [asdict(image_class) for image_class in checkpoint.classes]
-    _save({"format": CHECKPOINT_FORMAT, "format_version": FORMAT_VERSION, **fields}, path)
+    return {**fields, "classes": [asdict(image_class) for image_class in checkpoint.classes]}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read best_model.pt. Raises InputError if it is missing, damaged, or not one of ours."""
-    payload = _load(path, CHECKPOINT_FORMAT)
+    return checkpoint_of(_load(path, CHECKPOINT_FORMAT), path)
+
+
+def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
+    """Return the checkpoint of what was read from `path`. Raises InputError if a part is missing or contradicts."""
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
@@ -184,12 +199,13 @@ def load_training_state(path: Path) -> dict[str, Any]:
     return saved
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
+def sha256(*paths: Path) -> str:
+    """Return the SHA-256 of a file, or of several one after the other, as hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

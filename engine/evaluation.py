@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 
 from configs.errors import InputError
+from data.dataset import ImageDataset
 from data.files import write_text
 from data.inputs import Inputs
 from data.labelled import read_labelled
+from data.reader import BatchReader
 from data.source import load_table
 from data.table import ImageClass, ImageTable
+from data.transforms import EvalTransform
 from engine import distributed, metrics
 from engine.checkpoint import Checkpoint
 from engine.inference import write_answers
 from engine.pictures import confusion_figure, save_figure, worst_pairs_figure
 from engine.pipeline import Answers, Pipeline, answer_all
 from engine.recipe import describe_pipeline
+from engine.setup import eval_reader
 
 KEYS = (
     "device",
@@ -81,7 +85,7 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
     results = {
         "checkpoints": describe_pipeline(pipeline)["checkpoints"],
         "views": list(pipeline.views),
-        "precision": str(pipeline.precision),
+        "precision": pipeline.computed_in,
         "images_from": images.source,
         "seen_in_training": len(trained_on & set(images.inputs.image_ids)),
         "unreadable": len(answers.unreadable),
@@ -204,6 +208,15 @@ def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
     return LabelledImages(images.table, rows, images.source)
 
 
+def training_batches(pipeline: Pipeline, count: int) -> BatchReader:
+    """Return batches of `count` random training images of the first member, as evaluation shows them to it."""
+    train, checkpoint = choose_images(pipeline, "train", None), pipeline.members[0].checkpoint
+    chosen = np.random.default_rng(0).permutation(train.rows)[:count]
+    view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
+    images = ImageDataset(train.table.image_dir, train.table.image_ids, train.table.labels, view)
+    return eval_reader(images, chosen.tolist(), pipeline.config.dataset, pipeline.device)
+
+
 def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
     return np.array(sorted(rows, key=lambda row: table.image_ids[row]), dtype=np.int64)
 
@@ -274,7 +287,7 @@ def metric_lines(results: dict[str, Any]) -> list[str]:
 def _describe(results: dict[str, Any], pipeline: Pipeline) -> list[str]:
     lines = [
         f"images             {results['images']} ({results['images_from']})",
-        f"answered by        {len(pipeline.members)} model(s), {'+'.join(pipeline.views)}, {pipeline.precision}",
+        f"answered by        {len(pipeline.members)} model(s), {'+'.join(pipeline.views)}, {pipeline.computed_in}",
         *metric_lines(results),
     ]
     for name, group in results["groups"].items():

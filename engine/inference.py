@@ -13,7 +13,7 @@ from data.inputs import Inputs, find_inputs
 from data.predictions import FORMATS, Prediction, write_predictions
 from data.table import write_rows
 from engine import distributed
-from engine.benchmark import drawn_jpegs, measure_latency
+from engine.benchmark import IMAGES, best_batch, drawn_jpegs, measure_latency
 from engine.pipeline import Answers, Pipeline, answer_all
 from engine.recipe import describe_pipeline, recipe_path, write_recipe
 
@@ -63,20 +63,22 @@ def benchmark(pipeline: Pipeline, paths: Sequence[Path]) -> list[str]:
     The figures are shown against the limit; whether the limit is kept is for `check_competition.py` to decide.
     """
     limits = pipeline.config.competition
-    if paths:
-        latency = measure_latency(pipeline, find_inputs(paths).paths)
-        source = f"of {paths[0]}"
-    else:
-        with drawn_jpegs(limits.input_size) as drawn:
-            latency = measure_latency(pipeline, drawn)
-        source = f"drawn here, {limits.input_size}x{limits.input_size} JPEG"
+    with drawn_jpegs(limits.input_size, 0 if paths else IMAGES) as drawn:
+        images = find_inputs(paths).paths if paths else drawn
+        latency = measure_latency(pipeline, images)
+        size, milliseconds = best_batch(pipeline, images)
+    source = f"of {paths[0]}" if paths else f"drawn here, {limits.input_size}x{limits.input_size} JPEG"
     verdict = "kept" if latency.p95_ms <= limits.max_latency_ms else "NOT kept"
+    if latency.images < IMAGES:
+        verdict = f"not decided: {latency.images} images are too few, {IMAGES} are needed"
     return [
         f"hardware   {latency.hardware}{' (not the judges: their machine decides)' if latency.on_cpu else ''}",
-        f"precision  {latency.precision}",
+        f"runtime    {latency.runtime}, {latency.precision}",
         f"views      {'+'.join(latency.views)}, {len(pipeline.members)} model(s)",
         f"images     {latency.images} {source}; one at a time: decode, resize, forward, average",
-        f"latency    median {latency.median_ms:.1f} ms, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms",
+        *(f"{name:<10} {stage}" for name, stage in latency.stages.items()),
+        f"total      {latency.median_ms:.1f} ms median, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms",
+        f"best batch {size}: {milliseconds:.1f} ms an image, forward alone",
         f"limit      {limits.max_latency_ms:g} ms an image ({limits.name}): {verdict} by the p95",
     ]
 
@@ -157,7 +159,7 @@ def _write_top_k(output: Output, pipeline: Pipeline, inputs: Inputs, answers: An
 def _describe(pipeline: Pipeline, inputs: Inputs, answers: Answers, predictions: Sequence[Prediction]) -> list[str]:
     count = len(predictions)
     lines = [
-        f"{count} images, views {'+'.join(pipeline.views)}, {len(pipeline.members)} model(s), {pipeline.precision}"
+        f"{count} images, views {'+'.join(pipeline.views)}, {len(pipeline.members)} model(s), {pipeline.computed_in}"
     ]
     if count <= _NAMED:
         for prediction in predictions:

@@ -90,6 +90,31 @@ def differences_figure(points: Sequence[tuple[str, float, float, float]], label:
     return figure
 
 
+def front_figure(points: Sequence[tuple[str, float, float, bool]], limit_ms: float) -> Figure:
+    """Return dots of (name, p95 milliseconds, top-1 in per cent, on the Pareto front); the front named and joined."""
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    front = sorted((point for point in points if point[3]), key=lambda point: point[1])
+    others = [point for point in points if not point[3]]
+    axes.plot([point[1] for point in others], [point[2] for point in others], "o", color="#999999", label="beaten")
+    axes.plot([point[1] for point in front], [point[2] for point in front], "o-", color="#0072b2", label="Pareto front")
+    for place, (name, milliseconds, top1, _) in enumerate(front):
+        above = place % 2 == 0
+        axes.annotate(
+            name,
+            (milliseconds, top1),
+            xytext=(4, 8 if above else -14),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.axvline(limit_ms, color="#d55e00", linestyle="--", label=f"limit {limit_ms:g} ms")
+    axes.margins(x=0.15, y=0.15)
+    axes.set_xlabel("p95 latency of one image, milliseconds")
+    axes.set_ylabel("validation top-1, %")
+    axes.legend(loc="lower right")
+    return figure
+
+
 def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float) -> Figure:
     """Return the curve of a learning-rate range test, with a rate marked."""
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from configs.compose import from_plain
 from configs.errors import InputError
@@ -22,6 +23,7 @@ from engine.checkpoint import Checkpoint, load_checkpoint, sha256
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.metrics import softmax
 from engine.predictor import predict
+from engine.runtime import SUFFIXES, choose_runtime, converted, files_of, load_exported
 from engine.setup import eval_reader
 from engine.tta import AVERAGES, PLAIN, ViewAverage, parse_views
 
@@ -41,13 +43,15 @@ class Answering:
     """How the checkpoints answer: views, their averaging, the members' weights, and the precision.
 
     `weights` are one number a checkpoint, 0 or more, of any sum; None counts all equally. `precision` is one of
-    `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is CUDA.
+    `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is CUDA. `runtime` is one of
+    `engine.runtime.RUNTIMES` or `auto`; exported files have theirs.
     """
 
     views: tuple[str, ...] = PLAIN
     average: str = AVERAGES[0]
     weights: Sequence[float] | None = None
     precision: str | None = None
+    runtime: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,18 @@ class Pipeline:
     device: torch.device
     precision: Precision
 
+    @property
+    def runtime(self) -> str:
+        """The runtime of the members; several are joined by `+`."""
+        names = [getattr(member.model.classifier, "runtime", "torch") for member in self.members]
+        return "+".join(dict.fromkeys(names))
+
+    @property
+    def computed_in(self) -> str:
+        """The precision of the members; several are joined by `+`."""
+        names = [getattr(member.model.classifier, "precision", str(self.precision)) for member in self.members]
+        return "+".join(dict.fromkeys(names))
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -100,19 +116,23 @@ def load_pipeline(
     there is not one weight for each, or the device does not compute the precision.
     """
     shares = weight_shares(answering.weights, len(paths))
-    checkpoints = [load_checkpoint(path) for path in paths]
+    loaded = [
+        load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths
+    ]
+    checkpoints = [checkpoint for checkpoint, _ in loaded]
     config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
     device = choose_device(config.device)
     if device.type == "cpu":
         tune_cpu_memory()
     configure_algorithms(device)
     classes = checkpoints[0].classes
+    runtime = choose_runtime(answering.runtime, device)
     members = []
-    for path, checkpoint, share in zip(paths, checkpoints, shares, strict=True):
+    for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
         order = _class_order(checkpoint, classes, path, paths[0])
-        model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last)
+        model = model or _classifier(checkpoint, runtime, device)
         averaged = ViewAverage(model, answering.views, answering.average).eval()
-        members.append(Member(path, sha256(path), checkpoint, averaged, order, share))
+        members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, order, share))
     return Pipeline(
         members=members,
         config=config,
@@ -125,10 +145,17 @@ def load_pipeline(
     )
 
 
+def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> nn.Module:
+    model = checkpoint.build_model()
+    if runtime != "torch":
+        return converted(model, checkpoint, runtime)
+    return model.to(device=device, memory_format=torch.channels_last)
+
+
 def read_answering(flags: argparse.Namespace) -> Answering:
     """Return what the flags of `cli.entry.add_pipeline_flags` say."""
     return Answering(
-        parse_views(flags.tta), flags.average or AVERAGES[0], getattr(flags, "weights", None), flags.precision
+        parse_views(flags.tta), flags.average or AVERAGES[0], flags.weights, flags.precision, flags.runtime
     )
 
 
@@ -191,17 +218,28 @@ def answer_all(pipeline: Pipeline, inputs: Inputs, description: str = "predictio
     return Answers(total, unreadable, recovered)
 
 
-@torch.inference_mode()
 def answer_one(pipeline: Pipeline, path: Path) -> np.ndarray:
     """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch 1."""
-    pixels = read_image(path).pixels
-    total = np.zeros(len(pipeline.classes))
-    for member in pipeline.members:
-        view = eval_image(pixels, member.checkpoint.input_size, member.checkpoint.crop_pct)
-        batch = torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2).to(pipeline.device)
+    return answer_batches(pipeline, to_batches(pipeline, read_image(path).pixels))[0]
+
+
+def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
+    """Return uint8 RGB pixels (H, W, 3) as each member sees them: uint8 (1, 3, S, S) on the device."""
+    views = (
+        eval_image(pixels, member.checkpoint.input_size, member.checkpoint.crop_pct) for member in pipeline.members
+    )
+    batches = (torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2) for view in views)
+    return [batch.to(pipeline.device) for batch in batches]
+
+
+@torch.inference_mode()
+def answer_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.ndarray:
+    """Return the averaged probabilities float64 (N, C) of one uint8 (N, 3, S, S) batch for each member."""
+    total = np.zeros((len(batches[0]), len(pipeline.classes)))
+    for member, batch in zip(pipeline.members, batches, strict=True):
         with pipeline.precision.context():
             logits = member.model(batch)
-        total += softmax(logits.float().cpu().numpy())[0, member.order] * member.weight
+        total += softmax(logits.float().cpu().numpy())[:, member.order] * member.weight
     return total
 
 

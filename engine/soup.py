@@ -9,13 +9,10 @@ import torch
 from torch import nn
 
 from configs.errors import InputError, RunError
-from data.dataset import ImageDataset
-from data.transforms import EvalTransform
 from engine.checkpoint import Checkpoint, save_checkpoint
-from engine.evaluation import choose_images, images_new_to
+from engine.evaluation import choose_images, images_new_to, training_batches
 from engine.metrics import gain_interval
 from engine.pipeline import Pipeline, answer_all, with_checkpoint
-from engine.setup import eval_reader
 
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
@@ -94,7 +91,7 @@ def averaged(pipeline: Pipeline, places: Sequence[int]) -> Checkpoint:
     mixed = dataclasses.replace(first, state_dict=weights, split=split, epoch=0)
     if _own_statistics(checkpoints):
         model = mixed.build_model().to(device=pipeline.device, memory_format=torch.channels_last)
-        _recompute_statistics(model, pipeline, mixed)
+        _recompute_statistics(model, pipeline)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         mixed = dataclasses.replace(mixed, state_dict=weights)
     return mixed
@@ -109,7 +106,7 @@ def _own_statistics(checkpoints: Sequence[Checkpoint]) -> bool:
 
 
 @torch.no_grad()
-def _recompute_statistics(model: nn.Module, pipeline: Pipeline, checkpoint: Checkpoint) -> None:
+def _recompute_statistics(model: nn.Module, pipeline: Pipeline) -> None:
     """Set the statistics of batch normalisation to their means over training images, as evaluation sees these."""
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -118,11 +115,7 @@ def _recompute_statistics(model: nn.Module, pipeline: Pipeline, checkpoint: Chec
         # None: the mean of all batches
         norm.momentum = None
         norm.train()
-    train = choose_images(pipeline, "train", None)
-    chosen = np.random.default_rng(0).permutation(train.rows)[:STATISTICS_IMAGES]
-    view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
-    images = ImageDataset(train.table.image_dir, train.table.image_ids, train.table.labels, view)
-    for batch in eval_reader(images, chosen.tolist(), pipeline.config.dataset, pipeline.device):
+    for batch in training_batches(pipeline, STATISTICS_IMAGES):
         if len(batch.images) > 1:
             model(batch.images.to(pipeline.device))
     for norm, momentum in zip(norms, momenta, strict=True):

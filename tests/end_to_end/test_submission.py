@@ -106,10 +106,13 @@ def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "cpu (" in lines["hardware"]
     assert "not the judges" in lines["hardware"]
-    assert "float32" in lines["precision"]
+    assert "torch, float32" in lines["runtime"]
     assert "identity+hflip" in lines["views"]
+    for stage in ("decode", "preprocess", "forward"):
+        assert all(word in lines[stage] for word in ("median", "p95", "p99"))
+    assert "ms an image" in lines["best"]
     assert "100 drawn here, 600x600 JPEG" in lines["images"]
-    assert all(word in lines["latency"] for word in ("median", "p95", "p99"))
+    assert all(word in lines["total"] for word in ("median", "p95", "p99"))
     assert "NOT kept" in lines["limit"]
 
 
@@ -121,7 +124,8 @@ def test_the_gate_passes_and_its_json_says_the_same(predicted):
     result = json.loads(done.stdout)
     rules = {check["rule"] for check in result["checks"]}
     assert result["passed"] is True
-    assert {"size of all models", "parameters", "input size", "latency", "class table", "CSV missing images"} <= rules
+    assert {"size of all models", "parameters", "input size", "latency", "runtime", "class table"} <= rules
+    assert "CSV missing images" in rules
 
 
 def test_the_gate_fails_with_exit_1_and_names_the_rules(predicted, tmp_path):
@@ -261,6 +265,9 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
             "must end in .csv",
         ),
         (["inference.py", "--checkpoint", "{best}", "--benchmark", "--top-k", "1"], 2, "--benchmark only times"),
+        (["inference.py", "--checkpoint", "{best}", "--tta", "search"], 2, "no view 'search'"),
+        (["evaluate.py", "--checkpoint", "{best}", "--weights", "1", "1"], 2, "2 weights for 1 members"),
+        (["inference.py", "--checkpoint", "no.onnx"], 2, "no such file"),
         (["check_competition.py"], 2, "Nothing to check"),
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
         (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "Choose from flower_2025, seed"),

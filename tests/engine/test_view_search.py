@@ -26,7 +26,7 @@ def scores(**wrong):
 def costs(ms_a_view):
     def latency(views):
         ms = ms_a_view * len(views)
-        return Latency(ms, ms, ms, 100, "a test", "float32", tuple(views), True)
+        return Latency(ms, ms, ms, {}, 100, "a test", "torch", "float32", tuple(views), True)
 
     return latency
 

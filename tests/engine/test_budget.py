@@ -1,0 +1,59 @@
+"""The budget: which choices are on the front, which fits, and the table that a whole measurement writes."""
+
+import csv
+import json
+from pathlib import Path
+
+from engine.budget import Choice, Served, best_of, pareto_front
+from engine.runtime import missing_packages
+from tests.helpers import run_script
+
+
+def choice(top1, p95, fits=True, allowed=True, runtime="torch"):
+    served = Served("model 1", (Path("a b") / "best_model.pt",), runtime, "fp32")
+    return Choice(served, ("identity", "hflip"), top1, p95, p95, 10.0, allowed, fits)
+
+
+def test_the_front_holds_what_nothing_beats():
+    fast, good, slow, equal = choice(0.8, 5), choice(0.9, 20), choice(0.85, 30), choice(0.9, 40)
+    assert pareto_front([slow, equal, good, fast]) == [fast, good]
+
+
+def test_the_best_fits_and_is_allowed():
+    choices = [choice(0.8, 5), choice(0.9, 20, allowed=False), choice(0.95, 300, fits=False), choice(0.8, 4)]
+    assert best_of(choices, allowed_only=True) is choices[3]
+    assert best_of(choices, allowed_only=False) is choices[1]
+    assert best_of(choices[2:3], allowed_only=False) is None
+
+
+def test_the_command_line_is_ready():
+    assert choice(0.8, 5).command == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
+    assert "--runtime onnx" in choice(0.8, 5, runtime="onnx").command
+
+
+def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_path):
+    words = ["budget", "--checkpoint", checkpoint, "--tta", "identity", "--tta", "identity,hflip"]
+    done = run_script("cli/flower_cli.py", *words, "--max-latency", "10000", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out" / "budget.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    measured = {(row["runtime"], row["precision"]) for row in rows}
+    assert {("torch", "fp32"), ("torch", "fp16")} <= measured
+    if not missing_packages(("onnx", "onnxscript", "onnxruntime", "openvino")):
+        assert {("onnx", "fp32"), ("openvino", "fp32")} <= measured
+        assert "not for flower_2025" in done.stdout
+    assert len(rows) == 2 * len(measured)
+    assert all(0 < float(row["median_ms"]) <= float(row["p95_ms"]) for row in rows)
+    assert (tmp_path / "out" / "budget.png").stat().st_size > 5000
+    best = json.loads((tmp_path / "out" / "budget.json").read_text(encoding="utf-8"))["best"]
+    assert best["runtime"] == "torch"
+    command = done.stdout.split("best for flower_2025:")[1].splitlines()[1].split()
+    found = run_script(*command[1:], "--input", test_folder, "--output", tmp_path / "predictions.csv")
+    assert found.returncode == 0, found.stderr
+
+
+def test_nothing_that_fits_is_exit_code_1(checkpoint, tmp_path):
+    words = ["budget", "--checkpoint", checkpoint, "--tta", "identity", "--max-size", "0.001", "--json"]
+    done = run_script("cli/flower_cli.py", *words, "--output", tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["best"] is None

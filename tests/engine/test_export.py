@@ -1,0 +1,124 @@
+"""Exports: the same answers in another runtime, everything that explains them inside, nothing written otherwise."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from configs.errors import InputError, RunError
+from data.inputs import find_inputs
+from engine.checkpoint import load_checkpoint
+from engine.export import COMBINATIONS, SUFFIX_OF, export
+from engine.pipeline import Answering, answer_all, answer_one, load_pipeline
+from engine.runtime import choose_runtime, missing_packages
+
+OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+needs_packages = pytest.mark.skipif(bool(missing_packages(OPTIONAL)), reason="requirements-export.txt is not installed")
+
+
+@needs_packages
+@pytest.mark.parametrize(("runtime", "precision"), COMBINATIONS)
+def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, test_folder, tmp_path, runtime, precision):
+    output = tmp_path / "出 口" / f"model{SUFFIX_OF[runtime]}"
+    # ten images of a tiny model say little of what int8 costs
+    lines = export(checkpoint, runtime, precision, output, tolerance=0.3 if precision == "int8" else None)
+    assert lines[-1].startswith(f"Wrote {output}")
+    assert {path.suffix for path in output.parent.iterdir()} <= {SUFFIX_OF[runtime], ".bin"}
+    inputs = find_inputs([test_folder])
+    before, after = load_pipeline([checkpoint]), load_pipeline([output])
+    expected, found = (answer_all(pipeline, inputs).probabilities for pipeline in (before, after))
+    difference = np.abs(found - expected)
+    # rounding to int8 moves single answers of a model this small far
+    assert (
+        difference.mean() < 0.1 if precision == "int8" else difference.max() < {"fp32": 1e-4, "fp16": 1e-2}[precision]
+    )
+    assert answer_one(after, inputs.paths[1]) == pytest.approx(found[1], abs=1e-4)
+    own, original = after.members[0].checkpoint, before.members[0].checkpoint
+    assert (own.classes, own.input_size, own.split, own.config) == (
+        original.classes,
+        original.input_size,
+        original.split,
+        original.config,
+    )
+    assert after.runtime == runtime
+    if runtime != "torch":
+        assert after.computed_in == precision
+
+
+@needs_packages
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_checkpoint_runs_in_another_runtime_with_views_and_weights(checkpoint, test_folder, runtime):
+    inputs = find_inputs([test_folder])
+    options = {"views": ("identity", "hflip"), "weights": [2, 1]}
+    expected = answer_all(load_pipeline([checkpoint, checkpoint], Answering(**options)), inputs)
+    found = answer_all(load_pipeline([checkpoint, checkpoint], Answering(runtime=runtime, **options)), inputs)
+    assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+    assert found.unreadable == expected.unreadable
+
+
+def test_half_weights_take_half_the_room(checkpoint, tmp_path):
+    export(checkpoint, "torch", "fp16", tmp_path / "half.pt")
+    whole, half = (load_checkpoint(path).state_dict for path in (checkpoint, tmp_path / "half.pt"))
+    floating = [name for name, tensor in whole.items() if tensor.is_floating_point()]
+    assert all(half[name].dtype == torch.float16 for name in floating)
+    assert sum(half[name].nbytes for name in floating) * 2 == sum(whole[name].nbytes for name in floating)
+
+
+def test_too_large_a_difference_writes_nothing(checkpoint, tmp_path):
+    with pytest.raises(RunError, match="more than 0 in probability"):
+        export(checkpoint, "torch", "fp16", tmp_path / "half.pt", tolerance=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "name", "message"),
+    [
+        ("onnx", "int8", "a.onnx", "onnx fp32, openvino fp32, openvino fp16, openvino int8, torch fp16"),
+        ("tensorrt", "fp16", "a.onnx", "not offered"),
+        ("torch", "fp16", "a.onnx", r"must end in \.pt"),
+    ],
+)
+def test_what_is_not_offered_is_refused_with_the_list(checkpoint, tmp_path, runtime, precision, name, message):
+    with pytest.raises(InputError, match=message):
+        export(checkpoint, runtime, precision, tmp_path / name)
+
+
+def test_a_missing_package_is_one_line(monkeypatch):
+    monkeypatch.setattr("engine.runtime.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs openvino\. Type: pip install -r requirements-export\.txt"):
+        choose_runtime("openvino", torch.device("cpu"))
+    assert choose_runtime("auto", torch.device("cpu")) == "torch"
+
+
+@needs_packages
+@pytest.mark.parametrize("name", ["a.onnx", "a.xml"])
+@pytest.mark.parametrize("content", [b"", b"no model", b"<net></net>", b"\x08\x07" * 40])
+def test_what_is_no_export_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="not a model that"):
+        load_pipeline([tmp_path / name])
+
+
+@needs_packages
+def test_a_strangers_model_is_checked_like_a_checkpoint(checkpoint, tmp_path):
+    import onnx
+
+    export(checkpoint, "onnx", "fp32", tmp_path / "a.onnx")
+    model = onnx.load(str(tmp_path / "a.onnx"))
+    facts = json.loads(model.metadata_props[0].value)
+    for changed, message in (
+        ({"classes": facts["classes"][:1]}, "less than two classes"),
+        ({"input_size": "x"}, "not a int"),
+        ({"split": {"train": 1, "val": []}}, "split is not lists"),
+    ):
+        model.metadata_props[0].value = json.dumps({**facts, **changed})
+        onnx.save(model, str(tmp_path / "b.onnx"))
+        with pytest.raises(InputError, match=message):
+            load_pipeline([tmp_path / "b.onnx"])
+
+
+@needs_packages
+def test_auto_takes_the_fastest_that_is_installed():
+    assert choose_runtime("auto", torch.device("cpu")) == "openvino"
+    assert choose_runtime("auto", torch.device("cuda")) == "torch"
