@@ -1,4 +1,4 @@
-"""One image from its file to its probabilities: plain eager torch against the kit's runtimes, in processes of their own.
+"""From a file to its probabilities: plain eager torch against the kit's runtimes, each in a process of its own.
 
 python benchmarks/inference_latency.py --checkpoint results/checkpoints/best_model.pt
 python benchmarks/inference_latency.py --checkpoint results/checkpoints/best_model.pt --int8 results/model_int8.xml

@@ -10,6 +10,7 @@ from data.files import write_text
 from engine.checkpoint import sha256, versions
 from engine.hardware import describe_device
 from engine.pipeline import Pipeline
+from engine.runtime import files_of
 from engine.tta import AVERAGES, PLAIN, VIEWS
 
 
@@ -83,7 +84,7 @@ def check_hashes(recipe: Recipe, checkpoints: list[Path], predictions: Path) -> 
     for path, expected in zip(checkpoints, recipe.hashes, strict=True):
         if not path.is_file():
             raise InputError(f"{path}: not found, although {recipe_path(predictions)} names it. Give --checkpoint.")
-        if sha256(path) != expected:
+        if sha256(*files_of(path)) != expected:
             raise InputError(
                 f"{predictions}: was not made with {path} as it is now (its SHA-256 differs). Predict again."
             )

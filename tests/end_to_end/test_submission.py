@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from competition.layout import TEMPLATE_FILES
+from engine.runtime import missing_packages
 from tests.helpers import run_script
 
 FILES = [
@@ -177,6 +178,48 @@ def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
         assert "RUNNING its code" in done.stdout
     done = run_script("check_competition.py", "--submission", packed, "--input", test_folder)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("profile", ["flower_2025", "seed"])
+def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, test_folder, tmp_path, profile):
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([3.0, 0.0, 0.0, 0.0])
+    torch.save(payload, tmp_path / "other.pt")
+    output = tmp_path / "predictions.csv"
+    form = ["--format", "official"] if profile == "flower_2025" else []
+    done = run_script(
+        *(
+            "ensemble.py",
+            "--checkpoint",
+            checkpoint,
+            tmp_path / "other.pt",
+            "--weights",
+            "1",
+            "3",
+            "--average",
+            "logits",
+        ),
+        *("--tta", "full,crops5", "--input", test_folder, "--output", output, *form),
+    )
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    assert [entry["weight"] for entry in recipe["checkpoints"]] == [0.25, 0.75]
+    words = ["--predictions", output, "--profile", profile, "--output", tmp_path / "submission.zip"]
+    done = run_script("prepare_submission.py", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    proof = json.loads((tmp_path / "submission_proof.json").read_text(encoding="utf-8"))
+    assert (proof["passed"], len(proof["views"])) == (True, 12)
+
+
+def test_what_another_runtime_predicted_is_not_packed(checkpoint, test_folder, tmp_path):
+    output = tmp_path / "predictions.csv"
+    words = ["--checkpoint", checkpoint, "--input", test_folder, "--output", output, "--format", "official"]
+    assert run_script("inference.py", *words).returncode == 0
+    if missing_packages(("onnx", "onnxscript", "onnxruntime")):
+        pytest.skip("requirements-export.txt is not installed")
+    done = run_script("prepare_submission.py", "--predictions", output, "--runtime", "onnx")
+    assert done.returncode == 2
+    assert "the code in the ZIP runs torch" in done.stderr
 
 
 def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, test_folder, tmp_path):
