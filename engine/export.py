@@ -1,7 +1,9 @@
 """A checkpoint for another runtime or precision, compared with the original on real images before it gets its name."""
 
+import contextlib
 import dataclasses
 import importlib
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,9 +156,11 @@ def _quantised(model: object, pipeline: Pipeline) -> object:
     batches = training_batches(pipeline, CALIBRATION_IMAGES)
     samples = [pixels[None] for batch in batches for pixels in batch.images.contiguous().numpy()]
     transformer = any(type(module).__name__ in _TRANSFORMER_LAYERS for module in classifier.modules())
-    return nncf.quantize(
-        model,
-        nncf.Dataset(samples),
-        subset_size=len(samples),
-        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-    )
+    # its progress bars go to standard output, which may hold JSON
+    with contextlib.redirect_stdout(sys.stderr):
+        return nncf.quantize(
+            model,
+            nncf.Dataset(samples),
+            subset_size=len(samples),
+            model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+        )

@@ -7,6 +7,7 @@ requirements-export.txt.
 import importlib
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
 def to_openvino(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
     """Return an openvino.Model."""
     openvino = importlib.import_module("openvino")
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # it traces, which torch is about to drop
+        warnings.simplefilter("ignore", FutureWarning)
         model = openvino.convert_model(Served(classifier).eval(), example_input=_example(checkpoint))
     size = checkpoint.input_size
     model.reshape({model.input(0): openvino.PartialShape([-1, 3, size, size])})
