@@ -23,6 +23,8 @@ def main(arguments: list[str]) -> int:
     from engine.view_search import LIMITS, search_views
 
     searches = flags.tta == "search"
+    if searches and flags.input_sizes:
+        raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
     with processes():
         keys = (*KEYS, *LIMITS) if searches else KEYS

@@ -127,6 +127,11 @@ def load_pipeline(
     configure_algorithms(device)
     classes = checkpoints[0].classes
     runtime = choose_runtime(answering.runtime, device)
+    if answering.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
+        raise InputError(
+            f"--precision {answering.precision}: only torch chooses it when it runs; "
+            "'flower_cli.py export --precision' writes models of other runtimes in it."
+        )
     members = []
     for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
         order = _class_order(checkpoint, classes, path, paths[0])

@@ -310,6 +310,7 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["inference.py", "--checkpoint", "{best}", "--benchmark", "--top-k", "1"], 2, "--benchmark only times"),
         (["inference.py", "--checkpoint", "{best}", "--tta", "search"], 2, "no view 'search'"),
         (["evaluate.py", "--checkpoint", "{best}", "--weights", "1", "1"], 2, "2 weights for 1 members"),
+        (["evaluate.py", "--checkpoint", "{best}", "--tta", "search", "--input-sizes", "64"], 2, "Give one of them"),
         (["inference.py", "--checkpoint", "no.onnx"], 2, "no such file"),
         (["check_competition.py"], 2, "Nothing to check"),
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),

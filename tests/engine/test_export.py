@@ -119,6 +119,12 @@ def test_a_strangers_model_is_checked_like_a_checkpoint(checkpoint, tmp_path):
 
 
 @needs_packages
+def test_a_precision_that_the_runtime_does_not_choose_is_refused(checkpoint):
+    with pytest.raises(InputError, match="--precision fp16: only torch chooses it"):
+        load_pipeline([checkpoint], Answering(runtime="onnx", precision="fp16"))
+
+
+@needs_packages
 def test_auto_takes_the_fastest_that_is_installed():
     assert choose_runtime("auto", torch.device("cpu")) == "openvino"
     assert choose_runtime("auto", torch.device("cuda")) == "torch"
