@@ -30,17 +30,14 @@ def main(arguments: list[str]) -> int:
         keys = (*KEYS, *LIMITS) if searches else KEYS
         pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides, keys)
         if searches:
-            for line in search_views(pipeline, flags.split, flags.data):
-                print(line)
-            return 0
-        if flags.input_sizes:
-            for line in compare_sizes(pipeline, flags.input_sizes, flags.split, flags.data, flags.keep):
-                print(line)
-            return 0
-        evaluation = evaluate(pipeline, flags.output_dir, flags.split, flags.data)
-        for line in evaluation.lines:
+            lines = search_views(pipeline, flags.split, flags.data)
+        elif flags.input_sizes:
+            lines = compare_sizes(pipeline, flags.input_sizes, flags.split, flags.data, flags.keep)
+        else:
+            lines = evaluate(pipeline, flags.output_dir, flags.split, flags.data).lines
+            lines = [*lines, f"Tables and pictures: {flags.output_dir}"]
+        for line in lines:
             print(line)
-        print(f"Tables and pictures: {flags.output_dir}")
     return 0
 
 
