@@ -45,8 +45,11 @@ def _average_checkpoints(flags: argparse.Namespace, overrides: list[str]) -> lis
 
     with processes():
         pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides, {*KEYS, *OVERRIDABLE_KEYS})
-        weights, lines = fit_checkpoints(pipeline, flags.data) if flags.fit else (flags.weights, [])
-        return lines + infer(reweighted(pipeline, weights), flags.input, Output(flags.output, flags.format))
+        lines = []
+        if flags.fit:
+            weights, lines = fit_checkpoints(pipeline, flags.data)
+            pipeline = reweighted(pipeline, weights)
+        return lines + infer(pipeline, flags.input, Output(flags.output, flags.format))
 
 
 def build_parser() -> argparse.ArgumentParser:

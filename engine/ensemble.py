@@ -1,6 +1,5 @@
 """Several models as one: the weighted mean of saved probabilities, and weights fitted on labelled images."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from data.table import ImageClass
 from engine import metrics
 from engine.checkpoint import sha256, versions
 from engine.evaluation import choose_images, images_new_to, with_classes_of
-from engine.pipeline import Pipeline, answer_all, weight_shares
+from engine.pipeline import Pipeline, alone, answer_all, weight_shares
 from engine.recipe import write_recipe
 from engine.saved import read_probabilities
 
@@ -96,8 +95,7 @@ def fit_checkpoints(pipeline: Pipeline, data: Path | None) -> tuple[list[float] 
     images = images_new_to(pipeline, choose_images(pipeline, "val", data))
     values = []
     for number, member in enumerate(pipeline.members, start=1):
-        alone = dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
-        values.append(answer_all(alone, images.inputs, f"model {number}").probabilities)
+        values.append(answer_all(alone(pipeline, member), images.inputs, f"model {number}").probabilities)
     return fit_members(np.stack(values), images.table.labels[images.rows], images.source)
 
 
@@ -120,7 +118,7 @@ def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[li
         others, own = fold_of != fold, fold_of == fold
         fitted[own] = np.tensordot(mixture_weights(values[:, others], labels[others]), values[:, own], axes=1)
     weights = mixture_weights(values, labels)
-    losses = [_log_loss(table, labels) for table in (equal, fitted)]
+    losses = [metrics.cross_entropy(metrics.log_of(table), labels) for table in (equal, fitted)]
     hits = [table.argmax(axis=1) == labels for table in (equal, fitted)]
     low, high = metrics.gain_interval(hits[1], hits[0])
     lines = [
@@ -148,7 +146,3 @@ def mixture_weights(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
             break
         weights = updated
     return weights
-
-
-def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _FLOOR)).mean())

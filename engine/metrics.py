@@ -109,6 +109,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
+def log_of(probabilities: np.ndarray) -> np.ndarray:
+    """Return the logarithm of probabilities as finite logits; zeros count as 1e-12."""
+    return np.log(np.maximum(probabilities, 1e-12))
+
+
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean negative log probability of the labels, in nats; NaN for N = 0."""
     if len(labels) == 0:

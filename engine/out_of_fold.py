@@ -1,6 +1,5 @@
 """Cross-validation: what each fold's model says of the images it was not trained on, joined to one estimate."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +15,8 @@ from data.inputs import Inputs
 from engine import metrics
 from engine.evaluation import KEYS, LabelledImages, choose_images, compute_metrics, metric_lines
 from engine.inference import save_probabilities, write_answers
-from engine.pipeline import Answering, Answers, Pipeline, answer_all, load_pipeline
+from engine.pipeline import Answering, Answers, Pipeline, alone, answer_all, load_pipeline
 from engine.run_folder import ARCHIVE
-
-_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
     readable = np.array(
         [row for row in range(len(found.labels)) if row not in found.answers.unreadable], dtype=np.int64
     )
-    logits = np.log(np.maximum(found.answers.probabilities[readable], _FLOOR))
+    logits = metrics.log_of(found.answers.probabilities[readable])
     labels, folds = found.labels[readable], found.folds[readable]
     hits = logits.argmax(axis=1) == labels
     of_fold = [float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()]
@@ -81,8 +78,8 @@ def _answer_folds(pipeline: Pipeline) -> OutOfFold:
     held_by: dict[str, Path] = {}
     parts: list[tuple[LabelledImages, Answers]] = []
     for number, member in enumerate(pipeline.members, start=1):
-        alone = dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
-        images = choose_images(alone, "val", None)
+        single = alone(pipeline, member)
+        images = choose_images(single, "val", None)
         for image_id in images.inputs.image_ids:
             other = held_by.setdefault(image_id, member.path)
             if other != member.path:
@@ -91,7 +88,7 @@ def _answer_folds(pipeline: Pipeline) -> OutOfFold:
                     "image. Train with one seed and dataset.num_folds, and another dataset.fold for each run."
                 )
         # answers in the class order of the first member, as `answer_all` gives them
-        parts.append((images, answer_all(alone, images.inputs, f"fold {number}")))
+        parts.append((images, answer_all(single, images.inputs, f"fold {number}")))
     sizes = [len(images.rows) for images, _ in parts]
     starts = np.cumsum([0, *sizes])
     return OutOfFold(

@@ -173,12 +173,16 @@ def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
     return dataclasses.replace(pipeline, members=members, views=tuple(views))
 
 
+def alone(pipeline: Pipeline, member: Member) -> Pipeline:
+    """Return the pipeline with this member only; classes stay in the pipeline's order."""
+    return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
+
+
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
     """Return the pipeline with one model of these weights in place of its members; classes stay those of the first."""
-    model = checkpoint.build_model().to(device=pipeline.device, memory_format=torch.channels_last)
+    model = _classifier(checkpoint, "torch", pipeline.device)
     averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
-    member = dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged, weight=1.0)
-    return dataclasses.replace(pipeline, members=[member])
+    return alone(pipeline, dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged))
 
 
 def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:

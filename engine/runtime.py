@@ -84,7 +84,7 @@ def require(names: tuple[str, ...], what: str) -> None:
 def converted(classifier: nn.Module, checkpoint: Checkpoint, runtime: str) -> RuntimeModel:
     """Return a classifier, on the CPU in evaluation mode, as a model of `runtime`."""
     if runtime == "onnx":
-        return _run_onnx(to_onnx(classifier, checkpoint).SerializeToString())
+        return _run_onnx(_onnx_session(to_onnx(classifier, checkpoint).SerializeToString()))
     return _run_openvino(to_openvino(classifier, checkpoint))
 
 
@@ -161,8 +161,7 @@ def _example(checkpoint: Checkpoint) -> torch.Tensor:
     return torch.zeros(2, 3, checkpoint.input_size, checkpoint.input_size, dtype=torch.uint8)
 
 
-def _run_onnx(source: bytes | str) -> RuntimeModel:
-    session = _onnx_session(source)
+def _run_onnx(session: Any) -> RuntimeModel:
     return RuntimeModel("onnx", lambda images: session.run(None, {"images": images})[0])
 
 
@@ -181,7 +180,7 @@ def _onnx_session(source: bytes | str) -> Any:
 def _read_onnx(path: Path) -> tuple[RuntimeModel, str]:
     session = _onnx_session(str(path))
     facts = session.get_modelmeta().custom_metadata_map[_KEY]
-    return RuntimeModel("onnx", lambda images: session.run(None, {"images": images})[0]), facts
+    return _run_onnx(session), facts
 
 
 def _run_openvino(model: Any) -> RuntimeModel:

@@ -1,5 +1,6 @@
 """Which views help: each alone beside the image itself, then greedily those that gain within the latency limit."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,11 @@ from configs.errors import InputError
 from data.inputs import Inputs
 from engine.benchmark import Latency, drawn_jpegs, measure_latency
 from engine.evaluation import choose_images
-from engine.metrics import gain_interval
+from engine.metrics import cross_entropy, gain_interval, log_of
 from engine.pipeline import Pipeline, answer_all, with_views
 from engine.tta import PLAIN, VIEWS
 
 LIMITS = ("competition.max_latency_ms", "competition.input_size")
-_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,12 @@ class ViewScores:
 
     def log_loss(self, views: Sequence[str]) -> float:
         """Return the mean log loss of the average of `views`."""
-        mean = self._mean(views)
-        chosen = mean[np.arange(len(mean)), self.labels] / mean.sum(axis=1)
-        return float(-np.log(np.maximum(chosen, _FLOOR)).mean())
+        return cross_entropy(log_of(self._mean(views)), self.labels)
 
     def _mean(self, views: Sequence[str]) -> np.ndarray:
         stacked = np.stack([self.of_view[view] for view in views])
         if self.average == "logits":
-            return np.exp(np.log(np.maximum(stacked, _FLOOR)).mean(axis=0))
+            return np.exp(log_of(stacked).mean(axis=0))
         return stacked.mean(axis=0)
 
 
@@ -52,8 +50,9 @@ def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> li
     images = choose_images(pipeline, split or "val", data)
     limits = pipeline.config.competition
     with drawn_jpegs(limits.input_size) as drawn:
-
-        def latency(views: Sequence[str]) -> Latency:
+        # the search asks again for the pairs of the table
+        @functools.cache
+        def latency(views: tuple[str, ...]) -> Latency:
             return measure_latency(with_views(pipeline, views), drawn)
 
         scores = _score(pipeline, images.inputs, images.table.labels[images.rows])
@@ -94,7 +93,7 @@ def _score(pipeline: Pipeline, inputs: Inputs, labels: np.ndarray) -> ViewScores
 
 
 def choose_greedily(
-    scores: ViewScores, latency: Callable[[Sequence[str]], Latency], limit_ms: float
+    scores: ViewScores, latency: Callable[[tuple[str, ...]], Latency], limit_ms: float
 ) -> tuple[tuple[str, ...], Latency]:
     """Return the views and their latency: one at a time, while top-1 rises and the p95 stays within `limit_ms`."""
     chosen, taken = PLAIN, latency(PLAIN)
