@@ -72,6 +72,7 @@ class TrainingConfig:
     layer_decay: float = 1.0
     head_lr_multiplier: float = 1.0
     freeze_epochs: int = 0
+    freeze_layers: float = 0.0
     head_init: str = "random"
     freeze_batchnorm: bool = False
     loss_function: str = "cross_entropy"

@@ -86,6 +86,7 @@ INGREDIENTS = {
     "layer_decay": _number("training.layer_decay", 1.0, 0.8),
     "head_lr": _number("training.head_lr_multiplier", 1.0, 5.0),
     "freeze": _number("training.freeze_epochs", 0, 1),
+    "freeze_layers": _number("training.freeze_layers", 0, 0.35),
     "warmup": _number("training.warmup_epochs", 0, 1),
     "weight_decay": _number("training.weight_decay", 0, 0.05),
     "clip": _number("training.clip_grad_norm", None, 1.0),

@@ -12,13 +12,13 @@ from configs.errors import RunError
 from configs.schema import Config
 from data.progress import progress
 from data.table import write_rows
+from engine.freezing import set_trainable
 from engine.optim import Schedule
 from engine.pictures import range_figure, save_figure
 from engine.resume import fresh_state
 from engine.setup import Run, set_up_run
 from engine.state import TrainingState
 from engine.step import take_step
-from engine.trainer import keeps_statistics, set_trainable
 
 # smoothing and stop as in the fastai library's finder
 _SMOOTHING = 0.9
@@ -61,7 +61,7 @@ def _losses(run: Run, state: TrainingState, steps: int) -> list[float]:
     with progress("range test", steps) as advance:
         while state.step < steps:
             run.batches.epoch, run.batches.first_batch = state.epoch, 0
-            set_trainable(state, frozen=False, fixed_norms=keeps_statistics(run.config))
+            set_trainable(state.model, run.config)
             batches, count = iter(run.train_loader), run.config.training.accumulation_steps
             while state.step < steps and (step := list(itertools.islice(batches, count))):
                 state.sums.zero_()

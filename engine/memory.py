@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from configs.schema import Config
+from engine.freezing import set_trainable
 from engine.sizes import final_size
 from models.classifier import Classifier, build_classifier
 from models.losses import get_loss_function
@@ -47,9 +48,10 @@ def training_memory(config: Config, num_classes: int, dtype: torch.dtype | None 
             drop_rate=config.model.drop_rate,
             drop_path_rate=config.model.drop_path_rate,
             grad_checkpointing=config.model.grad_checkpointing,
-        ).train()
+        )
+    set_trainable(model, config)
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-    trained = sum(parameter.nbytes for parameter in model.parameters())
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     optimizer = trained * (2 if config.training.optimizer == "adamw" else 1)
     if dtype is not None:
         model = model.to(dtype)

@@ -78,7 +78,7 @@ def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:
     what the backbone names in `no_weight_decay` have no weight decay.
     """
     backbone = model.backbone
-    layers = _layer_of_parameter(backbone)
+    layers = layer_of_parameter(backbone)
     last_layer = max(layers.values())
     per_layer = config.layer_decay ** (13 / max(last_layer, 1))
     unregularised = set(backbone.no_weight_decay()) if hasattr(backbone, "no_weight_decay") else set()
@@ -102,7 +102,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate * group["lr_scale"]
 
 
-def _layer_of_parameter(backbone: nn.Module) -> dict[str, int]:
+def layer_of_parameter(backbone: nn.Module) -> dict[str, int]:
     """Return the depth of each parameter, 0 for the stem; the classifier is the deepest."""
     if hasattr(backbone, "group_matcher"):
         return group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)

@@ -7,15 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from configs.errors import RunError
-from configs.schema import Config
 from data.dataset import Batch
 from data.progress import progress
 from engine import distributed
 from engine.checkpoint import make_checkpoint, save_checkpoint
 from engine.event_log import EventLog
+from engine.freezing import set_trainable
 from engine.interrupts import Interrupts
 from engine.metrics import cross_entropy, top_k_accuracy
 from engine.optim import learning_rate_at
@@ -25,7 +24,6 @@ from engine.run_folder import write_history, write_skipped_images
 from engine.setup import Run, describe_table
 from engine.state import TrainingState
 from engine.step import take_step
-from models.classifier import head_parameter_names
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
     run.batches.epoch, run.batches.first_batch = state.epoch, state.batch
     if state.batch == len(run.batches):
         return
-    set_trainable(state, state.epoch < config.freeze_epochs, keeps_statistics(run.config))
+    set_trainable(state.model, run.config, head_only=state.epoch < config.freeze_epochs)
     forward = distributed.parallel(torch.compile(state.model) if config.compile else state.model)
     last = saved = time.perf_counter()
     done = run.batches.first_image(state.batch)
@@ -122,26 +120,6 @@ def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, st
             f"{len(state.skipped)} of {images} images could not be read, more than dataset.max_bad_fraction={limit:g}; "
             f"{path} lists each with its problem. Mend them, or give a larger fraction."
         )
-
-
-def keeps_statistics(config: Config) -> bool:
-    """Say whether batch normalisation keeps its pretrained statistics; there must be some."""
-    return config.training.freeze_batchnorm and config.model.pretrained
-
-
-def set_trainable(state: TrainingState, frozen: bool, fixed_norms: bool) -> None:
-    """Put the model in training mode; `frozen` leaves the classifier alone to learn.
-
-    `frozen` and `fixed_norms` keep the statistics of batch normalisation as they are.
-    """
-    state.model.train()
-    head = head_parameter_names(state.model)
-    for name, parameter in state.model.named_parameters():
-        parameter.requires_grad_(not frozen or name in head)
-    if frozen or fixed_norms:
-        for module in state.model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
 
 
 def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> Predictions | None:

@@ -31,6 +31,7 @@ FOLLOWED = {
     "scheduler": "cosine",
     "layer_decay": 1.0,
     "freeze_epochs": 0,
+    "freeze_layers": 0.0,
     "head_init": "random",
     "freeze_batchnorm": False,
     "final_epochs": 0,
