@@ -24,6 +24,7 @@ COMMANDS = {
     "soup": "cli.soup",
     "export": "cli.export",
     "budget": "cli.budget",
+    "report": "cli.report",
 }
 
 

@@ -17,7 +17,7 @@ from data.inputs import Inputs
 from data.labelled import read_labelled
 from data.reader import BatchReader
 from data.source import load_table
-from data.table import ImageClass, ImageTable
+from data.table import ImageClass, ImageTable, write_rows
 from data.transforms import EvalTransform
 from engine import distributed, metrics
 from engine.checkpoint import Checkpoint
@@ -36,6 +36,7 @@ KEYS = (
     "dataset.num_workers",
 )
 WORST_PAIRS = 20
+ANSWER_COLUMNS = ("image_id", "label", "predicted", "confidence")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class LabelledImages:
 
 
 def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path | None) -> Evaluation:
-    """Evaluate and write metrics.json, per_class.csv, predictions.csv and two pictures to `output_dir`.
+    """Evaluate and write metrics.json, per_class.csv, answers.csv, predictions.csv and two pictures to `output_dir`.
 
     `split` chooses images of the (first) checkpoint's own data set (default val); `data` is a prepared folder or a
     table of other images instead. Raises InputError if they cannot be had, or have classes unknown to the model.
@@ -87,6 +88,7 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
         "views": list(pipeline.views),
         "precision": pipeline.computed_in,
         "images_from": images.source,
+        "image_dir": images.table.image_dir.resolve().as_posix(),
         "seen_in_training": len(trained_on & set(images.inputs.image_ids)),
         "unreadable": len(answers.unreadable),
         "recovered": len(answers.recovered),
@@ -245,6 +247,13 @@ def _write(
     classes = pipeline.classes
     write_text(folder / "metrics.json", json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint))
+    confidences, predicted = answers.probabilities.max(axis=1), answers.probabilities.argmax(axis=1)
+    rows = [
+        (images.inputs.image_ids[row], images.table.labels[images.rows[row]], predicted[row], f"{confidences[row]:.6f}")
+        for row in range(len(images.rows))
+        if row not in answers.unreadable
+    ]
+    write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows)
     save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
     save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
     write_answers(folder / "predictions.csv", "seed", pipeline, images.inputs, answers, None)

@@ -1,0 +1,37 @@
+"""flower_cli.py report: the technical report of a run, from what it recorded."""
+
+import argparse
+from pathlib import Path
+
+HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, and its source, in English or Chinese"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--run", type=Path, default=Path("results"), help="folder of the run (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write (default: %(default)s)")
+    parser.add_argument("--language", choices=("en", "zh"), default="en", help="default: %(default)s")
+    parser.add_argument("--drop", default="", metavar="A,B", help="sections to leave out, where 10 pages are too few")
+    parser.add_argument("--compile", type=Path, metavar="TYP", help="only compile a report.typ that you have edited")
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Write the report and say where it stands."""
+    from competition.report.paper import compile_pdf
+    from competition.report.write import write_report
+    from configs.errors import InputError
+
+    if overrides:
+        raise InputError(f"{overrides[0]}: report takes no keys; it tells what was recorded.")
+    if arguments.compile:
+        if not arguments.compile.is_file():
+            raise InputError(f"{arguments.compile}: no such file.")
+        output = arguments.compile.with_suffix(".pdf")
+        print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
+        return 0
+    dropped = [name.strip() for name in arguments.drop.split(",") if name.strip()]
+    report = write_report(arguments.run, arguments.output, arguments.language, dropped)
+    for note in report.notes:
+        print(f"note: {note}")
+    print(f"{report.html}, {report.pdf} ({report.pages} pages); to edit: {arguments.output / 'report.typ'}")
+    return 0

@@ -1,0 +1,101 @@
+"""From a run's folder to report.html, report.typ and report.pdf."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from competition.report.content import SECTIONS, build_document
+from competition.report.facts import Facts, read_facts
+from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
+from competition.report.innovation import innovation_template, is_written
+from competition.report.paper import check_typst, compile_pdf, fonts_for, to_typst
+from competition.report.web import to_html
+from configs.errors import InputError, did_you_mean
+from data.files import write_text
+from data.preview import contact_sheet, write_png
+from data.source import load_table
+from engine.evaluation import worst_pairs
+from engine.metrics import confusion_matrix
+from engine.pictures import confusion_figure, save_figure, worst_pairs_figure
+from engine.setup import train_transform
+
+SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
+
+
+@dataclass(frozen=True)
+class Report:
+    """The files of a report, its pages, and notes on what it could not show."""
+
+    html: Path
+    pdf: Path
+    pages: int
+    notes: list[str]
+
+
+def write_report(run: Path, output: Path, language: str, dropped: Sequence[str]) -> Report:
+    """Write the report of a run to the folder `output`; the team's innovation.txt there is kept and shown.
+
+    Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError beyond 10 pages.
+    """
+    for name in dropped:
+        if name not in SECTIONS:
+            raise InputError(
+                f"--drop {name}: no such section.{did_you_mean(name, SECTIONS)} Choose from {', '.join(SECTIONS)}."
+            )
+    check_typst()
+    fonts = fonts_for(language)
+    facts = read_facts(run)
+    innovation = output / "innovation.txt"
+    if not innovation.is_file():
+        write_text(innovation, innovation_template(language))
+    pictures, notes = draw_pictures(facts, output / "pictures")
+    text = innovation.read_text(encoding="utf-8-sig")
+    document = build_document(facts, pictures, text, language, dropped)
+    write_text(output / "report.html", to_html(document))
+    write_text(output / "report.typ", to_typst(document, fonts, output))
+    pages = compile_pdf(output / "report.typ", output / "report.pdf")
+    if not is_written(text):
+        notes.append(f"Write about your innovation in {innovation} and run the command again.")
+    return Report(output / "report.html", output / "report.pdf", pages, notes)
+
+
+def draw_pictures(facts: Facts, folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Draw all pictures that the facts allow; return their files by name, and notes on those that are missing."""
+    pictures, notes = {}, []
+    for name, figure in _figures(facts):
+        if figure is not None:
+            pictures[name] = folder / f"{name}.png"
+            save_figure(figure, pictures[name])
+        else:
+            notes.append(f"No picture '{name}': its photographs are gone, or there is nothing to show.")
+    try:
+        table = load_table(facts.config.dataset)
+        sheet = contact_sheet(
+            table, train_transform(facts.config), SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE, facts.config.seed
+        )
+        pictures["augmentation"] = folder / "augmentation.png"
+        write_png(pictures["augmentation"], sheet)
+    except InputError as error:
+        notes.append(f"No contact sheet of the augmentation: {error}")
+    return pictures, notes
+
+
+def _figures(facts: Facts) -> Iterable[tuple[str, Figure | None]]:
+    if facts.history:
+        yield "curves", curves_figure(facts.history)
+    if not facts.answers:
+        return
+    classes = facts.checkpoint.classes
+    predicted, labels = (
+        np.array([getattr(answer, name) for answer in facts.answers]) for name in ("predicted", "label")
+    )
+    matrix = confusion_matrix(predicted, labels, len(classes))
+    yield "confusion_matrix", confusion_figure(matrix, classes)
+    if pairs := worst_pairs(matrix, 10):
+        yield "worst_pairs", worst_pairs_figure(pairs, classes)
+        yield "pairs", pairs_figure(facts)
+    yield "reliability", reliability_figure(facts.answers)
+    yield "attention", attention_figure(facts)

@@ -1,0 +1,138 @@
+"""The report: from what a run recorded, whole in both languages, at most 10 pages, and nothing invented."""
+
+import re
+import shlex
+import shutil
+
+import pytest
+
+from competition.report.document import Document, Heading, Paragraph
+from competition.report.facts import read_facts, train_command
+from competition.report.innovation import innovation_blocks, innovation_template, is_written
+from competition.report.paper import LATIN_FONT, compile_pdf, fonts_for, to_typst
+from competition.report.web import to_html
+from competition.report.write import write_report
+from configs.compose import compose
+from configs.errors import InputError, RunError
+from engine.evaluation import evaluate
+from engine.pipeline import load_pipeline
+from tests.helpers import run_script
+
+
+@pytest.fixture(scope="module")
+def run(checkpoint, tmp_path_factory):
+    """A trained and evaluated run, without proof, ablation or budget."""
+    root = tmp_path_factory.mktemp("report") / "run 运行"
+    shutil.copytree(checkpoint.parents[1], root)
+    evaluate(load_pipeline([root / "checkpoints" / "best_model.pt"]), root / "evaluation", None, None)
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(run, tmp_path_factory):
+    return write_report(run, tmp_path_factory.mktemp("written"), "en", [])
+
+
+def test_the_html_needs_no_other_file_and_says_what_was_measured(report, run):
+    page = report.html.read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "<script" not in page
+    metrics = read_facts(run).metrics
+    assert f"{100 * metrics['top1']:.2f} %" in page
+    # no ZIP was proven and no ablation ran: the one is said, the other left out
+    assert "Not measured: no ZIP was proven" in page
+    assert "Ablation" not in page
+
+
+def test_the_pdf_has_at_most_ten_pages(report):
+    assert report.pdf.read_bytes().startswith(b"%PDF")
+    assert 2 <= report.pages <= 10
+
+
+def test_too_many_pages_name_the_longest_section_and_leave_no_pdf(tmp_path):
+    blocks = [Heading("Short", "short"), Paragraph("a"), Heading("Long", "long"), *[Paragraph("word " * 300)] * 40]
+    (tmp_path / "report.typ").write_text(
+        to_typst(Document("T", "S", "en", blocks), [LATIN_FONT], tmp_path), encoding="utf-8"
+    )
+    with pytest.raises(RunError, match=r"more than the 10 .*--drop.* The longest: long \(\d+ pages\)"):
+        compile_pdf(tmp_path / "report.typ", tmp_path / "report.pdf")
+    assert not (tmp_path / "report.pdf").exists()
+
+
+def test_text_is_shown_as_it_is_in_both_forms(tmp_path):
+    nasty = 'a "quote" <b> \\ # * _ $ @ 花 & [x] // no comment'
+    document = Document(nasty, nasty, "en", [Heading(nasty, "x"), Paragraph(nasty)])
+    (tmp_path / "report.typ").write_text(to_typst(document, [LATIN_FONT], tmp_path), encoding="utf-8")
+    assert compile_pdf(tmp_path / "report.typ", tmp_path / "report.pdf") == 1
+    assert "a &quot;quote&quot; &lt;b&gt;" in to_html(document)
+
+
+def test_the_teams_text_is_kept_and_shown(run, tmp_path):
+    (tmp_path / "innovation.txt").write_text("# Our idea\n\nWe froze\nthe stem.\n\n% a hint\n", encoding="utf-8")
+    written = write_report(run, tmp_path, "en", ["attention"])
+    page = written.html.read_text(encoding="utf-8")
+    assert "<h3>Our idea</h3>" in page
+    assert "<p>We froze the stem.</p>" in page
+    assert "a hint" not in page
+    assert 'id="attention"' not in page
+    assert (tmp_path / "innovation.txt").read_text(encoding="utf-8").startswith("# Our idea")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_empty_template_says_that_it_is_empty(language):
+    template = innovation_template(language)
+    assert not is_written(template)
+    (only,) = innovation_blocks(template, lambda english, chinese: english)
+    assert only.text.startswith("[To be written")
+
+
+def test_chinese_needs_a_font_and_says_which(run, tmp_path, monkeypatch):
+    import typst
+
+    class NoFonts:
+        def __init__(self, **options):
+            pass
+
+        def families(self):
+            return ["DejaVu Sans"]
+
+    monkeypatch.setattr(typst, "Fonts", NoFonts)
+    assert fonts_for("en") == [LATIN_FONT]
+    with pytest.raises(InputError, match=r"No Chinese font is installed.*fonts-noto-cjk"):
+        write_report(run, tmp_path, "zh", [])
+
+
+def test_the_chinese_report_is_chinese(run, tmp_path):
+    try:
+        fonts_for("zh")
+    except InputError as error:
+        pytest.skip(str(error))
+    written = write_report(run, tmp_path, "zh", [])
+    page = written.html.read_text(encoding="utf-8")
+    assert '<html lang="zh">' in page
+    assert '<h2 id="results">实验结果</h2>' in page
+    assert "Not measured" not in page
+    assert written.pages <= 10
+
+
+def test_the_command_that_it_prints_trains_the_same_config(tiny):
+    config = tiny("training.ema_decay=0.9", "training.early_stopping.patience=7", "training.use_amp=false")
+    words = shlex.split(train_command(config))[2:]
+    again = compose("config", [*words, f"output_dir={config.output_dir}"])
+    assert again == config
+
+
+def test_a_folder_without_a_run_is_bad_input(tmp_path):
+    done = run_script("cli/flower_cli.py", "report", "--run", tmp_path, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert "no trained run here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_flags_are_named(run, tmp_path):
+    done = run_script("cli/flower_cli.py", "report", "--run", run, "--output", tmp_path, "--drop", "attenton")
+    assert done.returncode == 2
+    assert "attention" in done.stderr
+    done = run_script("cli/flower_cli.py", "report", "--run", run, "seed=1")
+    assert done.returncode == 2
+    assert "takes no keys" in done.stderr
