@@ -102,10 +102,7 @@ def model(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
             f"{facts.gflops:.2f} GFLOPs" if facts.gflops else say("not measured", "未测量"),
         ),
         (say("input", "输入"), f"{checkpoint.input_size} x {checkpoint.input_size}"),
-        (
-            say("weights that are shipped", "提交的权重"),
-            averaged + say(f", epoch {checkpoint.epoch}", f"，第 {checkpoint.epoch} 轮"),
-        ),
+        (say("weights that are shipped", "提交的权重"), f"{averaged}, {epoch}"),
     ]
     about = say(
         "The normalisation is the first layer of the network, so that training, evaluation and the judges' copy see "
