@@ -65,9 +65,10 @@ def add_format_flag(parser: argparse.ArgumentParser) -> None:
     """Declare the flag that says in which form predictions are written."""
     parser.add_argument(
         "--format",
-        choices=("seed", "official", "class"),
+        choices=("seed", "official", "class", "kaggle"),
         default="seed",
-        help="image_id,label; filename,category_id,confidence; img_name,predicted_class,confidence (default: seed)",
+        help="image_id,label; filename,category_id,confidence; img_name,predicted_class,confidence; id,label "
+        "(default: seed)",
     )
 
 

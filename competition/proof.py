@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from competition.archive import check_archive, unpack
 from competition.checks import Check
@@ -30,6 +31,8 @@ JUDGE = Path(__file__).resolve().parent / "judge.py"
 # images of the second run, from code/
 SAMPLE = 16
 DRAWN = 8
+# images by which the runs must differ for a time an image: two start-ups differ by up to a second or two
+MIN_TIMED = 64
 CONFIDENCE_TOLERANCE = 1e-3
 _START_SECONDS, _SECONDS_AN_IMAGE = 600, 5
 # a folder of a kind that many machines have and many scripts do not expect
@@ -39,16 +42,23 @@ _KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
 
 @dataclass(frozen=True)
 class Proof:
-    """The checks, and the CSV that the unpacked code wrote from the ZIP's root (None if it wrote none)."""
+    """The checks, and the CSV that the unpacked code wrote from the ZIP's root (None if it wrote none).
+
+    `runs` are the figures of each run of the code; `ms_an_image` is None where too few images were run.
+    """
 
     checks: list[Check]
     csv: bytes | None
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    ms_an_image: float | None = None
 
 
 @dataclass(frozen=True)
 class Execution:
     """One run of the ZIP's command."""
 
+    where: str
+    images: int
     exit_code: int
     message: str
     seconds: float
@@ -91,8 +101,39 @@ def prove(
         checks += _judge(from_code, second, "from code/", profile, inspection.classes, sample)
         if inspection.classes and first.passed and second.passed:
             checks += _compare_all(root, profile, inspection.classes, from_root, from_code, reference, input_dir)
+        milliseconds = time_an_image(from_root, from_code)
+        checks.append(_check_time(milliseconds, profile.max_latency_ms, decides=reference is None))
         written = from_root.output.read_bytes() if from_root.output.is_file() else None
-    return Proof(checks, written)
+    return Proof(checks, written, [_figures(execution) for execution in (from_root, from_code)], milliseconds)
+
+
+def time_an_image(longer: Execution, shorter: Execution) -> float | None:
+    """Return the milliseconds that each further image took, start-up excluded, from runs over more and fewer images.
+
+    None if either run failed, or they differ by fewer than `MIN_TIMED` images.
+    """
+    further = longer.images - shorter.images
+    if longer.exit_code or shorter.exit_code or further < MIN_TIMED:
+        return None
+    return max(1000 * (longer.seconds - shorter.seconds) / further, 0.0)
+
+
+def _check_time(milliseconds: float | None, limit_ms: float, decides: bool) -> Check:
+    """Say what an image takes; only a verification fails on it, because the judges' hardware is another."""
+    allowed = f"{limit_ms:g} ms an image"
+    if milliseconds is None:
+        return Check("time an image", None, f"not measured; needs more than {SAMPLE + MIN_TIMED} images", allowed)
+    figure = f"{milliseconds:.1f} ms beyond start-up, in batches, on this machine"
+    return Check("time an image", milliseconds <= limit_ms if decides else None, figure, allowed)
+
+
+def _figures(execution: Execution) -> dict[str, Any]:
+    return {
+        "where": execution.where,
+        "images": execution.images,
+        "seconds": round(execution.seconds, 2),
+        "peak_memory_mb": execution.peak_memory_mb,
+    }
 
 
 def _run(
@@ -125,15 +166,14 @@ def _run(
         exit_code, message = -1, "did not end in time"
     seconds = time.perf_counter() - started
     facts = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    execution = Execution(
-        exit_code, message, seconds, facts.get("peak_memory_mb"), facts.get("network_attempts", []), output
-    )
     where = "from code/" if folder.name == CODE_DIR else "from the ZIP's root"
+    memory, attempts = facts.get("peak_memory_mb"), facts.get("network_attempts", [])
+    execution = Execution(where, count, exit_code, message, seconds, memory, attempts, output)
     if exit_code != 0:
         return execution, Check(f"runs {where}", False, f"exit code {exit_code}: {message[:200]}", "exit code 0")
     if not output.is_file():
         return execution, Check(f"runs {where}", False, "success reported, but no CSV written", "one row an image")
-    memory = f", {execution.peak_memory_mb:.0f} MB of memory" if execution.peak_memory_mb else ""
+    memory = f", {memory:.0f} MB of memory" if memory else ""
     return execution, Check(
         f"runs {where}", True, f"{count} images in {seconds:.1f} s with start-up{memory}", "exit code 0"
     )

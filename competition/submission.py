@@ -84,6 +84,8 @@ def prepare_submission(
         "weights": "fp16" if half else "fp32",
         "views": list(pipeline.views),
         "latency_ms": dataclasses.asdict(latency),
+        "runs": proof.runs,
+        "ms_an_image": proof.ms_an_image,
         "versions": versions(),
         **as_json(checks),
     }

@@ -11,6 +11,7 @@ FORMATS = {
     "seed": ("image_id", "label"),
     "official": ("filename", "category_id", "confidence"),
     "class": ("img_name", "predicted_class", "confidence"),
+    "kaggle": ("id", "label"),
 }
 # column: what it holds
 COLUMNS = {

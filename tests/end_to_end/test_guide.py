@@ -18,6 +18,7 @@ PAGES = (
     "docs/RESULTS.md",
     "docs/SCALING.md",
     "docs/RELIABILITY.md",
+    "docs/COMPETITIONS.md",
     "CONTRIBUTING.md",
 )
 SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_submission")

@@ -168,6 +168,9 @@ def test_the_zip_has_the_contests_layout_and_the_proof_its_figures(packed, predi
     figures = {check["rule"]: check["figure"] for check in proof["checks"]}
     assert figures["from the root = the kit's predictions"].startswith("9 labels equal")
     assert figures["from code/ = from the root"].startswith("9 labels equal")
+    assert figures["time an image"].startswith("not measured")
+    assert [(run["where"], run["images"]) for run in proof["runs"]] == [("from the ZIP's root", 9), ("from code/", 9)]
+    assert all(run["seconds"] > 0 for run in proof["runs"])
 
 
 def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
@@ -235,6 +238,17 @@ def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, test_folder, t
     done = run_script("prepare_submission.py", "--verify-only", output, "--profile", "seed", "--input", test_folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from the root = the CSV in the ZIP  9 labels equal" in done.stdout
+
+
+def test_a_table_as_kaggle_asks_for_is_packed(checkpoint, test_folder, tmp_path):
+    table, output = tmp_path / "kaggle.csv", tmp_path / "kaggle.zip"
+    words = ["--checkpoint", checkpoint, "--input", test_folder, "--output", table, "--format", "kaggle"]
+    assert run_script("inference.py", *words).returncode == 0
+    done = run_script("prepare_submission.py", "--predictions", table, "--profile", "kaggle", "--output", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(output) as archive:
+        assert archive.read("submission.csv").decode("utf-8").splitlines()[0] == "id,label"
+        assert "code/predict.py" in archive.namelist()
 
 
 def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
@@ -314,7 +328,7 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["inference.py", "--checkpoint", "no.onnx"], 2, "no such file"),
         (["check_competition.py"], 2, "Nothing to check"),
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
-        (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "Choose from flower_2025, seed"),
+        (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "flower_2025, kaggle, seed"),
         (["check_competition.py", "--submission", "no.zip"], 2, "no such ZIP"),
         (["prepare_submission.py"], 2, "--predictions is needed"),
         (["prepare_submission.py", "--predictions", "{other}"], 2, "no recipe"),
