@@ -196,6 +196,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
     training = dataclasses.asdict(config.training) | {
         "batch_size": config.dataset.batch_size,
         "seed": config.seed,
+        "input_size": config.model.input_size,
         "val_split": config.dataset.val_split,
         "drop_rate": config.model.drop_rate,
         "drop_path_rate": config.model.drop_path_rate,

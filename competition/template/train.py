@@ -1,9 +1,10 @@
 """Retrain the first model: python code/train.py <train_dir> <train_labels.csv> [--weights FILE] [--output model]
 
-The recipe's values stand in model/config.json: schedule, loss, mixing, averaged weights, learning rates. The images are
-augmented by random crops, flips and light alone, which is simpler than what the submitted weights were trained with;
-values of the recipe that this script does not follow are named when it starts.
-`--weights` is a state dict of timm to start from; without it training starts from random weights.
+The recipe's values stand in model/config.json: start of the classifier, frozen parts, learning rates by layer,
+schedule, loss, mixing, averaged weights, sizes, last epochs. The images are augmented by random crops, flips and light
+alone, which is simpler than what the submitted weights were trained with; values of the recipe that this script does
+not follow are named when it starts. `--weights` is a state dict of timm to start from; without it training starts from
+random weights, of which nothing is frozen.
 """
 
 import argparse
@@ -19,6 +20,8 @@ import cv2
 import numpy as np
 import torch
 from model import Classifier, build_model, load_weights, read_config
+from timm.models import group_parameters
+from timm.optim import auto_group_layers
 from torch import nn
 from torch.nn import functional
 from utils import eval_image, mixed_precision, read_image
@@ -29,15 +32,10 @@ Row = Tuple[Path, int]
 FOLLOWED = {
     "optimizer": "adamw",
     "scheduler": "cosine",
-    "layer_decay": 1.0,
-    "freeze_epochs": 0,
-    "freeze_layers": 0.0,
-    "head_init": "random",
-    "freeze_batchnorm": False,
-    "final_epochs": 0,
     "teacher": None,
-    "accumulation_steps": 1,
 }
+# strength of the probe's data term against its L2 penalty, for features of unit variance; steps of L-BFGS
+PROBE_STRENGTH, PROBE_STEPS = 0.1, 300
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,7 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     entry = dict(config["models"][0], weights="best_model.pth", weight=1.0, class_order=None)
     entry["arguments"]["num_classes"] = len(classes)
     model = start_model(entry, recipe, flags.weights)
-    best = train(model, entry, recipe, training, validation, len(classes))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device=device, memory_format=torch.channels_last)
+    recipe["pretrained"] = flags.weights is not None
+    if recipe["pretrained"] and recipe["head_init"] == "probe":
+        start_from_probe(model, entry, recipe, training, len(classes), device)
+    best = train(model, entry, recipe, training, validation, len(classes), device)
     flags.output.mkdir(parents=True, exist_ok=True)
     torch.save(best, str(flags.output / "best_model.pth"))
     counts = np.bincount([label for _, label in training], minlength=len(classes))
@@ -117,6 +120,54 @@ def start_model(entry: Dict[str, Any], recipe: Dict[str, Any], weights: Any) -> 
     return model
 
 
+def start_from_probe(
+    model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], classes: int, device: Any
+) -> None:
+    """Fit the classifier by logistic regression on the frozen backbone's features (Kumar et al. 2022)."""
+    layer = model.backbone.get_classifier()
+    if not isinstance(layer, nn.Linear):
+        raise SystemExit("error: {} does not end in one linear layer to start".format(entry["architecture"]))
+    seen = []  # type: List[torch.Tensor]
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
+    labels = []  # type: List[torch.Tensor]
+    model.eval()
+    for images, batch_labels in eval_batches(rows, entry, recipe["batch_size"]):
+        with torch.no_grad():
+            model(images.to(device))
+        labels.append(batch_labels)
+    hook.remove()
+    weight, bias = fit_classifier(torch.cat(seen), torch.cat(labels), classes)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    print("the classifier starts from a probe of {} images".format(sum(map(len, labels))), flush=True)
+
+
+def fit_classifier(features: torch.Tensor, labels: torch.Tensor, classes: int) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Return weight (C, D) and bias (C,) of an L2-penalised fit to (N, D), each class with the same weight in all."""
+    values = features.double()
+    mean, scale = values.mean(dim=0), values.std(dim=0, unbiased=False)
+    # a feature that hardly varies over few images must not weigh as much as the others
+    scale = torch.clamp(scale, min=0.1 * scale.mean().item() + 1e-12)
+    values = (values - mean) / scale
+    counts = torch.bincount(labels, minlength=classes).double()
+    importance = (len(labels) / (classes * counts.clamp(min=1)))[labels]
+    weight = torch.zeros(classes, values.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=PROBE_STEPS, line_search_fn="strong_wolfe")
+
+    def objective() -> torch.Tensor:
+        optimizer.zero_grad()
+        losses = functional.cross_entropy(values @ weight.t() + bias, labels, reduction="none")
+        total = PROBE_STRENGTH * (importance * losses).sum() + 0.5 * weight.pow(2).sum()
+        total.backward()
+        return total
+
+    optimizer.step(objective)
+    scaled = weight.detach() / scale
+    return scaled.float(), (bias.detach() - scaled @ mean).float()
+
+
 def train(
     model: Classifier,
     entry: Dict[str, Any],
@@ -124,39 +175,43 @@ def train(
     training: Sequence[Row],
     validation: Sequence[Row],
     num_classes: int,
+    device: torch.device,
 ) -> Dict[str, torch.Tensor]:
     """Run all epochs and return the state dict of the best one (averaged weights, if the recipe averages)."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device=device, memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    amp = device.type == "cuda" and recipe["use_amp"] and torch.cuda.is_bf16_supported()
     averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
     counts = np.bincount([label for _, label in training], minlength=num_classes)
     if recipe["loss_function"] == "class_balanced_focal":
         recipe["focal_alpha"] = class_weights(counts, recipe["class_balance_beta"]).tolist()
     shift = torch.from_numpy(prior_shift(counts, recipe)).to(device)
-    steps = math.ceil(len(training) / recipe["batch_size"])
+    amp = device.type == "cuda" and recipe["use_amp"] and torch.cuda.is_bf16_supported()
+    accumulation = recipe["accumulation_steps"]
+    micro_batches = math.ceil(len(training) / recipe["batch_size"])
+    steps = math.ceil(micro_batches / accumulation)
     generator = np.random.RandomState(recipe["seed"])
     best, best_accuracy, step = {}, -1.0, 0  # type: Dict[str, torch.Tensor], float, int
     for epoch in range(recipe["epochs"]):
-        model.train()
-        mixing = epoch < recipe["epochs"] - recipe["mix_off_epochs"]
-        for images, labels in batches(training, entry["input_size"], recipe["batch_size"], generator):
-            factor = schedule(step, steps, recipe)
-            for group, rate in zip(optimizer.param_groups, base_rates):
-                group["lr"] = max(rate * factor, recipe["min_lr"])
+        set_trainable(model, recipe, head_only=epoch < recipe["freeze_epochs"])
+        left = recipe["epochs"] - epoch
+        final = left <= recipe["final_epochs"]
+        mixing = left > max(recipe["mix_off_epochs"], recipe["final_epochs"])
+        size = (recipe["final_input_size"] if final else None) or recipe["input_size"]
+        for number, (images, labels) in enumerate(batches(training, size, recipe["batch_size"], generator, final), 1):
             targets = functional.one_hot(labels, num_classes).float()
             if mixing:
                 images, targets = mix(images, targets, recipe, generator)
             with mixed_precision("bfloat16" if amp else None):
                 logits = model(images.to(device, memory_format=torch.channels_last))
             loss = compute_loss(logits.float() + shift, targets.to(device), recipe)
-            optimizer.zero_grad()
-            loss.backward()
+            (loss / accumulation).backward()
+            if number % accumulation and number < micro_batches:
+                continue
+            for group in optimizer.param_groups:
+                group["lr"] = group["scale"] * learning_rate(step, steps, recipe)
             if recipe["clip_grad_norm"]:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe["clip_grad_norm"])
             optimizer.step()
+            optimizer.zero_grad()
             step += 1
             if averaged is not model:
                 update_average(averaged, model, min(recipe["ema_decay"], (1 + step) / (10 + step)))
@@ -168,28 +223,59 @@ def train(
     return best
 
 
-def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Optimizer:
-    """Return AdamW; the classifier learns faster, and biases and norms do not decay."""
+def layer_depths(backbone: nn.Module) -> Dict[str, int]:
+    """Return the depth of each parameter, 0 for the stem; the classifier is the deepest."""
+    if hasattr(backbone, "group_matcher"):
+        return group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    return auto_group_layers(backbone)
+
+
+def set_trainable(model: Classifier, recipe: Dict[str, Any], head_only: bool) -> None:
+    """Put the model in training mode, without the parts that the recipe freezes."""
+    layers = layer_depths(model.backbone)
+    last = max(layers.values())
+    first_trained = round(recipe["freeze_layers"] * last) if recipe["pretrained"] else 0
     heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
+    model.train()
+    for name, parameter in model.backbone.named_parameters():
+        parameter.requires_grad_(id(parameter) in heads if head_only else layers[name] >= first_trained)
+    keeps_all = head_only or (recipe["freeze_batchnorm"] and recipe["pretrained"])
+    for name, module in model.backbone.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and (keeps_all or layers.get(name + ".weight", last) < first_trained):
+            module.eval()
+
+
+def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Optimizer:
+    """Return AdamW; deep layers learn faster than the stem, and biases and norms do not decay.
+
+    `scale` of a group is its share of the learning rate; layer_decay is meant for 12 groups, as of a ViT-B.
+    """
+    layers = layer_depths(model.backbone)
+    last = max(layers.values())
+    per_layer = recipe["layer_decay"] ** (13 / max(last, 1))
+    heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
+    unregularised = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
     groups = []
-    for parameter in model.parameters():
-        rate = recipe["learning_rate"] * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
-        decay = recipe["weight_decay"] if parameter.ndim > 1 else 0.0
-        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+    for name, parameter in model.backbone.named_parameters():
+        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
+        decay = 0.0 if parameter.ndim <= 1 or name in unregularised else recipe["weight_decay"]
+        groups.append({"params": [parameter], "scale": scale, "weight_decay": decay})
     return torch.optim.AdamW(groups)
 
 
-def schedule(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
-    """Return the factor of the learning rate: a linear warm-up, then half a cosine."""
+def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
+    """Return the rate of a step, counted from 0: a linear warm-up, then half a cosine down to the least rate."""
     total = steps_per_epoch * recipe["epochs"]
-    warmup = min(int(recipe["warmup_epochs"] * steps_per_epoch), total // 2)
+    warmup = round(recipe["warmup_epochs"] * steps_per_epoch)
+    warmup = total // 2 if warmup >= total else warmup
+    peak, least = recipe["learning_rate"], min(recipe["min_lr"], recipe["learning_rate"])
     if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+        return peak * (step + 1) / (warmup + 1)
+    return least + (peak - least) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
 
 
 def batches(
-    rows: Sequence[Row], size: int, batch_size: int, generator: np.random.RandomState
+    rows: Sequence[Row], size: int, batch_size: int, generator: np.random.RandomState, final: bool
 ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
     """Yield augmented images uint8 (N, 3, size, size) and labels (N,); unreadable files are left out and named."""
     order = generator.permutation(len(rows))
@@ -197,7 +283,7 @@ def batches(
         images, labels = [], []
         for index in order[start : start + batch_size]:
             try:
-                images.append(augment(read_image(rows[index][0]), size, generator))
+                images.append(augment(read_image(rows[index][0]), size, generator, final))
                 labels.append(rows[index][1])
             except (ValueError, OSError) as error:
                 print("warning: {}: {}; left out".format(rows[index][0], error), file=sys.stderr)
@@ -205,15 +291,16 @@ def batches(
             yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
 
 
-def augment(image: np.ndarray, size: int, generator: np.random.RandomState) -> np.ndarray:
-    """Return a random square of half to all of the image, perhaps mirrored, a little lighter or darker."""
+def augment(image: np.ndarray, size: int, generator: np.random.RandomState, final: bool) -> np.ndarray:
+    """Return a random square of half to all of the image, perhaps mirrored; before the last epochs with other light."""
     height, width = image.shape[:2]
-    side = max(int(min(height, width) * math.sqrt(generator.uniform(0.5, 1.0))), 1)
+    side = max(int(min(height, width) * math.sqrt(generator.uniform(0.6 if final else 0.5, 1.0))), 1)
     top, left = generator.randint(height - side + 1), generator.randint(width - side + 1)
     crop = eval_image(image[top : top + side, left : left + side], size)
     if generator.uniform() < 0.5:
         crop = crop[:, ::-1]
-    return cv2.convertScaleAbs(np.ascontiguousarray(crop), alpha=generator.uniform(0.8, 1.2), beta=0)
+    light = 1.0 if final else generator.uniform(0.8, 1.2)
+    return cv2.convertScaleAbs(np.ascontiguousarray(crop), alpha=light, beta=0)
 
 
 def mix(
@@ -278,12 +365,10 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
                 mean.copy_(value)
 
 
-def evaluate(
-    model: nn.Module, entry: Dict[str, Any], rows: Sequence[Row], batch_size: int, device: torch.device
-) -> float:
-    """Return the top-1 accuracy; an unreadable file counts as wrong."""
-    model.eval()
-    correct = 0
+def eval_batches(
+    rows: Sequence[Row], entry: Dict[str, Any], batch_size: int
+) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+    """Yield images uint8 (N, 3, H, W) as they are evaluated, and labels (N,); unreadable files are left out."""
     for start in range(0, len(rows), batch_size):
         images, labels = [], []
         for path, label in rows[start : start + batch_size]:
@@ -293,9 +378,18 @@ def evaluate(
             except (ValueError, OSError):
                 continue
         if images:
-            with torch.no_grad():
-                logits = model(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device))
-            correct += int((logits.argmax(dim=1).cpu() == torch.tensor(labels)).sum())
+            yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+
+
+def evaluate(
+    model: nn.Module, entry: Dict[str, Any], rows: Sequence[Row], batch_size: int, device: torch.device
+) -> float:
+    """Return the top-1 accuracy; an unreadable file counts as wrong."""
+    model.eval()
+    correct = 0
+    for images, labels in eval_batches(rows, entry, batch_size):
+        with torch.no_grad():
+            correct += int((model(images.to(device)).argmax(dim=1).cpu() == labels).sum())
     return correct / len(rows)
 
 

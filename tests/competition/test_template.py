@@ -13,10 +13,15 @@ import torch
 from PIL import Image
 
 from competition.layout import TEMPLATE_DIR, TEMPLATE_FILES
+from configs.compose import compose
 from configs.schema import TrainingConfig
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
+from engine.freezing import set_trainable
+from engine.optim import build_schedule, learning_rate_at, parameter_groups
+from engine.probe import fit_classifier
 from engine.tta import VIEWS
+from models.classifier import build_classifier
 from models.losses import get_loss_function
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY
@@ -160,3 +165,58 @@ def test_the_templates_loss_is_the_kits(template_train, name):
     expected = get_loss_function(config, counts)(logits, labels)
     targets = torch.nn.functional.one_hot(labels, 4).float()
     torch.testing.assert_close(template_train.compute_loss(logits, targets, recipe), expected)
+
+
+ARCHITECTURES = ("test_resnet", "test_convnext", "tf_efficientnet_lite0")
+
+
+def learning(model):
+    return [parameter.requires_grad for parameter in model.parameters()], [part.training for part in model.modules()]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("head_only", [False, True])
+def test_the_template_trains_the_layers_that_the_kit_trains(template_train, architecture, head_only):
+    config = compose("config", ["training=finetune", "training.freeze_layers=0.4", "training.freeze_epochs=1"])
+    model = build_classifier(architecture, 5, 160)
+    recipe = dataclasses.asdict(config.training) | {"pretrained": True, "learning_rate": 1e-3}
+    template_train.set_trainable(model, recipe, head_only)
+    theirs = learning(model)
+    set_trainable(model, config, head_only)
+    assert theirs == learning(model)
+    assert any(theirs[0])
+    assert not all(theirs[0])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_each_parameter_has_the_kits_rate_and_decay(template_train, architecture):
+    config = TrainingConfig(name="x", layer_decay=0.8, head_lr_multiplier=3.0)
+    model = build_classifier(architecture, 5, 160)
+    expected = {
+        id(parameter): (pytest.approx(group["lr_scale"]), group["weight_decay"])
+        for group in parameter_groups(model, config)
+        for parameter in group["params"]
+    }
+    optimizer = template_train.build_optimizer(model, dataclasses.asdict(config))
+    groups = optimizer.param_groups
+    assert {id(group["params"][0]): (group["scale"], group["weight_decay"]) for group in groups} == expected
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(4, 1), (2, 3), (3, 0)])
+def test_every_step_has_the_kits_learning_rate(template_train, epochs, warmup):
+    config = TrainingConfig(name="x", epochs=epochs, warmup_epochs=warmup, learning_rate=1e-3, min_lr=1e-5)
+    schedule, recipe = build_schedule(config, 7), dataclasses.asdict(config)
+    for step in range(7 * epochs):
+        assert template_train.learning_rate(step, 7, recipe) == pytest.approx(learning_rate_at(step, schedule))
+
+
+def test_the_templates_probe_is_the_kits(template_train):
+    generator = np.random.default_rng(0)
+    labels = np.array([0] * 20 + [1] * 10 + [2] * 4)
+    features = (generator.normal(size=(34, 6)) * [1, 5, 0.1, 1, 1, 1] + labels[:, None]).astype(np.float32)
+    expected = fit_classifier(features, labels, 3)
+    weight, bias = template_train.fit_classifier(torch.from_numpy(features), torch.from_numpy(labels), 3)
+    logits = features @ weight.numpy().T + bias.numpy()
+    differences = logits - expected.logits(features)
+    # one constant for all classes of an image changes nothing
+    assert np.abs(differences - differences.mean(axis=1, keepdims=True)).max() < 0.02

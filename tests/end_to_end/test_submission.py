@@ -285,13 +285,43 @@ def test_weights_become_fp16_where_that_is_needed_to_fit(predicted, checkpoint, 
     assert "even as fp16, more than 0.1 MB" in done.stderr
 
 
-def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pictures, test_folder, tmp_path):
+RECIPE = {
+    "head_init": "probe",
+    "freeze_batchnorm": True,
+    "freeze_layers": 0.4,
+    "freeze_epochs": 1,
+    "layer_decay": 0.8,
+    "final_epochs": 1,
+    "final_input_size": 48,
+    "accumulation_steps": 2,
+    "ema_decay": 0.9,
+}
+
+
+@pytest.mark.parametrize("recipe", [{}, RECIPE], ids=["plain", "finetune"])
+def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pictures, test_folder, tmp_path, recipe):
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path / "z")
+    path, start = tmp_path / "z" / "model" / "config.json", tmp_path / "start.pth"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["training"].update(recipe)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    weights = torch.load(tmp_path / "z" / "model" / "best_model.pth", weights_only=True)
+    torch.save({name.removeprefix("backbone."): weights[name] for name in weights if "." in name}, start)
+    training = [
+        "code/train.py",
+        pictures / "train",
+        pictures / "train.csv",
+        "--epochs",
+        "3",
+        "--output",
+        tmp_path / "m",
+    ]
     commands = [
-        ["code/train.py", pictures / "train", pictures / "train.csv", "--epochs", "2", "--output", tmp_path / "m"],
+        [*training, "--weights", start] if recipe else training,
         ["code/predict.py", test_folder, tmp_path / "结果" / "p.csv", "--model-dir", tmp_path / "m"],
     ]
+    printed = ""
     for words in commands:
         done = subprocess.run(
             [sys.executable, *map(str, words)],
@@ -303,7 +333,10 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        printed += done.stdout
     assert [row["filename"] for row in rows_of(tmp_path / "结果" / "p.csv")] == FILES
+    assert "note:" not in printed
+    assert ("starts from a probe" in printed) == bool(recipe)
 
 
 @pytest.mark.parametrize(
