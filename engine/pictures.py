@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +22,7 @@ _MOST_LABELLED_CLASSES = 40
 def class_labels(classes: Sequence[ImageClass]) -> list[str]:
     """Return a short text for each class that the fonts of this machine can draw: its name, else its category id."""
     use_fonts()
-    drawable = [_is_drawable(image_class.name) for image_class in classes]
+    drawable = [is_drawable(image_class.name) for image_class in classes]
     texts = [
         image_class.name if fits else image_class.category_id
         for image_class, fits in zip(classes, drawable, strict=True)
@@ -136,11 +138,28 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def use_fonts() -> None:
     """Let matplotlib draw Chinese names with a font of this machine, if it has one."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    matplotlib.rcParams["font.family"] = [font for font in _FONTS if font in installed]
+    if not _known_fonts() & set(_FONTS[:-1]):
+        _find_new_fonts()
+    matplotlib.rcParams["font.family"] = [font for font in _FONTS if font in _known_fonts()]
 
 
-def _is_drawable(text: str) -> bool:
+def _known_fonts() -> set[str]:
+    return {font.name for font in font_manager.fontManager.ttflist}
+
+
+@cache
+def _find_new_fonts() -> None:
+    """Look for fonts that were installed after matplotlib wrote its list of them, which it never reads anew."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in font_manager.findSystemFonts():
+        if path not in known:
+            # a font file that matplotlib cannot read is one that it cannot draw with
+            with suppress(OSError, RuntimeError, ValueError):
+                font_manager.fontManager.addfont(path)
+
+
+def is_drawable(text: str) -> bool:
+    """Say whether the fonts that `use_fonts` chose have every character of a text."""
     with warnings.catch_warnings():
         # a font that is missing here is a matter of the label's text, which the caller replaces
         warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from competition.report.chinese import translate
 from competition.report.content import SECTIONS, build_document
 from competition.report.facts import Facts, read_facts
 from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
@@ -51,7 +52,7 @@ def write_report(run: Path, output: Path, language: str, dropped: Sequence[str])
     innovation = output / "innovation.txt"
     if not innovation.is_file():
         write_text(innovation, innovation_template(language))
-    pictures, notes = draw_pictures(facts, output / "pictures")
+    pictures, notes = draw_pictures(facts, output / "pictures", language)
     text = innovation.read_text(encoding="utf-8-sig")
     document = build_document(facts, pictures, text, language, dropped)
     write_text(output / "report.html", to_html(document))
@@ -62,11 +63,13 @@ def write_report(run: Path, output: Path, language: str, dropped: Sequence[str])
     return Report(output / "report.html", output / "report.pdf", pages, notes)
 
 
-def draw_pictures(facts: Facts, folder: Path) -> tuple[dict[str, Path], list[str]]:
+def draw_pictures(facts: Facts, folder: Path, language: str) -> tuple[dict[str, Path], list[str]]:
     """Draw all pictures that the facts allow; return their files by name, and notes on those that are missing."""
     pictures, notes = {}, []
     for name, figure in _figures(facts):
         if figure is not None:
+            if language == "zh":
+                translate(figure)
             pictures[name] = folder / f"{name}.png"
             save_figure(figure, pictures[name])
         else:
