@@ -53,8 +53,7 @@ def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -
     parser.add_argument(
         "--runtime",
         choices=("torch", "onnx", "openvino", "auto"),
-        default="torch",
-        help="auto: the fastest that is installed; exported .onnx and .xml have theirs (default: %(default)s)",
+        help="auto: the fastest that is installed; exported .onnx and .xml have theirs (default: torch)",
     )
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "bf16"), help="default: as trained on CUDA, fp32 elsewhere"

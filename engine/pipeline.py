@@ -23,7 +23,7 @@ from engine.checkpoint import Checkpoint, load_checkpoint, sha256
 from engine.hardware import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from engine.metrics import softmax
 from engine.predictor import predict
-from engine.runtime import SUFFIXES, choose_runtime, converted, files_of, load_exported
+from engine.runtime import RUNTIMES, SUFFIXES, choose_runtime, converted, files_of, load_exported
 from engine.setup import eval_reader
 from engine.tta import AVERAGES, PLAIN, ViewAverage, parse_views
 
@@ -159,9 +159,8 @@ def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> n
 
 def read_answering(flags: argparse.Namespace) -> Answering:
     """Return what the flags of `cli.entry.add_pipeline_flags` say."""
-    return Answering(
-        parse_views(flags.tta), flags.average or AVERAGES[0], flags.weights, flags.precision, flags.runtime
-    )
+    average, runtime = flags.average or AVERAGES[0], flags.runtime or RUNTIMES[0]
+    return Answering(parse_views(flags.tta), average, flags.weights, flags.precision, runtime)
 
 
 def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:

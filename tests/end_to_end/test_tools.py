@@ -196,6 +196,7 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
         (["--checkpoint", "a.pt"], "two members"),
         (["--probabilities", "a.npz", "b.npz", "device=cpu"], "those of the files"),
         (["--probabilities", "a.npz", "b.npz", "--tta"], "those of the files"),
+        (["--probabilities", "a.npz", "b.npz", "--runtime", "onnx"], "those of the files"),
         (["--probabilities", "a.npz", "b.npz", "--fit"], "have no labels"),
         (["--checkpoint", "a.pt", "b.pt", "--fit", "--weights", "1", "1"], "Give one of them"),
         (["--checkpoint", "a.pt", "b.pt", "--data", "x"], "Give both"),
