@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
-from engine.pictures import is_drawable, use_fonts
+from engine.pictures import is_drawable
 
 # a whole line of a text: the line in Chinese
 _LINES = {
@@ -33,8 +33,10 @@ _LINES = {
 
 
 def translate(figure: Figure) -> None:
-    """Put the words of a figure into Chinese; they stay English where no font of this machine draws them."""
-    use_fonts()
+    """Put the words of a figure into Chinese; they stay English where no font of this machine draws them.
+
+    `engine.pictures.use_fonts` must have been called before the figure was made.
+    """
     if not is_drawable("".join(_LINES.values())):
         return
     for axes in figure.axes:

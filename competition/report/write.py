@@ -20,7 +20,7 @@ from data.preview import contact_sheet, write_png
 from data.source import load_table
 from engine.evaluation import worst_pairs
 from engine.metrics import confusion_matrix
-from engine.pictures import confusion_figure, save_figure, worst_pairs_figure
+from engine.pictures import confusion_figure, save_figure, use_fonts, worst_pairs_figure
 from engine.setup import train_transform
 
 SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
@@ -58,6 +58,9 @@ def write_report(run: Path, output: Path, language: str, dropped: Sequence[str])
     write_text(output / "report.html", to_html(document))
     write_text(output / "report.typ", to_typst(document, fonts, output))
     pages = compile_pdf(output / "report.typ", output / "report.pdf")
+    if facts.metrics is None:
+        checkpoint, folder = run / "checkpoints" / "best_model.pt", run / "evaluation"
+        notes.append(f"No results to show; first: python evaluate.py --checkpoint {checkpoint} --output-dir {folder}")
     if not is_written(text):
         notes.append(f"Write about your innovation in {innovation} and run the command again.")
     return Report(output / "report.html", output / "report.pdf", pages, notes)
@@ -65,6 +68,7 @@ def write_report(run: Path, output: Path, language: str, dropped: Sequence[str])
 
 def draw_pictures(facts: Facts, folder: Path, language: str) -> tuple[dict[str, Path], list[str]]:
     """Draw all pictures that the facts allow; return their files by name, and notes on those that are missing."""
+    use_fonts()
     pictures, notes = {}, []
     for name, figure in _figures(facts):
         if figure is not None:

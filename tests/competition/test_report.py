@@ -177,3 +177,10 @@ def test_a_font_installed_after_matplotlib_listed_the_fonts_is_found(monkeypatch
     pictures.use_fonts()
     assert str(new) in {font.fname for font in font_manager.fontManager.ttflist}
     pictures._find_new_fonts.cache_clear()
+
+
+def test_a_run_without_an_evaluation_is_told_how_to_get_one(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "evaluation")
+    notes = write_report(tmp_path / "run", tmp_path / "report", "en", []).notes
+    assert any(note.endswith(f"--output-dir {tmp_path / 'run' / 'evaluation'}") for note in notes)
