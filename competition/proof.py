@@ -173,10 +173,8 @@ def _run(
         return execution, Check(f"runs {where}", False, f"exit code {exit_code}: {message[:200]}", "exit code 0")
     if not output.is_file():
         return execution, Check(f"runs {where}", False, "success reported, but no CSV written", "one row an image")
-    memory = f", {memory:.0f} MB of memory" if memory else ""
-    return execution, Check(
-        f"runs {where}", True, f"{count} images in {seconds:.1f} s with start-up{memory}", "exit code 0"
-    )
+    figure = f"{count} images in {seconds:.1f} s with start-up" + (f", {memory:.0f} MB of memory" if memory else "")
+    return execution, Check(f"runs {where}", True, figure, "exit code 0")
 
 
 def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path) -> list[str]:
