@@ -13,6 +13,7 @@ import numpy as np
 from configs.errors import InputError, RunError
 from engine.checkpoint import half_weights, save_checkpoint
 from engine.evaluation import KEYS, choose_images, training_batches
+from engine.metrics import gain_interval
 from engine.pipeline import Pipeline, answer_all, load_pipeline
 from engine.runtime import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino
 
@@ -44,6 +45,7 @@ class Comparison:
     largest_difference: float
     top1_before: float
     top1_after: float
+    gain_interval: tuple[float, float]  # 95 % interval of the paired difference in top-1, points
 
 
 def export(
@@ -99,16 +101,20 @@ def compare(before: Pipeline, after: Pipeline, data: Path | None) -> Comparison:
         largest_difference=float(np.abs(tables[0] - tables[1]).max()),
         top1_before=float((said[0] == labels).mean()),
         top1_after=float((said[1] == labels).mean()),
+        gain_interval=gain_interval(said[1] == labels, said[0] == labels),
     )
 
 
 def describe_comparison(found: Comparison) -> list[str]:
     """Return lines."""
+    low, high = found.gain_interval
+    gain = 100 * (found.top1_after - found.top1_before)
     return [
         f"labels      {found.equal} of {found.images} equal; without the {found.narrow} whose two best classes are "
         f"within {NARROW_MARGIN:g}, {found.equal_but_narrow - found.narrow} of {found.images - found.narrow}",
         f"difference  at most {found.largest_difference:.1e} in probability",
-        f"top-1       {100 * found.top1_before:.2f} % before, {100 * found.top1_after:.2f} % after",
+        f"top-1       {100 * found.top1_before:.2f} % before, {100 * found.top1_after:.2f} % after: "
+        f"{gain:+.2f} points (95 %: {low:+.2f} to {high:+.2f})",
     ]
 
 

@@ -24,6 +24,8 @@ def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, tes
     # ten images of a tiny model say little of what int8 costs
     lines = export(checkpoint, runtime, precision, output, tolerance=0.3 if precision == "int8" else None)
     assert lines[-1].startswith(f"Wrote {output}")
+    if precision != "int8":
+        assert "+0.00 points (95 %: +0.00 to +0.00)" in lines[2]
     assert {path.suffix for path in output.parent.iterdir()} <= {SUFFIX_OF[runtime], ".bin"}
     inputs = find_inputs([test_folder])
     before, after = load_pipeline([checkpoint]), load_pipeline([output])
