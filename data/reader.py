@@ -71,13 +71,20 @@ class BatchReader:
                 yield batch
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
-        started = time.monotonic()
+        started, broken_off = time.monotonic(), None
         while True:
             try:
                 return next(batches)
+            except (OSError, EOFError) as error:
+                if not self.num_workers or "worker process" in str(error):
+                    raise
+                # a worker that dies breaks off the hand-over of a batch before torch can see that it is dead
+                broken_off = error
             except RuntimeError as error:
                 if "timed out" not in str(error):
                     raise
+                if broken_off:
+                    raise broken_off from error
                 if self.timeout and time.monotonic() - started >= self.timeout:
                     raise RunError(self._describe_wait()) from error
 

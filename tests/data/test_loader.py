@@ -1,5 +1,9 @@
 """The order of an epoch is a function of (seed, epoch), can be entered anywhere, and weighs classes as asked."""
 
+import multiprocessing
+import threading
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 import torch
@@ -58,13 +62,18 @@ def test_samplers_weigh_classes(sampler, share):
     assert (LABELS[rows] == 1).mean() == pytest.approx(share, abs=0.03)
 
 
-def views_of(pictures, workers):
-    """Return the image bytes of two epochs, by (epoch, index), from one loader with persistent workers."""
+def reader_of(pictures, workers):
+    """Return a reader of 16 images in batches of 4, and the batches whose `epoch` it follows."""
     table = read_table(pictures / "train.csv", pictures / "train")
     transform = TrainTransform(compose("config", ["model.input_size=32"]).augmentation.train, 32, seed=0)
     dataset = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
     batches = EpochBatches(np.arange(16), table.labels, 4, "shuffle", seed=0)
-    loader = BatchReader(dataset, batches, workers)
+    return BatchReader(dataset, batches, workers), batches
+
+
+def views_of(pictures, workers):
+    """Return the image bytes of two epochs, by (epoch, index), from one loader with persistent workers."""
+    loader, batches = reader_of(pictures, workers)
     views = {}
     for epoch in range(2):
         batches.epoch = epoch
@@ -83,6 +92,29 @@ def test_views_are_the_same_from_any_number_of_workers_and_new_in_each_epoch(pic
     assert len(alone) == 32
     assert views_of(pictures, workers=2) == alone
     assert all(alone[0, index] != alone[1, index] for index in range(16))
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monkeypatch, dies):
+    loads, broken = ForkingPickler.loads, []
+
+    def break_off_once(data):
+        if not broken and multiprocessing.parent_process() is None:
+            broken.append(data)
+            # seen dead only later, as after a kill by the system
+            worker = multiprocessing.active_children()[0]
+            threading.Timer(0.5, worker.kill if dies else int).start()
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return loads(data)
+
+    monkeypatch.setattr(ForkingPickler, "loads", break_off_once)
+    reader, _ = reader_of(pictures, workers=2)
+    if dies:
+        assert sorted(int(index) for batch in reader for index in batch.indices) == list(range(16))
+        assert broken
+    else:
+        with pytest.raises(ConnectionResetError):
+            list(reader)
 
 
 def test_a_batch_of_unreadable_images_is_empty_and_says_why(tmp_path):
