@@ -1,5 +1,7 @@
 """From a file to its probabilities: plain eager torch against the kit's runtimes, each in a process of its own.
 
+Last, how long inference.py takes for one image, and how much of it is the import of torch and timm.
+
 python benchmarks/inference_latency.py --checkpoint results/checkpoints/best_model.pt
 python benchmarks/inference_latency.py --checkpoint results/checkpoints/best_model.pt --int8 results/model_int8.xml
 
@@ -47,6 +49,7 @@ def main() -> None:
     for name, rounds in found.items():
         median, p95 = (float(np.median([figures[key] for figures in rounds])) for key in ("median_ms", "p95_ms"))
         print(f"{name:<14} {median:>9.1f} {p95:>7.1f} {100 * median / plain:>13.0f} %")
+    print_start_up(flags.checkpoint, flags.rounds)
 
 
 def in_a_process(name: str, path: Path) -> dict[str, float]:
@@ -89,6 +92,27 @@ def time_plain(path: Path, drawn: list[Path]) -> dict[str, float]:
             taken.append(1000 * (time.perf_counter() - started))
     median, p95 = np.percentile(taken[5:], [50, 95])
     return {"median_ms": float(median), "p95_ms": float(p95)}
+
+
+def print_start_up(checkpoint: Path, rounds: int) -> None:
+    """Time inference.py on one image, and the imports alone that no torch program can avoid, in turn."""
+    from engine.benchmark import drawn_jpegs
+
+    with drawn_jpegs(600) as drawn:
+        answers = drawn[0].with_name("predictions.csv")
+        options = ["--checkpoint", str(checkpoint), "--input", str(drawn[0]), "--output", str(answers)]
+        commands = {
+            "inference.py": [sys.executable, str(REPOSITORY / "inference.py"), *options],
+            "imports": [sys.executable, "-c", "import torch, timm"],
+        }
+        taken = {name: [] for name in commands}
+        for _ in range(rounds):
+            for name, words in commands.items():
+                started = time.perf_counter()
+                subprocess.run(words, capture_output=True, check=True)
+                taken[name].append(time.perf_counter() - started)
+    whole, imports = (float(np.median(seconds)) for seconds in taken.values())
+    print(f"inference.py on one image: {whole:.1f} s, of which {imports:.1f} s import torch and timm")
 
 
 if __name__ == "__main__":
