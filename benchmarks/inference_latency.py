@@ -5,7 +5,7 @@ Last, how long inference.py takes for one image, and how much of it is the impor
 python benchmarks/inference_latency.py --checkpoint results/checkpoints/best_model.pt
 python benchmarks/inference_latency.py --checkpoint results/checkpoints/best_model.pt --int8 results/model_int8.xml
 
-Files are drawn JPEGs of 600x600; the model's own input size counts (evaluate.py --input-sizes 600 --keep F changes it).
+Files are drawn JPEGs of 600x600; the model's input size is the one it was trained for.
 Plain torch is the checkpoint's model in NCHW, without the kit's memory settings.
 """
 
