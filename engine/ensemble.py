@@ -96,7 +96,7 @@ def fit_checkpoints(pipeline: Pipeline, data: Path | None) -> tuple[list[float] 
     values = []
     for number, member in enumerate(pipeline.members, start=1):
         values.append(answer_all(alone(pipeline, member), images.inputs, f"model {number}").probabilities)
-    return fit_members(np.stack(values), images.table.labels[images.rows], images.source)
+    return fit_members(np.stack(values), images.labels, images.source)
 
 
 def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[list[float] | None, list[str]]:

@@ -65,6 +65,10 @@ class LabelledImages:
         image_ids = [self.table.image_ids[row] for row in self.rows]
         return Inputs(image_ids, [self.table.image_dir / image_id for image_id in image_ids])
 
+    @property
+    def labels(self) -> np.ndarray:
+        return self.table.labels[self.rows]
+
 
 def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path | None) -> Evaluation:
     """Evaluate and write metrics.json, per_class.csv, answers.csv, predictions.csv and two pictures to `output_dir`.
@@ -76,12 +80,10 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
         raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
     images = choose_images(pipeline, split or "val", data)
     answers = answer_all(pipeline, images.inputs, "evaluation")
-    readable = np.array([row for row in range(len(images.rows)) if row not in answers.unreadable], dtype=np.int64)
-    if len(readable) == 0:
-        raise InputError(f"{images.table.image_dir}: none of the {len(images.rows)} images could be read.")
+    readable = readable_rows(answers, images)
     with np.errstate(divide="ignore"):
         logits = np.log(answers.probabilities[readable])
-    labels = images.table.labels[images.rows[readable]]
+    labels = images.labels[readable]
     trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
     results = {
         "checkpoints": describe_pipeline(pipeline)["checkpoints"],
@@ -100,6 +102,25 @@ def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path
         _write(output_dir, pipeline, images, answers, matrix, results)
     image_ids = [images.inputs.image_ids[row] for row in readable]
     return Evaluation(results, _describe(results, pipeline), image_ids, logits.argmax(axis=1) == labels)
+
+
+def readable_rows(answers: Answers, images: LabelledImages) -> np.ndarray:
+    """Return the rows int64 (M,) of `answers` whose images could be read. Raises InputError if there are none."""
+    if len(answers.readable) == 0:
+        raise InputError(f"{images.table.image_dir}: none of the {len(images.rows)} images could be read.")
+    return answers.readable
+
+
+def correct_answers(pipeline: Pipeline, images: LabelledImages, description: str) -> np.ndarray:
+    """Return bool (M,) for the M readable images: whether the first answer is right.
+
+    The images may have been chosen with another pipeline: classes are matched by category id. Raises InputError if
+    none can be read.
+    """
+    labels = with_classes_of(pipeline.classes, images.table, images.table.image_dir).labels[images.rows]
+    answers = answer_all(pipeline, images.inputs, description)
+    rows = readable_rows(answers, images)
+    return answers.probabilities[rows].argmax(axis=1) == labels[rows]
 
 
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Any]:
@@ -174,9 +195,9 @@ def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> Labelled
     """Return the images of a split of the (first) checkpoint, or of `data`. Raises InputError if they cannot be had."""
     config, checkpoint = pipeline.config.dataset, pipeline.members[0].checkpoint
     if data is not None:
-        table = with_classes_of(checkpoint.classes, read_labelled(data), data)
+        table = with_classes_of(pipeline.classes, read_labelled(data), data)
         return LabelledImages(table, _sorted_rows(table, range(len(table.image_ids))), str(data))
-    table = with_classes_of(checkpoint.classes, load_table(config), Path(config.root))
+    table = with_classes_of(pipeline.classes, load_table(config), Path(config.root))
     wanted = {
         "val": checkpoint.split["val"],
         "train": checkpoint.split["train"],
@@ -249,7 +270,7 @@ def _write(
     write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint))
     confidences, predicted = answers.probabilities.max(axis=1), answers.probabilities.argmax(axis=1)
     rows = [
-        (images.inputs.image_ids[row], images.table.labels[images.rows[row]], predicted[row], f"{confidences[row]:.6f}")
+        (images.inputs.image_ids[row], images.labels[row], predicted[row], f"{confidences[row]:.6f}")
         for row in range(len(images.rows))
         if row not in answers.unreadable
     ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from configs.errors import InputError, RunError
 from engine.checkpoint import half_weights, save_checkpoint
-from engine.evaluation import KEYS, choose_images, training_batches
+from engine.evaluation import KEYS, choose_images, readable_rows, training_batches
 from engine.metrics import gain_interval
 from engine.pipeline import Pipeline, answer_all, load_pipeline
 from engine.runtime import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino
@@ -84,11 +84,9 @@ def export(
 def compare(before: Pipeline, after: Pipeline, data: Path | None) -> Comparison:
     """Answer the same images with both. Raises InputError if there are none."""
     images = choose_images(before, "val", data)
-    labels = images.table.labels[images.rows]
-    tables = [
-        answer_all(pipeline, images.inputs, name).probabilities
-        for pipeline, name in ((before, "torch"), (after, "exported"))
-    ]
+    answers = [answer_all(pipeline, images.inputs, name) for pipeline, name in ((before, "torch"), (after, "exported"))]
+    rows = readable_rows(answers[0], images)
+    labels, tables = images.labels[rows], [found.probabilities[rows] for found in answers]
     best = np.sort(tables[0], axis=1)
     narrow = best[:, -1] - best[:, -2] < NARROW_MARGIN
     said = [table.argmax(axis=1) for table in tables]
@@ -125,9 +123,9 @@ def _verdict(found: Comparison, precision: str, limit: float) -> str:
 
 
 def _is_worse(found: Comparison, precision: str, limit: float) -> bool:
-    if precision == "int8":
-        return found.top1_before - found.top1_after > limit
-    return found.largest_difference > limit
+    change = found.top1_before - found.top1_after if precision == "int8" else found.largest_difference
+    # not a number is worse, too
+    return not (np.isfinite(found.largest_difference) and change <= limit)
 
 
 def _check(runtime: str, precision: str, output: Path) -> None:

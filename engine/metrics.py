@@ -104,9 +104,9 @@ def gain_interval(hits: np.ndarray, baseline: np.ndarray) -> tuple[float, float]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities float64 (N, C) of logits (N, C)."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    """Return probabilities float64 (..., C) of logits (..., C)."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
 def log_of(probabilities: np.ndarray) -> np.ndarray:

@@ -45,9 +45,7 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
         )
     pipeline = load_pipeline(paths, Answering(views=tuple(views)), overrides, KEYS)
     found = _answer_folds(pipeline)
-    readable = np.array(
-        [row for row in range(len(found.labels)) if row not in found.answers.unreadable], dtype=np.int64
-    )
+    readable = found.answers.readable
     logits = metrics.log_of(found.answers.probabilities[readable])
     labels, folds = found.labels[readable], found.folds[readable]
     hits = logits.argmax(axis=1) == labels
@@ -101,7 +99,7 @@ def _answer_folds(pipeline: Pipeline) -> OutOfFold:
             {starts[k] + row: why for k, (_, answers) in enumerate(parts) for row, why in answers.unreadable.items()},
             [starts[k] + row for k, (_, answers) in enumerate(parts) for row in answers.recovered],
         ),
-        labels=np.concatenate([images.table.labels[images.rows] for images, _ in parts]),
+        labels=np.concatenate([images.labels for images, _ in parts]),
         folds=np.repeat(np.arange(len(parts)), sizes),
     )
 

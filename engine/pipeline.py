@@ -103,6 +103,11 @@ class Answers:
     unreadable: dict[int, str]
     recovered: list[int]
 
+    @property
+    def readable(self) -> np.ndarray:
+        """The rows int64 (M,) of the images that could be read."""
+        return np.array([row for row in range(len(self.probabilities)) if row not in self.unreadable], dtype=np.int64)
+
 
 def load_pipeline(
     paths: Sequence[Path],

@@ -8,9 +8,9 @@ import numpy as np
 
 from configs.errors import InputError
 from engine.checkpoint import Checkpoint, save_checkpoint
-from engine.evaluation import LabelledImages, choose_images
+from engine.evaluation import LabelledImages, choose_images, correct_answers
 from engine.metrics import gain_interval
-from engine.pipeline import Pipeline, answer_all
+from engine.pipeline import Pipeline
 from models.classifier import check_sizes
 
 
@@ -41,7 +41,7 @@ def compare_sizes(
         note = "as trained" if size == own.input_size else f"{gain:+.2f}  {low:+.2f} to {high:+.2f}"
         lines.append(f"{size:>4}  {100 * right.mean():>7.2f}  {note}")
     best = max(correct, key=lambda size: (correct[size].mean(), -size))
-    lines.append(f"best  {best} px, of {len(images.rows)} images ({images.source})")
+    lines.append(f"best  {best} px, of {len(correct[best])} images ({images.source})")
     if keep is not None:
         save_checkpoint(resized(own, best), keep)
         lines.append(f"Wrote {keep} for {best} px")
@@ -50,5 +50,4 @@ def compare_sizes(
 
 def _correct(pipeline: Pipeline, checkpoint: Checkpoint, images: LabelledImages) -> np.ndarray:
     member = dataclasses.replace(pipeline.members[0], checkpoint=checkpoint)
-    answers = answer_all(dataclasses.replace(pipeline, members=[member]), images.inputs, f"{checkpoint.input_size} px")
-    return answers.probabilities.argmax(axis=1) == images.table.labels[images.rows]
+    return correct_answers(dataclasses.replace(pipeline, members=[member]), images, f"{checkpoint.input_size} px")

@@ -10,9 +10,9 @@ from torch import nn
 
 from configs.errors import InputError, RunError
 from engine.checkpoint import Checkpoint, save_checkpoint
-from engine.evaluation import choose_images, images_new_to, training_batches
+from engine.evaluation import choose_images, correct_answers, images_new_to, training_batches
 from engine.metrics import gain_interval
-from engine.pipeline import Pipeline, answer_all, with_checkpoint
+from engine.pipeline import Pipeline, with_checkpoint
 
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
@@ -29,14 +29,12 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> list[str]:
     checkpoints = [member.checkpoint for member in pipeline.members]
     _check_alike(pipeline)
     images = images_new_to(pipeline, choose_images(pipeline, "val", data))
-    labels = images.table.labels[images.rows]
 
     def correct(checkpoint: Checkpoint, name: str) -> np.ndarray:
-        answers = answer_all(with_checkpoint(pipeline, checkpoint), images.inputs, name)
-        return answers.probabilities.argmax(axis=1) == labels
+        return correct_answers(with_checkpoint(pipeline, checkpoint), images, name)
 
     own = [correct(checkpoint, f"model {number}") for number, checkpoint in enumerate(checkpoints, start=1)]
-    lines = [f"{len(labels)} images ({images.source})"]
+    lines = [f"{len(own[0])} images ({images.source})"]
     lines += [
         f"model {number}     {100 * hits.mean():.2f} %  {member.path}"
         for number, (hits, member) in enumerate(zip(own, pipeline.members, strict=True), start=1)

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.errors import InputError
-from data.inputs import Inputs
 from engine.benchmark import Latency, drawn_jpegs, measure_latency
-from engine.evaluation import choose_images
-from engine.metrics import cross_entropy, gain_interval, log_of
-from engine.pipeline import Pipeline, answer_all, with_views
+from engine.evaluation import LabelledImages, choose_images, readable_rows
+from engine.metrics import cross_entropy, gain_interval, log_of, softmax
+from engine.pipeline import Pipeline, alone, answer_all, with_views
 from engine.tta import PLAIN, VIEWS
 
 LIMITS = ("competition.max_latency_ms", "competition.input_size")
@@ -20,11 +18,15 @@ LIMITS = ("competition.max_latency_ms", "competition.input_size")
 
 @dataclass(frozen=True)
 class ViewScores:
-    """Probabilities float64 (N, C) of each view for the readable images, and their labels int (N,)."""
+    """Probabilities float64 (M, N, C) of each view, by M members for the N readable images, and their labels int (N,).
+
+    `weights` are the members' shares; `average` is what views are averaged in, within each member.
+    """
 
     of_view: dict[str, np.ndarray]
     labels: np.ndarray
     average: str
+    weights: Sequence[float] = (1.0,)
 
     def correct(self, views: Sequence[str]) -> np.ndarray:
         """Return bool (N,): whether the average of `views` is right."""
@@ -37,8 +39,11 @@ class ViewScores:
     def _mean(self, views: Sequence[str]) -> np.ndarray:
         stacked = np.stack([self.of_view[view] for view in views])
         if self.average == "logits":
-            return np.exp(log_of(stacked).mean(axis=0))
-        return stacked.mean(axis=0)
+            logits = np.log(np.maximum(stacked, np.finfo(np.float64).tiny))
+            of_members = softmax(logits.mean(axis=0))
+        else:
+            of_members = stacked.mean(axis=0)
+        return np.tensordot(self.weights, of_members, axes=1)
 
 
 def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> list[str]:
@@ -55,7 +60,7 @@ def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> li
         def latency(views: tuple[str, ...]) -> Latency:
             return measure_latency(with_views(pipeline, views), drawn)
 
-        scores = _score(pipeline, images.inputs, images.table.labels[images.rows])
+        scores = _score(pipeline, images)
         plain = latency(PLAIN)
         lines = [
             f"{len(scores.labels)} images ({images.source}); latency on {plain.hardware}, of files of "
@@ -69,7 +74,7 @@ def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> li
             top1, added = scores.correct(pair).mean(), latency(pair).median_ms - plain.median_ms
             gain = top1 - scores.correct(PLAIN).mean()
             lines.append(f"{view:<18} {100 * top1:>8.2f} {100 * gain:>+6.2f} {added:>9.1f}")
-        chosen, taken = choose_greedily(scores, latency, limits.max_latency_ms)
+        chosen, taken, too_slow = choose_greedily(scores, latency, limits.max_latency_ms)
     before, after = scores.correct(PLAIN), scores.correct(chosen)
     low, high = gain_interval(after, before)
     lines.append(
@@ -77,25 +82,29 @@ def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> li
         f"(95 %: {low:+.2f} to {high:+.2f}) on the images that chose it; p95 {taken.p95_ms:.1f} ms of "
         f"{limits.max_latency_ms:g} ms"
     )
-    lines.append(f"--tta {','.join(chosen)}" if len(chosen) > 1 else "No view helps: leave --tta out.")
-    return lines
+    if len(chosen) > 1:
+        return [*lines, f"--tta {','.join(chosen)}"]
+    reason = f"A view that helps takes more than {limits.max_latency_ms:g} ms" if too_slow else "No view helps"
+    return [*lines, f"{reason}: leave --tta out."]
 
 
-def _score(pipeline: Pipeline, inputs: Inputs, labels: np.ndarray) -> ViewScores:
-    of_view, readable = {}, np.ones(len(labels), dtype=bool)
+def _score(pipeline: Pipeline, images: LabelledImages) -> ViewScores:
+    of_view = {}
     for view in VIEWS:
-        answers = answer_all(with_views(pipeline, (view,)), inputs, view)
-        readable[list(answers.unreadable)] = False
-        of_view[view] = answers.probabilities
-    if not readable.any():
-        raise InputError(f"None of the {len(labels)} images can be read, first {inputs.paths[0]}.")
-    return ViewScores({view: values[readable] for view, values in of_view.items()}, labels[readable], pipeline.average)
+        seen = with_views(pipeline, (view,))
+        answers = [answer_all(alone(seen, member), images.inputs, view) for member in seen.members]
+        rows = readable_rows(answers[0], images)
+        of_view[view] = np.stack([answer.probabilities[rows] for answer in answers])
+    return ViewScores(of_view, images.labels[rows], pipeline.average, [member.weight for member in pipeline.members])
 
 
 def choose_greedily(
     scores: ViewScores, latency: Callable[[tuple[str, ...]], Latency], limit_ms: float
-) -> tuple[tuple[str, ...], Latency]:
-    """Return the views and their latency: one at a time, while top-1 rises and the p95 stays within `limit_ms`."""
+) -> tuple[tuple[str, ...], Latency, list[tuple[str, ...]]]:
+    """Add views one at a time, while top-1 rises and the p95 stays within `limit_ms`.
+
+    Return the views, their latency, and the sets of one view more that would raise top-1 but take longer.
+    """
     chosen, taken = PLAIN, latency(PLAIN)
     while True:
         right = scores.correct(chosen).sum()
@@ -107,4 +116,4 @@ def choose_greedily(
                 chosen, taken = views, measured
                 break
         else:
-            return chosen, taken
+            return chosen, taken, better

@@ -74,6 +74,34 @@ def checkpoint(pictures, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def turned(checkpoint, tmp_path_factory):
+    """The same model with its classes, and the rows of its classifier, in reverse order."""
+    import torch
+
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["classes"] = [{**entry, "label": label} for label, entry in enumerate(reversed(payload["classes"]))]
+    payload["state_dict"] = {
+        name: tensor.flip(0) if name.startswith("backbone.classifier") else tensor
+        for name, tensor in payload["state_dict"].items()
+    }
+    path = tmp_path_factory.mktemp("turned") / "best_model.pt"
+    torch.save(payload, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def other(checkpoint, tmp_path_factory):
+    """Another model of the same classes."""
+    import torch
+
+    payload = torch.load(checkpoint, weights_only=True)
+    payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([2.0, 0.0, -1.0, 0.0])
+    path = tmp_path_factory.mktemp("other") / "best_model.pt"
+    torch.save(payload, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def test_folder(tmp_path_factory) -> Path:
     """A flat folder of 9 images as judges have them: suffixes in any case, a damaged file, one that is no image."""
     folder = tmp_path_factory.mktemp("judges") / "测试 (1)"

@@ -11,30 +11,6 @@ from engine.pipeline import Answering, answer_all, answer_one, load_pipeline
 FLIPPED = Answering(views=("identity", "hflip"))
 
 
-@pytest.fixture(scope="module")
-def turned(checkpoint, tmp_path_factory):
-    """The same model with its classes, and the rows of its classifier, in reverse order."""
-    payload = torch.load(checkpoint, weights_only=True)
-    payload["classes"] = [{**entry, "label": label} for label, entry in enumerate(reversed(payload["classes"]))]
-    payload["state_dict"] = {
-        name: tensor.flip(0) if name.startswith("backbone.classifier") else tensor
-        for name, tensor in payload["state_dict"].items()
-    }
-    path = tmp_path_factory.mktemp("turned") / "best_model.pt"
-    torch.save(payload, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def other(checkpoint, tmp_path_factory):
-    """Another model of the same classes."""
-    payload = torch.load(checkpoint, weights_only=True)
-    payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([2.0, 0.0, -1.0, 0.0])
-    path = tmp_path_factory.mktemp("other") / "best_model.pt"
-    torch.save(payload, path)
-    return path
-
-
 def test_one_image_and_many_get_the_same_answer(checkpoint, test_folder):
     pipeline = load_pipeline([checkpoint], FLIPPED)
     inputs = find_inputs([test_folder])

@@ -5,9 +5,11 @@ import pytest
 
 from configs.errors import InputError
 from engine.benchmark import Latency
-from engine.pipeline import load_pipeline
+from engine.evaluation import choose_images
+from engine.metrics import cross_entropy, log_of
+from engine.pipeline import Answering, answer_all, load_pipeline, with_views
 from engine.tta import VIEWS
-from engine.view_search import ViewScores, choose_greedily, search_views
+from engine.view_search import ViewScores, _score, choose_greedily, search_views
 
 LABELS = np.array([0, 1, 0, 1])
 
@@ -19,7 +21,7 @@ def scores(**wrong):
         shares = np.array(wrong.get(view, [0.45, 0.45, 0.6, 0.9]))
         of_view[view] = np.stack(
             [np.where(LABELS == 0, 1 - shares, shares), np.where(LABELS == 0, shares, 1 - shares)], 1
-        )
+        )[None]
     return ViewScores(of_view, LABELS, "probabilities")
 
 
@@ -33,21 +35,35 @@ def costs(ms_a_view):
 
 def test_the_view_that_mends_most_is_taken_first():
     found = scores(hflip=[0.1, 0.1, 0.1, 0.4], vflip=[0.1, 0.1, 0.7, 0.12])
-    chosen, taken = choose_greedily(found, costs(10), 100)
+    chosen, taken, too_slow = choose_greedily(found, costs(10), 100)
     # hflip mends the third image; with vflip beside it, the fourth as well
     assert chosen == ("identity", "hflip", "vflip")
     assert taken.p95_ms == 30
+    assert too_slow == []
     assert found.correct(chosen).all()
 
 
 def test_the_limit_ends_the_search():
     found = scores(hflip=[0.1, 0.1, 0.1, 0.4], vflip=[0.1, 0.1, 0.7, 0.12])
     assert choose_greedily(found, costs(10), 20)[0] == ("identity", "hflip")
-    assert choose_greedily(found, costs(10), 15)[0] == ("identity",)
+    chosen, _, too_slow = choose_greedily(found, costs(10), 15)
+    assert chosen == ("identity",)
+    assert too_slow == [("identity", "hflip")]
 
 
 def test_views_that_mend_nothing_are_left_out():
     assert choose_greedily(scores(), costs(1), 100)[0] == ("identity",)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_the_search_averages_as_the_pipeline_does(checkpoint, other, average):
+    pipeline = load_pipeline([checkpoint, other], Answering(average=average, weights=[1, 3]))
+    images = choose_images(pipeline, "val", None)
+    views = ("identity", "hflip", "rotate+5")
+    expected = answer_all(with_views(pipeline, views), images.inputs).probabilities
+    scores = _score(pipeline, images)
+    assert scores.log_loss(views) == pytest.approx(cross_entropy(log_of(expected), images.labels), abs=1e-5)
+    assert scores.correct(views).tolist() == (expected.argmax(axis=1) == images.labels).tolist()
 
 
 def test_the_table_names_every_view(checkpoint):
@@ -62,5 +78,5 @@ def test_images_that_cannot_be_read_are_no_search(checkpoint, tmp_path):
         (tmp_path / "train" / name).write_bytes(b"no image")
     (tmp_path / "train.csv").write_text("image_id,label\na.jpg,0\nb.jpg,1\n", encoding="utf-8")
     (tmp_path / "classes.csv").write_text("label,category_id,name\n0,100,a\n1,101,b\n", encoding="utf-8")
-    with pytest.raises(InputError, match="None of the 2 images can be read"):
+    with pytest.raises(InputError, match="none of the 2 images could be read"):
         search_views(load_pipeline([checkpoint]), None, tmp_path)
