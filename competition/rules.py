@@ -10,7 +10,7 @@ from data.table import read_classes
 from engine.benchmark import drawn_jpegs, measure_latency
 from engine.pipeline import Pipeline, answer_one
 from engine.runtime import files_of
-from models.classifier import parameter_count, size_in_bytes
+from models.classifier import meta_classifier, parameter_count, size_in_bytes
 
 
 def check_models(pipeline: Pipeline, limits: CompetitionConfig) -> list[Check]:
@@ -31,13 +31,14 @@ def _check_size(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
     figure = f"{megabytes:.1f} MB in {len(pipeline.members)} file(s)"
     if megabytes > limits.max_model_mb:
         half = sum(size_in_bytes(member.model, bytes_per_value=2) for member in pipeline.members) / 1e6
-        if half <= limits.max_model_mb:
+        if pipeline.runtime == "torch" and half <= limits.max_model_mb:
             figure += f"; prepare_submission.py packs them as fp16, about {half:.0f} MB, which fits"
     return Check("size of all models", megabytes <= limits.max_model_mb, figure, f"{limits.max_model_mb:g} MB")
 
 
 def _check_parameters(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
-    count = sum(parameter_count(member.model) for member in pipeline.members)
+    checkpoints = [member.checkpoint for member in pipeline.members]
+    count = sum(parameter_count(meta_classifier(c.architecture, len(c.classes), c.input_size)) for c in checkpoints)
     return Check(
         "parameters", count <= limits.max_parameters, f"{count / 1e6:.1f} M", f"{limits.max_parameters / 1e6:g} M"
     )

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from configs.errors import RunError
 from configs.schema import CompetitionConfig
 from data.files import write_text
 from data.progress import progress
 from data.table import write_rows
 from engine.benchmark import drawn_jpegs, measure_latency
-from engine.evaluation import KEYS, LabelledImages, choose_images, images_new_to
-from engine.export import export
+from engine.evaluation import KEYS, LabelledImages, choose_images, correct_answers, images_new_to
+from engine.export import COMBINATIONS, SUFFIX_OF, export, packages_for
 from engine.hardware import describe_device
 from engine.pictures import front_figure, save_figure
-from engine.pipeline import Answering, Pipeline, answer_all, load_pipeline, with_views
-from engine.runtime import CONVERTERS, files_of, missing_packages
+from engine.pipeline import Answering, Member, Pipeline, load_pipeline, require_torch, with_views
+from engine.runtime import files_of, missing_packages
 
 COLUMNS = (
     "models",
@@ -36,12 +38,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Served:
-    """Model files that answer together, and the runtime and precision that the command line names."""
+    """Model files that answer together; `keys` are the config keys that their command line must repeat."""
 
     name: str
     paths: tuple[Path, ...]
     runtime: str
     precision: str
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Choice:
         words = ["python", script, "--checkpoint", *map(_quoted, self.served.paths)]
         if self.served.paths[0].suffix == ".pt" and self.served.runtime != "torch":
             words += ["--runtime", self.served.runtime]
-        return " ".join([*words, "--tta", ",".join(self.views)] if len(self.views) > 1 else words)
+        if len(self.views) > 1:
+            words += ["--tta", ",".join(self.views)]
+        return " ".join([*words, *self.served.keys])
 
 
 def find_best(
@@ -81,15 +86,18 @@ def find_best(
 ) -> tuple[list[Choice], list[str], list[str]]:
     """Measure all choices; return them, the table's lines, and lines that say which is best.
 
-    Each checkpoint alone and, of several, all of them averaged; fp32 in every installed runtime, int8 in OpenVINO,
-    fp16 weights in torch. Latency is that of files of `limits.input_size`, batch 1, p95; top-1 of the validation
-    images, or of `data`. Writes budget.csv, budget.json, budget.png and the exported models to `output`.
+    Each checkpoint alone and, of several, all of them averaged; every runtime and precision of `export` that this
+    device and its packages allow. Latency is that of files of `limits.input_size`, batch 1, p95; top-1 of the
+    validation images, or of `data`. Writes budget.csv, budget.json, budget.png and the exported models to `output`.
+    Raises InputError for checkpoints that are exported models.
     """
-    served, notes = _all_served(checkpoints, data, output, overrides)
     every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
+    require_torch(every, "budget")
     # one set of images for all, which none of them was trained on
     images = images_new_to(every, choose_images(every, "val", data))
-    choices, hardware = [], describe_device(every.device)
+    served, notes = _all_served(every, data, output, overrides)
+    hardware = f"{describe_device(every.device)}, torch computing in {every.computed_in}"
+    choices = []
     with drawn_jpegs(limits.input_size) as drawn, progress("budget", len(served) * len(view_sets)) as advance:
         for item in served:
             pipeline = load_pipeline(item.paths, Answering(runtime=item.runtime), overrides, KEYS)
@@ -97,7 +105,7 @@ def find_best(
                 choices.append(_measure(with_views(pipeline, views), item, views, limits, drawn, images))
                 advance(1)
     front = pareto_front(choices)
-    _write(output, choices, front, limits, hardware)
+    _write(output, choices, front, {"hardware": hardware, "notes": notes}, limits)
     return choices, [*notes, *_table(choices, front, limits, hardware)], _advice(choices, limits)
 
 
@@ -117,49 +125,52 @@ def best_of(choices: Sequence[Choice], allowed_only: bool) -> Choice | None:
 
 
 def _all_served(
-    checkpoints: Sequence[Path], data: Path | None, output: Path, overrides: Sequence[str]
+    every: Pipeline, data: Path | None, output: Path, overrides: Sequence[str]
 ) -> tuple[list[Served], list[str]]:
-    """Return what can be measured here, and lines on what cannot."""
-    groups = [(path,) for path in checkpoints] + ([tuple(checkpoints)] if len(checkpoints) > 1 else [])
-    served, notes = [], []
+    """Return what can be measured here, and notes on what cannot."""
+    kinds, notes = _kinds_here(every.device)
+    groups = [[member] for member in every.members] + ([every.members] if len(every.members) > 1 else [])
+    device = tuple(text for text in overrides if text.startswith("device="))
+    served = []
     for number, group in enumerate(groups, start=1):
         name = f"model {number}" if len(group) == 1 else "all models"
-        served.append(Served(name, group, "torch", "fp32"))
-        for runtime in ("onnx", "openvino"):
-            if not missing_packages(CONVERTERS[runtime]):
-                served.append(Served(name, group, runtime, "fp32"))
-        for runtime, precision, suffix in (("torch", "fp16", ".pt"), ("openvino", "int8", ".xml")):
-            if runtime == "openvino" and missing_packages((*CONVERTERS[runtime], "nncf")):
-                continue
+        for runtime, precision in kinds:
             try:
-                paths = tuple(
-                    _exported(
-                        path,
-                        runtime,
-                        precision,
-                        output / f"model_{checkpoints.index(path) + 1}_{precision}{suffix}",
-                        data,
-                        overrides,
-                    )
-                    for path in group
-                )
+                paths = tuple(_as_file(member, runtime, precision, output, data, overrides) for member in group)
             except RunError as error:
                 notes.append(f"note: {name} {runtime} {precision}: {str(error).splitlines()[0]}")
                 continue
-            served.append(Served(name, paths, runtime, precision))
-    missing = sorted({name for names in CONVERTERS.values() for name in missing_packages((*names, "nncf"))})
-    if missing:
-        notes.append(f"note: not measured without {', '.join(missing)}: pip install -r requirements-export.txt")
+            served.append(Served(name, paths, runtime, precision, device))
     return served, notes
 
 
-def _exported(
-    path: Path, runtime: str, precision: str, target: Path, data: Path | None, overrides: Sequence[str]
+def _kinds_here(device: torch.device) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the (runtime, precision) pairs that can be measured on `device`, and notes on the others."""
+    kinds, missing, notes = [("torch", "fp32")], set(), []
+    for runtime, precision in COMBINATIONS:
+        lacking = missing_packages(packages_for(runtime, precision))
+        if lacking:
+            missing.update(lacking)
+        elif runtime == "torch" or device.type == "cpu":
+            kinds.append((runtime, precision))
+    if missing:
+        notes.append(f"note: not measured without {', '.join(sorted(missing))}: pip install -r requirements-export.txt")
+    if device.type != "cpu":
+        notes.append("note: onnx and openvino run on the CPU here; device=cpu compares them")
+    return kinds, notes
+
+
+def _as_file(
+    member: Member, runtime: str, precision: str, output: Path, data: Path | None, overrides: Sequence[str]
 ) -> Path:
-    if not target.is_file() or target.stat().st_mtime < path.stat().st_mtime:
-        export(
-            path, runtime, precision, target, data, None, [text for text in overrides if not text.startswith("device=")]
-        )
+    """Return the file that answers so: the checkpoint itself, which a runtime converts as it starts, or an export."""
+    if precision == "fp32":
+        return member.path
+    # the same weights give the same export
+    target = output / f"{member.sha256[:12]}_{precision}{SUFFIX_OF[runtime]}"
+    if not target.is_file():
+        others = [text for text in overrides if not text.startswith("device=")]
+        export(member.path, runtime, precision, target, data, None, others)
     return target
 
 
@@ -171,8 +182,7 @@ def _measure(
     drawn: Sequence[Path],
     images: LabelledImages,
 ) -> Choice:
-    answers = answer_all(pipeline, images.inputs, f"{served.name} {served.runtime} {served.precision}")
-    top1 = float((answers.probabilities.argmax(axis=1) == images.table.labels[images.rows]).mean())
+    top1 = float(correct_answers(pipeline, images, f"{served.name} {served.runtime} {served.precision}").mean())
     latency = measure_latency(pipeline, drawn)
     size = sum(file.stat().st_size for path in served.paths for file in files_of(path)) / 1e6
     return Choice(
@@ -188,21 +198,24 @@ def _measure(
 
 
 def _write(
-    output: Path, choices: Sequence[Choice], front: Sequence[Choice], limits: CompetitionConfig, hardware: str
+    output: Path,
+    choices: Sequence[Choice],
+    front: Sequence[Choice],
+    circumstances: dict[str, Any],
+    limits: CompetitionConfig,
 ) -> None:
     rows = [tuple(_row(choice, front)[name] for name in COLUMNS) for choice in choices]
     write_rows(output / "budget.csv", COLUMNS, rows)
-    facts = as_json(choices, limits, hardware)
+    facts = {**circumstances, **_as_json(choices, front, limits)}
     write_text(output / "budget.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in front) for choice in choices]
     save_figure(front_figure(points, limits.max_latency_ms), output / "budget.png")
 
 
-def as_json(choices: Sequence[Choice], limits: CompetitionConfig, hardware: str) -> dict[str, Any]:
+def _as_json(choices: Sequence[Choice], front: Sequence[Choice], limits: CompetitionConfig) -> dict[str, Any]:
     """Return all figures as plain values."""
-    front, best = pareto_front(choices), best_of(choices, allowed_only=True)
+    best = best_of(choices, allowed_only=True)
     return {
-        "hardware": hardware,
         "limits": {"profile": limits.name, "p95_ms": limits.max_latency_ms, "size_mb": limits.max_model_mb},
         "choices": [_row(choice, front) for choice in choices],
         "best": None if best is None else {**_row(best, front), "command": best.command},

@@ -14,7 +14,7 @@ from configs.errors import InputError, RunError
 from engine.checkpoint import half_weights, save_checkpoint
 from engine.evaluation import KEYS, choose_images, readable_rows, training_batches
 from engine.metrics import gain_interval
-from engine.pipeline import Pipeline, answer_all, load_pipeline
+from engine.pipeline import Pipeline, answer_all, load_pipeline, require_torch
 from engine.runtime import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino
 
 SUFFIX_OF = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt"}
@@ -64,6 +64,7 @@ def export(
     """
     _check(runtime, precision, output)
     pipeline = load_pipeline([path], overrides=["device=cpu", *overrides], keys=KEYS)
+    require_torch(pipeline, "export")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export_", dir=output.parent) as folder:
         target = Path(folder) / output.name
@@ -128,14 +129,18 @@ def _is_worse(found: Comparison, precision: str, limit: float) -> bool:
     return not (np.isfinite(found.largest_difference) and change <= limit)
 
 
+def packages_for(runtime: str, precision: str) -> tuple[str, ...]:
+    """Return the optional packages that an export needs."""
+    return CONVERTERS[runtime] + (("nncf",) if precision == "int8" else ())
+
+
 def _check(runtime: str, precision: str, output: Path) -> None:
     if (runtime, precision) not in COMBINATIONS:
         offered = ", ".join(" ".join(pair) for pair in COMBINATIONS)
         raise InputError(f"--runtime {runtime} --precision {precision}: not offered. Choose from: {offered}.")
     if output.suffix.lower() != SUFFIX_OF[runtime]:
         raise InputError(f"--output {output}: a model for {runtime} must end in {SUFFIX_OF[runtime]}.")
-    packages = CONVERTERS[runtime] + (("nncf",) if precision == "int8" else ())
-    require(packages, f"--runtime {runtime} --precision {precision}")
+    require(packages_for(runtime, precision), f"--runtime {runtime} --precision {precision}")
 
 
 def _convert(pipeline: Pipeline, runtime: str, precision: str, target: Path) -> None:

@@ -68,9 +68,9 @@ def benchmark(pipeline: Pipeline, paths: Sequence[Path]) -> list[str]:
         latency = measure_latency(pipeline, images)
         size, milliseconds = best_batch(pipeline, images)
     source = f"of {paths[0]}" if paths else f"drawn here, {limits.input_size}x{limits.input_size} JPEG"
-    verdict = "kept" if latency.p95_ms <= limits.max_latency_ms else "NOT kept"
+    verdict = f"{'kept' if latency.p95_ms <= limits.max_latency_ms else 'NOT kept'} by the p95"
     if latency.images < IMAGES:
-        verdict = f"not decided: {latency.images} images are too few, {IMAGES} are needed"
+        verdict = f"not decided: {latency.images} images are too few, the p95 needs {IMAGES}"
     return [
         f"hardware   {latency.hardware}{' (not the judges: their machine decides)' if latency.on_cpu else ''}",
         f"runtime    {latency.runtime}, {latency.precision}",
@@ -79,7 +79,7 @@ def benchmark(pipeline: Pipeline, paths: Sequence[Path]) -> list[str]:
         *(f"{name:<10} {stage}" for name, stage in latency.stages.items()),
         f"total      {latency.median_ms:.1f} ms median, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms",
         f"best batch {size}: {milliseconds:.1f} ms an image, forward alone",
-        f"limit      {limits.max_latency_ms:g} ms an image ({limits.name}): {verdict} by the p95",
+        f"limit      {limits.max_latency_ms:g} ms an image ({limits.name}): {verdict}",
     ]
 
 

@@ -126,7 +126,8 @@ def load_pipeline(
     ]
     checkpoints = [checkpoint for checkpoint, _ in loaded]
     config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
-    device = choose_device(config.device)
+    # exported models run on the CPU here
+    device = choose_device("cpu" if any(model for _, model in loaded) else config.device)
     if device.type == "cpu":
         tune_cpu_memory()
     configure_algorithms(device)
@@ -180,6 +181,12 @@ def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
 def alone(pipeline: Pipeline, member: Member) -> Pipeline:
     """Return the pipeline with this member only; classes stay in the pipeline's order."""
     return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
+
+
+def require_torch(pipeline: Pipeline, what: str) -> None:
+    """Raise InputError if a member is a model of another runtime: its weights and size cannot be changed."""
+    if pipeline.runtime != "torch":
+        raise InputError(f"{what}: needs best_model.pt in torch; a model of {pipeline.runtime} is fixed.")
 
 
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:

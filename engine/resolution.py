@@ -10,7 +10,7 @@ from configs.errors import InputError
 from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.evaluation import LabelledImages, choose_images, correct_answers
 from engine.metrics import gain_interval
-from engine.pipeline import Pipeline
+from engine.pipeline import Pipeline, require_torch
 from models.classifier import check_sizes
 
 
@@ -26,11 +26,12 @@ def compare_sizes(
 ) -> list[str]:
     """Return a table of top-1 at each of `sizes`, against the checkpoint's own; with `keep`, write the best of them.
 
-    The smallest of equally good sizes is the best. Raises InputError for several checkpoints, or a size that the model
-    does not take.
+    The smallest of equally good sizes is the best. Raises InputError for several checkpoints, models of other runtimes,
+    or a size that the model does not take.
     """
     if len(pipeline.members) > 1:
         raise InputError("--input-sizes: give one checkpoint; each model of an ensemble has a size of its own.")
+    require_torch(pipeline, "--input-sizes")
     own = pipeline.members[0].checkpoint
     images = choose_images(pipeline, split or "val", data)
     correct = {size: _correct(pipeline, resized(own, size), images) for size in sorted({*sizes, own.input_size})}

@@ -12,7 +12,7 @@ from configs.errors import InputError, RunError
 from engine.checkpoint import Checkpoint, save_checkpoint
 from engine.evaluation import choose_images, correct_answers, images_new_to, training_batches
 from engine.metrics import gain_interval
-from engine.pipeline import Pipeline, with_checkpoint
+from engine.pipeline import Pipeline, require_torch, with_checkpoint
 
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
@@ -27,6 +27,7 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> list[str]:
     RunError if neither soup is better than the best member; then nothing is written.
     """
     checkpoints = [member.checkpoint for member in pipeline.members]
+    require_torch(pipeline, "soup")
     _check_alike(pipeline)
     images = images_new_to(pipeline, choose_images(pipeline, "val", data))
 

@@ -1,10 +1,18 @@
 """The budget: which choices are on the front, which fits, and the table that a whole measurement writes."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
-from engine.budget import Choice, Served, best_of, pareto_front
+import pytest
+
+import engine.budget
+from configs.compose import compose
+from engine.budget import Choice, Served, best_of, find_best, pareto_front
+from engine.evaluation import choose_images, correct_answers
+from engine.export import export
+from engine.pipeline import load_pipeline
 from engine.runtime import missing_packages
 from tests.helpers import run_script
 
@@ -29,6 +37,43 @@ def test_the_best_fits_and_is_allowed():
 def test_the_command_line_is_ready():
     assert choice(0.8, 5).command == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
     assert "--runtime onnx" in choice(0.8, 5, runtime="onnx").command
+    served = Served("model 1", (Path("m.xml"),), "openvino", "int8", ("device=cpu",))
+    assert dataclasses.replace(choice(0.8, 5), served=served, views=("identity",)).command == (
+        "python inference.py --checkpoint m.xml device=cpu"
+    )
+
+
+def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, turned, other, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.budget, "COMBINATIONS", (("torch", "fp16"),))
+    limits = compose("config").competition
+
+    def top1_of(*paths):
+        choices, *_ = find_best(paths, limits, [("identity",)], None, tmp_path, ["device=cpu"])
+        return [choice.top1 for choice in choices]
+
+    # the same model with its classes in another order, alone and averaged, in fp32 and fp16
+    expected = top1_of(checkpoint)
+    assert top1_of(checkpoint, turned) == expected * 3
+    # in the same folder, so that the first model's exports must not be taken for those of another
+    best = load_pipeline([other])
+    assert top1_of(other) == [correct_answers(best, choose_images(best, "val", None), "").mean()] * 2
+    assert len(list(tmp_path.glob("*_fp16.pt"))) == 3
+
+
+def test_exported_models_are_no_checkpoints_of_a_budget(checkpoint, tmp_path):
+    pytest.importorskip("openvino")
+    export(checkpoint, "openvino", "fp32", tmp_path / "model.xml")
+    for words in (
+        ["budget", "--checkpoint"],
+        ["export", "--runtime", "onnx", "--precision", "fp32", "--output", tmp_path / "m.onnx", "--checkpoint"],
+        ["soup", checkpoint],
+    ):
+        done = run_script("cli/flower_cli.py", *words, tmp_path / "model.xml")
+        assert done.returncode == 2, done.stderr
+        assert f"{words[0]}: needs best_model.pt in torch; a model of " in done.stderr
+    done = run_script("evaluate.py", "--checkpoint", tmp_path / "model.xml", "--input-sizes", "64")
+    assert done.returncode == 2, done.stderr
+    assert "--input-sizes: needs best_model.pt in torch" in done.stderr
 
 
 def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_path):
@@ -40,7 +85,7 @@ def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_
     measured = {(row["runtime"], row["precision"]) for row in rows}
     assert {("torch", "fp32"), ("torch", "fp16")} <= measured
     if not missing_packages(("onnx", "onnxscript", "onnxruntime", "openvino")):
-        assert {("onnx", "fp32"), ("openvino", "fp32")} <= measured
+        assert {("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "fp16")} <= measured
         assert "not for flower_2025" in done.stdout
     assert len(rows) == 2 * len(measured)
     assert all(0 < float(row["median_ms"]) <= float(row["p95_ms"]) for row in rows)
