@@ -88,6 +88,8 @@ def find_pipeline(flags: argparse.Namespace, recipe: Recipe | None, overrides: S
             views=recipe.views if flags.tta is None else answering.views,
             average=flags.average or recipe.average,
             weights=flags.weights or recipe.weights,
+            runtime=flags.runtime or recipe.runtime,
+            precision=flags.precision or recipe.precision,
         )
     return load_pipeline(checkpoints, answering, overrides)
 

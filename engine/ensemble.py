@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,13 @@ _FLOOR = 1e-12
 
 @dataclass(frozen=True)
 class Members:
-    """Probabilities float64 (M, N, C) of M members for the same images and classes; zeros where unreadable."""
+    """Probabilities float64 (M, N, C) of M members for the same images and classes; zeros where unreadable.
+
+    `recipes` say what each member's file was made with.
+    """
 
     values: np.ndarray
+    recipes: list[dict[str, Any]]
     image_ids: list[str]
     classes: list[ImageClass]
 
@@ -44,7 +49,7 @@ def read_members(paths: Sequence[Path]) -> Members:
         if set(row_of) != set(first.image_ids):
             raise InputError(f"{path}: its images are not those of {paths[0]}.")
         values.append(own[[row_of[image_id] for image_id in first.image_ids]])
-    return Members(np.stack(values), first.image_ids, first.classes)
+    return Members(np.stack(values), [part.recipe for part in parts], first.image_ids, first.classes)
 
 
 def average_saved(
@@ -52,7 +57,7 @@ def average_saved(
 ) -> list[str]:
     """Write the predictions of the mean of saved probabilities, in a form of `FORMATS`, and their recipe.
 
-    An image that none could read gets the class that is most frequent among the answers, with confidence 0. Returns
+    An image that could not be read gets the class that the first member's models give it, with confidence 0. Returns
     lines. Raises InputError if there is not one weight for each member.
     """
     if output.suffix.lower() != ".csv":
@@ -61,7 +66,7 @@ def average_saved(
     total = np.tensordot(shares, members.values, axes=1)
     readable = total.sum(axis=1) > 0
     answers = total.argmax(axis=1)
-    fallback = int(np.bincount(answers[readable], minlength=len(members.classes)).argmax())
+    fallback = next(entry.label for entry in members.classes if entry.category_id == members.recipes[0]["fallback"])
     predictions = [
         Prediction(image_id, int(answer), min(float(row.max()), 1.0)) if fine else Prediction(image_id, fallback, 0.0)
         for image_id, answer, row, fine in zip(members.image_ids, answers, total, readable, strict=True)
@@ -72,10 +77,30 @@ def average_saved(
         {"path": path.resolve().as_posix(), "sha256": sha256(path), "weight": share}
         for path, share in zip(paths, shares, strict=True)
     ]
-    facts = {"images": len(predictions), "format": form, "probabilities": sources, "versions": versions()}
+    joint = _joint_recipe(members.recipes, shares)
+    facts = {"images": len(predictions), "format": form, **joint, "probabilities": sources, "versions": versions()}
     write_recipe(output, facts)
     unread = f", {int((~readable).sum())} unreadable" if not readable.all() else ""
-    return [f"images      {len(predictions)}{unread}, mean of {len(paths)} files", f"Wrote {output}"]
+    lines = [f"images      {len(predictions)}{unread}, mean of {len(paths)} files"]
+    if not joint["checkpoints"]:
+        lines.append(
+            "note: the files were made with different views or averages, so no ZIP can repeat their mean; "
+            "ensemble.py --checkpoint predicts with one set of views."
+        )
+    return [*lines, f"Wrote {output}"]
+
+
+def _joint_recipe(recipes: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
+    """Return the recipe of one pipeline that answers like the mean; it has no checkpoints if there is none."""
+    if any(recipe[name] != recipes[0][name] for recipe in recipes for name in ("views", "average")):
+        return {"checkpoints": []}
+    checkpoints = [
+        {**entry, "weight": entry["weight"] * share}
+        for recipe, share in zip(recipes, shares, strict=True)
+        for entry in recipe["checkpoints"]
+    ]
+    joined = {name: "+".join(dict.fromkeys(recipe[name] for recipe in recipes)) for name in ("runtime", "precision")}
+    return {"checkpoints": checkpoints, "views": recipes[0]["views"], "average": recipes[0]["average"], **joined}
 
 
 def fit_saved(members: Members, data: Path) -> tuple[list[float] | None, list[str]]:

@@ -9,20 +9,25 @@ from configs.errors import InputError
 from data.files import write_text
 from engine.checkpoint import sha256, versions
 from engine.hardware import describe_device
-from engine.pipeline import Pipeline
-from engine.runtime import files_of
+from engine.pipeline import PRECISIONS, Pipeline
+from engine.runtime import RUNTIMES, SUFFIXES, files_of
 from engine.tta import AVERAGES, PLAIN, VIEWS
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe tells the scripts that read it; `input` is None where single files were predicted."""
+    """What a recipe tells the scripts that read it; `input` is None where single files were predicted.
+
+    `runtime` is what converts .pt files as they are loaded; `precision` is None for what the device makes of them.
+    """
 
     checkpoints: list[Path]
     hashes: list[str]
     weights: list[float]
     views: tuple[str, ...]
     average: str
+    runtime: str
+    precision: str | None
     input: Path | None
 
 
@@ -32,12 +37,16 @@ def recipe_path(predictions: Path) -> Path:
 
 
 def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what decides the numbers: checkpoints with hashes, views, averaging, runtime, precision, versions."""
+    """Return what decides the numbers: checkpoints with hashes, views, averaging, runtime, precision, versions.
+
+    `fallback` is the category id that an unreadable image gets.
+    """
     return {
         "checkpoints": [
             {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": member.weight}
             for member in pipeline.members
         ],
+        "fallback": pipeline.classes[pipeline.fallback_label].category_id,
         "views": list(pipeline.views),
         "average": pipeline.average,
         "runtime": pipeline.runtime,
@@ -54,25 +63,36 @@ def write_recipe(predictions: Path, facts: dict[str, Any]) -> None:
 
 
 def read_recipe(predictions: Path) -> Recipe | None:
-    """Return the recipe of a predictions file, or None if it has none. Raises InputError if it is damaged."""
+    """Return the recipe of a predictions file, or None if it has none, or one that names no checkpoints.
+
+    Raises InputError if it is damaged.
+    """
     path = recipe_path(predictions)
     if not path.is_file():
         return None
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
+        checkpoints = [Path(entry["path"]) for entry in facts["checkpoints"]]
         recipe = Recipe(
-            checkpoints=[Path(entry["path"]) for entry in facts["checkpoints"]],
+            checkpoints=checkpoints,
             hashes=[str(entry["sha256"]) for entry in facts["checkpoints"]],
             weights=[float(entry.get("weight", 1)) for entry in facts["checkpoints"]],
             views=tuple(facts.get("views", PLAIN)),
             average=facts.get("average", AVERAGES[0]),
+            runtime=_runtime_of(facts, checkpoints),
+            precision="fp32" if facts.get("precision") == PRECISIONS["fp32"] else None,
             input=Path(facts["input"]) if facts.get("input") else None,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not a recipe as inference.py writes it. Predict again.") from error
-    if not recipe.checkpoints or not set(recipe.views) <= set(VIEWS) or recipe.average not in AVERAGES:
-        raise InputError(f"{path}: names no checkpoint, or views that this kit does not have. Predict again.")
-    return recipe
+    if not set(recipe.views) <= set(VIEWS) or recipe.average not in AVERAGES:
+        raise InputError(f"{path}: names views that this kit does not have. Predict again.")
+    return recipe if recipe.checkpoints else None
+
+
+def _runtime_of(facts: dict[str, Any], checkpoints: list[Path]) -> str:
+    converted = any(path.suffix.lower() not in SUFFIXES for path in checkpoints)
+    return facts["runtime"] if converted and facts.get("runtime") in RUNTIMES else RUNTIMES[0]
 
 
 def check_hashes(recipe: Recipe, checkpoints: list[Path], predictions: Path) -> None:

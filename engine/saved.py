@@ -1,8 +1,10 @@
 """Saved probabilities: what inference.py --save-probabilities writes, read again."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +14,15 @@ from data.table import ImageClass
 
 @dataclass(frozen=True)
 class SavedProbabilities:
-    """Probabilities float64 (N, C) of images, with the classes of their columns; zeros for an unreadable image."""
+    """Probabilities float64 (N, C) of images, with the classes of their columns; zeros for an unreadable image.
+
+    `recipe` is what `engine.recipe.describe_pipeline` said of their models.
+    """
 
     image_ids: list[str]
     classes: list[ImageClass]
     values: np.ndarray
+    recipe: dict[str, Any]
 
     def in_order_of(self, category_ids: Sequence[str]) -> np.ndarray | None:
         """Return the values with columns in another order of the same classes, or None if the classes differ."""
@@ -32,6 +38,7 @@ def read_probabilities(path: Path) -> SavedProbabilities:
         with np.load(path, allow_pickle=False) as saved:
             ids, categories, names = (saved[key].astype(str).tolist() for key in ("image_ids", "category_ids", "names"))
             values = saved["probabilities"].astype(np.float64)
+            recipe = json.loads(str(saved["recipe"]))
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise InputError(f"{path}: not a probabilities.npz of inference.py --save-probabilities.") from error
     classes = [ImageClass(place, *entry) for place, entry in enumerate(zip(categories, names, strict=False))]
@@ -39,4 +46,4 @@ def read_probabilities(path: Path) -> SavedProbabilities:
         raise InputError(f"{path}: its probabilities do not fit its images and classes.")
     if not np.isfinite(values).all() or (values < 0).any():
         raise InputError(f"{path}: its probabilities are not all numbers from 0 on.")
-    return SavedProbabilities(ids, classes, values)
+    return SavedProbabilities(ids, classes, values, recipe)

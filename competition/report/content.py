@@ -283,7 +283,7 @@ def limits(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
         rows = [(check["rule"], check["figure"], check["limit"]) for check in facts.proof["checks"]]
         header = (say("rule", "规则"), say("measured", "实测"), say("limit", "要求"))
         blocks += [Paragraph(text), Table(say("The proof of the ZIP", "提交包验证结果"), header, rows)]
-    if facts.recipe:
+    if facts.recipe and facts.recipe["checkpoints"]:
         views, models = "+".join(facts.recipe["views"]), facts.recipe["checkpoints"]
         rows = [(Path(entry["path"]).name, f"{entry['weight']:.3g}", entry["sha256"][:12]) for entry in models]
         title = say(f"The models that answer; views {views}", f"参与预测的模型；视图 {views}")

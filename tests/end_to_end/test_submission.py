@@ -217,12 +217,16 @@ def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, tes
 def test_what_another_runtime_predicted_is_not_packed(checkpoint, test_folder, tmp_path):
     output = tmp_path / "predictions.csv"
     words = ["--checkpoint", checkpoint, "--input", test_folder, "--output", output, "--format", "official"]
-    assert run_script("inference.py", *words).returncode == 0
     if missing_packages(("onnx", "onnxscript", "onnxruntime")):
         pytest.skip("requirements-export.txt is not installed")
-    done = run_script("prepare_submission.py", "--predictions", output, "--runtime", "onnx")
+    done = run_script("inference.py", *words, "--runtime", "onnx")
+    assert done.returncode == 0, done.stderr
+    done = run_script("prepare_submission.py", "--predictions", output)
     assert done.returncode == 2
     assert "the code in the ZIP runs torch" in done.stderr
+    done = run_script("check_competition.py", "--predictions", output)
+    assert done.returncode == 1, done.stderr
+    assert "FAIL runtime" in " ".join(done.stdout.split())
 
 
 def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, test_folder, tmp_path):
