@@ -1,13 +1,17 @@
 """Exports: the same answers in another runtime, everything that explains them inside, nothing written otherwise."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from competition.rules import check_models
+from configs.compose import compose
 from configs.errors import InputError, RunError
 from data.inputs import find_inputs
+from data.table import read_table
 from engine.checkpoint import load_checkpoint
 from engine.export import COMBINATIONS, SUFFIX_OF, export
 from engine.pipeline import Answering, answer_all, answer_one, load_pipeline
@@ -65,6 +69,26 @@ def test_half_weights_take_half_the_room(checkpoint, tmp_path):
     floating = [name for name, tensor in whole.items() if tensor.is_floating_point()]
     assert all(half[name].dtype == torch.float16 for name in floating)
     assert sum(half[name].nbytes for name in floating) * 2 == sum(whole[name].nbytes for name in floating)
+
+
+def test_weights_beyond_fp16_write_nothing(checkpoint, tmp_path):
+    payload = torch.load(checkpoint, weights_only=True)
+    # beyond 65504 it becomes infinite, and the answers no numbers
+    payload["state_dict"]["backbone.classifier.bias"] += 1e5
+    torch.save(payload, tmp_path / "large.pt")
+    with pytest.raises(RunError, match=r"difference  at most nan in probability[\s\S]*more than 0.01"):
+        export(tmp_path / "large.pt", "torch", "fp16", tmp_path / "half.pt", overrides=["device=cpu"])
+    assert not (tmp_path / "half.pt").exists()
+
+
+def test_unreadable_images_count_for_neither_model(checkpoint, pictures, tmp_path):
+    table = read_table(pictures / "train.csv", pictures / "train")
+    shutil.copytree(pictures, tmp_path / "data")
+    for image_id in table.image_ids[::2]:
+        (tmp_path / "data" / "train" / image_id).write_bytes(b"no image")
+    lines = export(checkpoint, "torch", "fp16", tmp_path / "half.pt", tmp_path / "data")
+    half = len(table.image_ids) // 2
+    assert lines[0].startswith(f"labels      {half} of {half} equal")
 
 
 def test_too_large_a_difference_writes_nothing(checkpoint, tmp_path):
@@ -127,6 +151,18 @@ def test_a_precision_that_the_runtime_does_not_choose_is_refused(checkpoint):
 
 
 @needs_packages
+def test_the_gate_counts_an_exported_models_parameters_and_refuses_its_runtime(checkpoint, tmp_path):
+    pytest.importorskip("openvino")
+    export(checkpoint, "openvino", "fp32", tmp_path / "model.xml")
+    limits = compose("config").competition
+    checks = {
+        path.suffix: {check.rule: check for check in check_models(load_pipeline([path]), limits)}
+        for path in (checkpoint, tmp_path / "model.xml")
+    }
+    assert checks[".xml"]["parameters"] == checks[".pt"]["parameters"]
+    assert [checks[suffix]["runtime"].passed for suffix in (".pt", ".xml")] == [True, False]
+
+
 def test_auto_takes_the_fastest_that_is_installed():
     assert choose_runtime("auto", torch.device("cpu")) == "openvino"
     assert choose_runtime("auto", torch.device("cuda")) == "torch"
