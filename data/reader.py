@@ -47,6 +47,7 @@ class BatchReader:
         self._left: list[list[SampleKey]] = []
         self._loader: DataLoader | None = None
         self._deaths: Counter[int] = Counter()
+        self._broken_off: Exception | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         self._left[:] = list(self.batches)
@@ -71,7 +72,7 @@ class BatchReader:
                 yield batch
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
-        started, broken_off = time.monotonic(), None
+        started = time.monotonic()
         while True:
             try:
                 return next(batches)
@@ -79,12 +80,12 @@ class BatchReader:
                 if not self.num_workers or "worker process" in str(error):
                     raise
                 # a worker that dies breaks off the hand-over of a batch before torch can see that it is dead
-                broken_off = error
+                self._broken_off = error
             except RuntimeError as error:
                 if "timed out" not in str(error):
                     raise
-                if broken_off:
-                    raise broken_off from error
+                if self._broken_off:
+                    raise self._broken_off from error
                 if self.timeout and time.monotonic() - started >= self.timeout:
                     raise RunError(self._describe_wait()) from error
 
@@ -103,6 +104,7 @@ class BatchReader:
                 worker_init_fn=_start_worker,
                 timeout=min(self.timeout or SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_CHECKS) if self.num_workers else 0,
             )
+        self._broken_off = None
         batches = iter(self._loader)
         if self.num_workers and hasattr(signal, "SIGCHLD"):
             # torch would raise from this signal's handler, in the middle of an optimizer step; `next` notices too

@@ -2,12 +2,14 @@
 
 import multiprocessing
 import threading
+import time
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 import torch
 
+import data.dataset
 from configs.compose import compose
 from data.dataset import ImageDataset, collate
 from data.loader import EpochBatches
@@ -94,21 +96,28 @@ def test_views_are_the_same_from_any_number_of_workers_and_new_in_each_epoch(pic
     assert all(alone[0, index] != alone[1, index] for index in range(16))
 
 
-@pytest.mark.parametrize("dies", [True, False])
-def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monkeypatch, dies):
-    loads, broken = ForkingPickler.loads, []
+@pytest.mark.parametrize(("dies", "ahead"), [(True, False), (False, False), (False, True)])
+def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monkeypatch, dies, ahead):
+    loads, broken, read = ForkingPickler.loads, [], data.dataset.read_image
 
-    def break_off_once(data):
+    def read_slowly(path):
+        # so that the batch which is lost is not the one waited for
+        time.sleep(1 if ahead and path.name == first else 0)
+        return read(path)
+
+    def break_off_once(pickled):
         if not broken and multiprocessing.parent_process() is None:
-            broken.append(data)
+            broken.append(pickled)
             # seen dead only later, as after a kill by the system
             worker = multiprocessing.active_children()[0]
             threading.Timer(0.5, worker.kill if dies else int).start()
             raise ConnectionResetError(104, "Connection reset by peer")
-        return loads(data)
+        return loads(pickled)
 
     monkeypatch.setattr(ForkingPickler, "loads", break_off_once)
-    reader, _ = reader_of(pictures, workers=2)
+    monkeypatch.setattr(data.dataset, "read_image", read_slowly)
+    reader, batches = reader_of(pictures, workers=2)
+    first = reader.dataset.image_ids[next(iter(batches))[0][1]]
     if dies:
         assert sorted(int(index) for batch in reader for index in batch.indices) == list(range(16))
         assert broken
