@@ -166,20 +166,20 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     options = [*SHORT, f"dataset.root={pictures}", "training.weight_decay=0.5", f"output_dir={tmp_path / 'other'}"]
     assert run_script("train.py", *options).returncode == 0
     models = [checkpoint, tmp_path / "other" / "checkpoints" / "best_model.pt"]
-    together = tmp_path / "together.csv"
-    done = run_script("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together)
+    together, form = tmp_path / "together.csv", ["--format", "official"]
+    done = run_script("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together, *form)
     assert done.returncode == 0, done.stderr
     saved = [tmp_path / f"{number}.npz" for number in range(2)]
     for model, path in zip(models, saved, strict=True):
         words = ["--checkpoint", model, "--input", test_folder, "--output", tmp_path / "single.csv"]
         assert run_script("inference.py", *words, "--save-probabilities", path).returncode == 0
     averaged = tmp_path / "averaged.csv"
-    done = run_script("ensemble.py", "--probabilities", *saved, "--output", averaged)
+    done = run_script("ensemble.py", "--probabilities", *saved, "--output", averaged, *form)
     assert done.returncode == 0, done.stderr
     assert read_csv(averaged) == read_csv(together)
     assert len(read_csv(averaged)) == 9
     # the mean of files is packed like the models that made them
-    words = ["--profile", "seed", "--input", test_folder, "--output", tmp_path / "seed.zip"]
+    words = ["--input", test_folder, "--output", tmp_path / "submission.zip"]
     done = run_script("prepare_submission.py", "--predictions", averaged, *words)
     assert done.returncode == 0, done.stdout + done.stderr
 

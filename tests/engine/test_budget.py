@@ -9,11 +9,14 @@ import pytest
 
 import engine.budget
 from configs.compose import compose
+from configs.errors import InputError
 from engine.budget import Choice, Served, best_of, find_best, pareto_front
 from engine.evaluation import choose_images, correct_answers
 from engine.export import export
 from engine.pipeline import load_pipeline
+from engine.resolution import compare_sizes
 from engine.runtime import missing_packages
+from engine.soup import soup
 from tests.helpers import run_script
 
 
@@ -60,20 +63,19 @@ def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, t
     assert len(list(tmp_path.glob("*_fp16.pt"))) == 3
 
 
-def test_exported_models_are_no_checkpoints_of_a_budget(checkpoint, tmp_path):
+def test_exported_models_are_refused_where_weights_are_needed(checkpoint, tmp_path):
     pytest.importorskip("openvino")
-    export(checkpoint, "openvino", "fp32", tmp_path / "model.xml")
-    for words in (
-        ["budget", "--checkpoint"],
-        ["export", "--runtime", "onnx", "--precision", "fp32", "--output", tmp_path / "m.onnx", "--checkpoint"],
-        ["soup", checkpoint],
-    ):
-        done = run_script("cli/flower_cli.py", *words, tmp_path / "model.xml")
-        assert done.returncode == 2, done.stderr
-        assert f"{words[0]}: needs best_model.pt in torch; a model of " in done.stderr
-    done = run_script("evaluate.py", "--checkpoint", tmp_path / "model.xml", "--input-sizes", "64")
-    assert done.returncode == 2, done.stderr
-    assert "--input-sizes: needs best_model.pt in torch" in done.stderr
+    path = tmp_path / "model.xml"
+    export(checkpoint, "openvino", "fp32", path)
+    exported = load_pipeline([path])
+    for what, refuse in {
+        "budget": lambda: find_best([path], compose("config").competition, [("identity",)], None, tmp_path, []),
+        "export": lambda: export(path, "onnx", "fp32", tmp_path / "model.onnx"),
+        "soup": lambda: soup(exported, None, tmp_path / "soup.pt"),
+        "--input-sizes": lambda: compare_sizes(exported, [64], None, None, None),
+    }.items():
+        with pytest.raises(InputError, match=f"^{what}: needs best_model.pt in torch; a model of openvino is fixed"):
+            refuse()
 
 
 def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_path):
