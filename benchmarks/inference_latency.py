@@ -98,9 +98,9 @@ def print_start_up(checkpoint: Path, rounds: int) -> None:
     """Time inference.py on one image, and the imports alone that no torch program can avoid, in turn."""
     from engine.benchmark import drawn_jpegs
 
-    with drawn_jpegs(600) as drawn:
-        answers = drawn[0].with_name("predictions.csv")
-        options = ["--checkpoint", str(checkpoint), "--input", str(drawn[0]), "--output", str(answers)]
+    with drawn_jpegs(600, count=1) as (image,):
+        answers = image.with_name("predictions.csv")
+        options = ["--checkpoint", str(checkpoint), "--input", str(image), "--output", str(answers)]
         commands = {
             "inference.py": [sys.executable, str(REPOSITORY / "inference.py"), *options],
             "imports": [sys.executable, "-c", "import torch, timm"],

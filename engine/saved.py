@@ -11,12 +11,14 @@ import numpy as np
 from configs.errors import InputError
 from data.table import ImageClass
 
+_RECIPE = ("checkpoints", "fallback", "views", "average", "runtime", "precision")
+
 
 @dataclass(frozen=True)
 class SavedProbabilities:
     """Probabilities float64 (N, C) of images, with the classes of their columns; zeros for an unreadable image.
 
-    `recipe` is what `engine.recipe.describe_pipeline` said of their models.
+    `recipe` is what `engine.recipe.describe_pipeline` said of their models, for the keys of `_RECIPE`.
     """
 
     image_ids: list[str]
@@ -38,12 +40,17 @@ def read_probabilities(path: Path) -> SavedProbabilities:
         with np.load(path, allow_pickle=False) as saved:
             ids, categories, names = (saved[key].astype(str).tolist() for key in ("image_ids", "category_ids", "names"))
             values = saved["probabilities"].astype(np.float64)
-            recipe = json.loads(str(saved["recipe"]))
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
-        raise InputError(f"{path}: not a probabilities.npz of inference.py --save-probabilities.") from error
+            facts = json.loads(str(saved["recipe"]))
+        recipe = {name: facts[name] for name in _RECIPE}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not a probabilities.npz of this version's inference.py --save-probabilities."
+        ) from error
     classes = [ImageClass(place, *entry) for place, entry in enumerate(zip(categories, names, strict=False))]
     if values.shape != (len(ids), len(classes)) or len(set(categories)) < len(classes) or len(set(ids)) < len(ids):
         raise InputError(f"{path}: its probabilities do not fit its images and classes.")
+    if recipe["fallback"] not in categories:
+        raise InputError(f"{path}: an unreadable image would get a class that it does not have.")
     if not np.isfinite(values).all() or (values < 0).any():
         raise InputError(f"{path}: its probabilities are not all numbers from 0 on.")
     return SavedProbabilities(ids, classes, values, recipe)

@@ -4,9 +4,12 @@ import csv
 import json
 
 import cv2
+import numpy as np
 import pytest
 
+from configs.errors import InputError
 from data.table import write_rows
+from engine.saved import read_probabilities
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
 
@@ -182,6 +185,12 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     words = ["--input", test_folder, "--output", tmp_path / "submission.zip"]
     done = run_script("prepare_submission.py", "--predictions", averaged, *words)
     assert done.returncode == 0, done.stdout + done.stderr
+
+    with np.load(saved[0]) as file:
+        older = {**file, "recipe": np.array(json.dumps({"checkpoints": []}))}
+    np.savez(tmp_path / "older.npz", **older)
+    with pytest.raises(InputError, match=r"older\.npz: not a probabilities\.npz of this version's"):
+        read_probabilities(tmp_path / "older.npz")
 
     words = ["--checkpoint", models[0], "--input", test_folder, "--output", tmp_path / "single.csv", "--tta"]
     assert run_script("inference.py", *words, "--save-probabilities", saved[0]).returncode == 0

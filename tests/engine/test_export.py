@@ -152,7 +152,6 @@ def test_a_precision_that_the_runtime_does_not_choose_is_refused(checkpoint):
 
 @needs_packages
 def test_the_gate_counts_an_exported_models_parameters_and_refuses_its_runtime(checkpoint, tmp_path):
-    pytest.importorskip("openvino")
     export(checkpoint, "openvino", "fp32", tmp_path / "model.xml")
     limits = compose("config").competition
     checks = {
@@ -163,6 +162,7 @@ def test_the_gate_counts_an_exported_models_parameters_and_refuses_its_runtime(c
     assert [checks[suffix]["runtime"].passed for suffix in (".pt", ".xml")] == [True, False]
 
 
+@needs_packages
 def test_auto_takes_the_fastest_that_is_installed():
     assert choose_runtime("auto", torch.device("cpu")) == "openvino"
     assert choose_runtime("auto", torch.device("cuda")) == "torch"
