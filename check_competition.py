@@ -12,8 +12,8 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
+    from cli.competition_commands import check_all
     from competition.checks import as_json, failed, print_checks
-    from competition.gate import check_all
 
     checks = check_all(flags, overrides)
     broken = failed(checks)

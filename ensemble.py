@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from cli.entry import ArgumentParser, add_format_flag, add_pipeline_flags, run_script, split_overrides
-from configs.errors import InputError
+from common.errors import InputError
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _average_saved(flags: argparse.Namespace) -> list[str]:
-    from engine.ensemble import average_saved, fit_saved, read_members
+    from tools.ensemble import average_saved, fit_saved, read_members
 
     members = read_members(flags.probabilities)
     weights, lines = fit_saved(members, flags.data) if flags.fit else (flags.weights, [])
@@ -38,14 +38,17 @@ def _average_saved(flags: argparse.Namespace) -> list[str]:
 
 
 def _average_checkpoints(flags: argparse.Namespace, overrides: list[str]) -> list[str]:
-    from engine.distributed import processes
-    from engine.ensemble import fit_checkpoints
-    from engine.evaluation import KEYS
-    from engine.inference import Output, infer
-    from engine.pipeline import OVERRIDABLE_KEYS, load_pipeline, read_answering, reweighted
+    from cli.pipeline_flags import read_prediction_options
+    from common.distributed import processes
+    from evaluation.labelled_images import KEYS
+    from prediction.pipeline import OVERRIDABLE_KEYS, load_pipeline, reweighted
+    from prediction.predict import Output, infer
+    from tools.ensemble import fit_checkpoints
 
     with processes():
-        pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides, {*KEYS, *OVERRIDABLE_KEYS})
+        pipeline = load_pipeline(
+            flags.checkpoint, read_prediction_options(flags), overrides, {*KEYS, *OVERRIDABLE_KEYS}
+        )
         lines = []
         if flags.fit:
             weights, lines = fit_checkpoints(pipeline, flags.data)

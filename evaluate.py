@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
-from configs.errors import InputError
+from common.errors import InputError
 
 SPLITS = ("val", "test", "train", "all")
 
@@ -16,11 +16,13 @@ def main(arguments: list[str]) -> int:
     if flags.keep and not flags.input_sizes:
         raise InputError("--keep: writes the best of --input-sizes. Give both.")
 
-    from engine.distributed import processes
-    from engine.evaluation import KEYS, evaluate
-    from engine.pipeline import load_pipeline, read_answering
-    from engine.resolution import compare_sizes
-    from engine.view_search import LIMITS, search_views
+    from cli.pipeline_flags import read_prediction_options
+    from common.distributed import processes
+    from evaluation.evaluate import evaluate
+    from evaluation.labelled_images import KEYS
+    from prediction.pipeline import load_pipeline
+    from tools.input_size import compare_sizes
+    from tools.tta_search import LIMITS, search_views
 
     searches = flags.tta == "search"
     if searches and flags.input_sizes:
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
     flags.tta = None if searches else flags.tta
     with processes():
         keys = (*KEYS, *LIMITS) if searches else KEYS
-        pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides, keys)
+        pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)
         if searches:
             lines = search_views(pipeline, flags.split, flags.data)
         elif flags.input_sizes:

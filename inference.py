@@ -11,15 +11,17 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from configs.errors import InputError
-    from engine.distributed import processes
-    from engine.inference import Output, benchmark, infer
-    from engine.pipeline import load_pipeline, read_answering
+    from cli.pipeline_flags import read_prediction_options
+    from common.distributed import processes
+    from common.errors import InputError
+    from prediction.latency import benchmark
+    from prediction.pipeline import load_pipeline
+    from prediction.predict import Output, infer
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
     with processes():
-        pipeline = load_pipeline(flags.checkpoint, read_answering(flags), overrides)
+        pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides)
         if flags.benchmark:
             lines = benchmark(pipeline, flags.input)
         else:

@@ -11,9 +11,9 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
+    from cli.competition_commands import prepare, verify
+    from common.errors import InputError
     from competition.checks import failed, print_checks
-    from competition.gate import prepare, verify
-    from configs.errors import InputError
 
     if flags.verify_only:
         given = [name for name in ("checkpoint", "predictions", "output", "tta") if getattr(flags, name)]

@@ -22,9 +22,9 @@ def main(arguments: list[str]) -> int:
         return 0
 
     # torch is imported only now, so that a mistake in the config is answered at once
-    from engine.distributed import processes
-    from engine.launch import train
-    from engine.sweep import train_sweep
+    from common.distributed import processes
+    from tools.sweep import train_sweep
+    from training.train import train
 
     with processes():
         if flags.multirun:

@@ -16,9 +16,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.compose import compose
-from engine.resume import save_state, start_run
-from engine.setup import Run, set_up_run
-from engine.state import TrainingState
+from training.resume import save_state
+from training.run import Run, set_up_run
+from training.start import start_run
+from training.state import TrainingState
 
 
 def main() -> None:

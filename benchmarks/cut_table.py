@@ -17,7 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data.table import ImageClass, read_table, write_classes, write_table
+from common.classes import ImageClass
+from data.table import read_table, write_classes, write_table
 
 
 def main() -> None:

@@ -61,14 +61,15 @@ def in_a_process(name: str, path: Path) -> dict[str, float]:
 
 def time_variant(name: str, path: Path) -> dict[str, float]:
     """Time drawn images one at a time, after a warm-up; return median and p95 milliseconds."""
-    from engine.benchmark import drawn_jpegs, measure_latency
-    from engine.pipeline import Answering, load_pipeline
+    from data.flower_drawing import drawn_jpegs
+    from prediction.latency import IMAGES, measure_latency
+    from prediction.pipeline import PredictionOptions, load_pipeline
 
-    with drawn_jpegs(600) as drawn:
+    with drawn_jpegs(600, IMAGES) as drawn:
         if name == PLAIN:
             return time_plain(path, drawn)
         runtime = name if name in RUNTIMES else "torch"
-        latency = measure_latency(load_pipeline([path], Answering(runtime=runtime), ["device=cpu"]), drawn)
+        latency = measure_latency(load_pipeline([path], PredictionOptions(runtime=runtime), ["device=cpu"]), drawn)
         return {"median_ms": latency.median_ms, "p95_ms": latency.p95_ms}
 
 
@@ -78,7 +79,7 @@ def time_plain(path: Path, drawn: list[Path]) -> dict[str, float]:
 
     from data.images import read_image
     from data.transforms import eval_image
-    from engine.checkpoint import load_checkpoint
+    from models.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
     model = checkpoint.build_model()
@@ -96,7 +97,7 @@ def time_plain(path: Path, drawn: list[Path]) -> dict[str, float]:
 
 def print_start_up(checkpoint: Path, rounds: int) -> None:
     """Time inference.py on one image, and the imports alone that no torch program can avoid, in turn."""
-    from engine.benchmark import drawn_jpegs
+    from data.flower_drawing import drawn_jpegs
 
     with drawn_jpegs(600, count=1) as (image,):
         answers = image.with_name("predictions.csv")

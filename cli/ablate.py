@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Run what is missing in the output folder; the same command goes on with an interrupted ablation."""
-    from configs.errors import InputError
-    from engine.ablation import ablate, variants_of
+    from common.errors import InputError
+    from tools.ablation import ablate, variants_of
 
     names = [name.strip() for name in arguments.drop.split(",") if name.strip()]
     if arguments.seeds < 1:

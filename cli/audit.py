@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print what was found and where the tables are. Nothing of the data set is changed but duplicates.csv."""
     from configs.compose import compose
-    from engine.audit import audit
+    from tools.data_audit import audit
 
     config = compose("config", overrides)
     for line in audit(config, arguments.output, arguments.embeddings, arguments.label_errors):

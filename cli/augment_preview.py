@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 HELP = "write a contact sheet (PNG) of augmented training images: augmentation=ultra_strong dataset=demo"
+
 TILE = 224
 
 
@@ -16,11 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Draw the sheet: each row one training image, first as evaluation sees it, then as each epoch would."""
+    from common.errors import InputError
     from configs.compose import compose
-    from configs.errors import InputError
+    from data.prepared import load_table
     from data.preview import contact_sheet, write_png
-    from data.source import load_table
-    from engine.setup import train_transform
+    from data.transforms import train_transform
 
     if arguments.images < 1 or arguments.epochs < 1:
         raise InputError("--images and --epochs: expected at least 1.")

@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Measure and print; exit code 1 if nothing keeps the limits."""
     import dataclasses
 
-    from competition.gate import read_profile
-    from engine.budget import best_of, find_best
-    from engine.tta import parse_views
+    from competition.profile import read_profile
+    from prediction.views import parse_views
+    from tools.latency_budget import best_of, find_best
 
     profile, others = read_profile(arguments.profile, overrides)
     given = {"max_latency_ms": arguments.max_latency, "max_model_mb": arguments.max_size}

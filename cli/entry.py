@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from configs.errors import InputError, RunError
+from common.errors import InputError, RunError
 
 _OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=.*|~[A-Za-z_][\w./]*", re.DOTALL)
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Convert, compare, write; print the comparison."""
-    from engine.export import export
+    from tools.export import export
 
     lines = export(
         arguments.checkpoint,

@@ -10,9 +10,13 @@ import sys
 from importlib import metadata
 
 HELP = "show Python, libraries and hardware; with model=... and other keys, the memory that this training takes"
+
 _CARDS_GB = (8, 12, 16, 24, 40, 80)
+
 _CLASSES = 100
+
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+
 _CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
 
 
@@ -30,7 +34,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     import torch
 
-    from engine.hardware import choose_device, choose_precision, cpu_name, describe_device
+    from common.device import choose_device, choose_precision, cpu_name, describe_device
 
     device = choose_device("auto")
     facts = {
@@ -51,7 +55,7 @@ def training_facts(overrides: list[str]) -> dict[str, str]:
     import torch
 
     from configs.compose import compose
-    from engine.memory import training_memory
+    from training.memory_estimate import training_memory
 
     config = compose("config", overrides)
     batch = config.dataset.batch_size

@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Run the test and print the rates; nothing of the model is kept."""
+    from common.errors import InputError
     from configs.compose import compose
-    from configs.errors import InputError
-    from engine.lr_range import lr_range
+    from tools.lr_range import lr_range
 
     if not 0 < arguments.low < arguments.high <= 100:
         raise InputError("--low and --high: expected 0 < low < high <= 100.")

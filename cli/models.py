@@ -3,6 +3,7 @@
 import argparse
 
 HELP = "list the model options with their sizes, and whether they fit the limits"
+
 _WIDEST_TABLE = 400
 
 
@@ -17,9 +18,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from common.errors import InputError
     from configs.compose import compose
-    from configs.errors import InputError
-    from models.zoo import model_options
+    from models.catalog import model_options
 
     foreign = [override for override in overrides if not override.startswith("competition")]
     if foreign:

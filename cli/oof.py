@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the figures and write the tables."""
-    from engine.out_of_fold import join_folds
-    from engine.tta import parse_views
+    from prediction.views import parse_views
+    from tools.cross_validation import join_folds
 
     for line in join_folds(arguments.folder, parse_views(arguments.tta), arguments.output, overrides):
         print(line)

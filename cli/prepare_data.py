@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = "turn train.zip + train_labels.csv, a folder per class, or a table image_id,label into a prepared data set"
+
 _SHOWN = 3
 
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Prepare and print the summary."""
-    from configs.errors import InputError
+    from common.errors import InputError
     from data.prepare import prepare_data
 
     if overrides:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the figures; features are cached below output_dir, so that a second call takes seconds."""
     from configs.compose import compose
-    from engine.baseline import probe
+    from tools.probe_baseline import probe
 
     for line in probe(compose("config", overrides), arguments.data):
         print(line)

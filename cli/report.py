@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Write the report and say where it stands."""
-    from competition.report.paper import compile_pdf
+    from common.errors import InputError
+    from competition.report.typst_report import compile_pdf
     from competition.report.write import write_report
-    from configs.errors import InputError
 
     if overrides:
         raise InputError(f"{overrides[0]}: report takes no keys; it tells what was recorded.")

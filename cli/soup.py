@@ -15,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the table and write the soup, an ordinary checkpoint."""
-    from configs.errors import InputError
-    from engine.evaluation import KEYS
-    from engine.pipeline import load_pipeline
-    from engine.soup import soup
+    from common.errors import InputError
+    from evaluation.labelled_images import KEYS
+    from prediction.pipeline import load_pipeline
+    from tools.soup import soup
 
     if len(arguments.checkpoints) < 2:
         raise InputError("A soup needs two checkpoints or more.")

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from common.errors import InputError
+from common.files import ZIP_DAMAGE
 from competition.checks import Check
-from configs.errors import InputError
-from data.files import ZIP_DAMAGE
 
 MAX_MEMBERS = 20_000
+
 # beside the models there is code, tables, and nothing large
 SPARE_BYTES = 200_000_000
+
 _BLOCK = 1 << 20
 
 

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from common.classes import ImageClass
+from common.csv_files import read_rows
+from common.errors import InputError
 from competition.checks import Check
-from configs.errors import InputError
-from data.predictions import columns_by_content, parse_confidence
-from data.table import ImageClass, read_rows
+from prediction.predictions_csv import columns_by_content, parse_confidence
 
 _NAMED = 3
 

@@ -1,43 +1,38 @@
 """The proof of a submission: unpack the ZIP where nothing of ours is, run it as the judges do, compare every row."""
 
-import json
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.classes import ImageClass
+from common.errors import InputError
 from competition.archive import check_archive, unpack
 from competition.checks import Check
 from competition.csv_rules import check_csv
-from competition.layout import CODE_DIR, model_names, recipe_name
+from competition.judges_run import Execution, run_command
+from competition.zip_layout import CODE_DIR
 from competition.zip_rules import inspect_folder
-from configs.errors import InputError
 from configs.schema import CompetitionConfig
+from data.flower_drawing import draw_jpegs
 from data.images import list_images
-from data.predictions import Prediction, read_predictions
-from data.table import ImageClass
-from engine.benchmark import draw_jpegs
-from engine.tta import AVERAGES, PLAIN, VIEWS
+from prediction.predictions_csv import Prediction, read_predictions
 
-JUDGE = Path(__file__).resolve().parent / "judge.py"
 # images of the second run, from code/
 SAMPLE = 16
+
 DRAWN = 8
+
 # images by which the runs must differ for a time an image: two start-ups differ by up to a second or two
 MIN_TIMED = 64
+
 CONFIDENCE_TOLERANCE = 1e-3
-_START_SECONDS, _SECONDS_AN_IMAGE = 600, 5
+
 # a folder of a kind that many machines have and many scripts do not expect
 _AWKWARD = "judges 评审 (1)"
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
 
 
 @dataclass(frozen=True)
@@ -51,20 +46,6 @@ class Proof:
     csv: bytes | None
     runs: list[dict[str, Any]] = field(default_factory=list)
     ms_an_image: float | None = None
-
-
-@dataclass(frozen=True)
-class Execution:
-    """One run of the ZIP's command."""
-
-    where: str
-    images: int
-    exit_code: int
-    message: str
-    seconds: float
-    peak_memory_mb: float | None
-    network_attempts: list[str]
-    output: Path
 
 
 def prove(
@@ -92,10 +73,10 @@ def prove(
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
         inspection = inspect_folder(root, path, profile, names if input_dir else None, with_csv=reference is None)
         checks = [archive, *inspection.checks]
-        from_root, first = _run(root, root, profile, images, workspace / "new 1" / "out.csv", len(names))
+        from_root, first = run_command(root, root, profile, images, workspace / "new 1" / "out.csv", len(names))
         checks += _judge(from_root, first, "from the ZIP's root", profile, inspection.classes, names)
         sample = _sample(images, names, workspace / "sample")
-        from_code, second = _run(
+        from_code, second = run_command(
             root, root / CODE_DIR, profile, workspace / "sample", workspace / "new 2" / "out.csv", len(sample)
         )
         checks += _judge(from_code, second, "from code/", profile, inspection.classes, sample)
@@ -134,77 +115,6 @@ def _figures(execution: Execution) -> dict[str, Any]:
         "seconds": round(execution.seconds, 2),
         "peak_memory_mb": execution.peak_memory_mb,
     }
-
-
-def _run(
-    root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, count: int
-) -> tuple[Execution, Check]:
-    """Run the profile's command in `folder` and say how it ended."""
-    report = output.parent.with_suffix(".json")
-    command = [
-        sys.executable,
-        "-E",
-        "-s",
-        str(JUDGE),
-        str(report),
-        *_words(root, folder, profile, images, output),
-    ]
-    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    started = time.perf_counter()
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_START_SECONDS + _SECONDS_AN_IMAGE * count,
-            check=False,
-        )
-        exit_code, message = done.returncode, _last_line(done.stderr) or _last_line(done.stdout)
-    except subprocess.TimeoutExpired:
-        exit_code, message = -1, "did not end in time"
-    seconds = time.perf_counter() - started
-    facts = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    where = "from code/" if folder.name == CODE_DIR else "from the ZIP's root"
-    memory, attempts = facts.get("peak_memory_mb"), facts.get("network_attempts", [])
-    execution = Execution(where, count, exit_code, message, seconds, memory, attempts, output)
-    if exit_code != 0:
-        return execution, Check(f"runs {where}", False, f"exit code {exit_code}: {message[:200]}", "exit code 0")
-    if not output.is_file():
-        return execution, Check(f"runs {where}", False, "success reported, but no CSV written", "one row an image")
-    figure = f"{count} images in {seconds:.1f} s with start-up" + (f", {memory:.0f} MB of memory" if memory else "")
-    return execution, Check(f"runs {where}", True, figure, "exit code 0")
-
-
-def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path) -> list[str]:
-    """Return the profile's command for a run in `folder`, without its `python`; paths in the ZIP become relative."""
-    further = len(list((root / profile.zip_layout.model).parent.glob("model_*")))
-    models = [os.path.relpath(root / name, folder) for name in model_names(profile.zip_layout, 1 + further)]
-    filled = {"{test_dir}": [str(images.resolve())], "{output}": [str(output)], "{models}": models}
-    filled["{views}"] = packed_flags(root, profile)
-    words = []
-    for word in shlex.split(profile.command)[1:]:
-        if word in filled:
-            words += filled[word]
-        else:
-            words.append(os.path.relpath(root / word, folder) if word.startswith(f"{CODE_DIR}/") else word)
-    return words
-
-
-def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
-    """Return the flags for the views, averaging and weights that the ZIP's recipe names, where they make sense."""
-    recipe = recipe_name(profile.zip_layout)
-    try:
-        facts = json.loads((root / recipe).read_text(encoding="utf-8")) if recipe else {}
-        views, weights = list(facts.get("views", PLAIN)), [float(weight) for weight in facts.get("weights", [])]
-        average = facts.get("average", AVERAGES[0])
-    except (OSError, ValueError, TypeError, AttributeError):
-        views, weights, average = list(PLAIN), [], AVERAGES[0]
-    known = views and all(isinstance(name, str) and name in VIEWS for name in views)
-    words = ["--tta", ",".join(views if known else PLAIN)]
-    words += ["--average", average] if average in AVERAGES else []
-    return [*words, "--weights", *map(str, weights)] if len(weights) > 1 else words
 
 
 def _judge(
@@ -292,8 +202,3 @@ def _sample(images: Path, names: Sequence[str], folder: Path) -> list[str]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(images / name, folder / name)
     return sorted(chosen)
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""

@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 
+from common.classes import ImageClass
+from common.errors import InputError
+from common.torch_files import LOAD_ERRORS
 from competition.archive import check_archive, member_names, open_archive, unpack
 from competition.checks import Check
 from competition.code_rules import check_code
 from competition.csv_rules import check_csv
-from competition.layout import CODE_DIR, allowed_names
-from configs.errors import InputError
+from competition.zip_layout import CODE_DIR, allowed_names
 from configs.schema import CompetitionConfig
-from data.table import ImageClass
-from engine.checkpoint import LOAD_ERRORS, load_checkpoint
+from models.checkpoint import load_checkpoint
 
 _TRAINING_STATE = {"optimizer", "scheduler", "scaler", "ema"}
 

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.errors import InputError, did_you_mean
+from common.errors import InputError, did_you_mean
 from configs.options import CONFIG_DIR, GROUPS, config_names, option_names
 from configs.schema import Config
 from configs.validate import validate

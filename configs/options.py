@@ -3,6 +3,7 @@
 from pathlib import Path
 
 CONFIG_DIR = Path(__file__).resolve().parent
+
 GROUPS = ("model", "training", "augmentation", "dataset", "competition")
 
 

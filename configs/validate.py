@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from configs.errors import InputError, did_you_mean
+from common.errors import InputError, did_you_mean
 from configs.schema import Config, DemoConfig
 
 CHOICES = {

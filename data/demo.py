@@ -6,14 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.drawing import Species, draw_flower, species_of
-from data.files import replacing, write_text
-from data.progress import progress
-from data.table import ImageClass, write_classes, write_table
+from common.classes import ImageClass
+from common.files import replacing, write_text
+from common.progress import progress
+from data.flower_drawing import Species, draw_flower, species_of
+from data.table import write_classes, write_table
 
 # another number draws the set anew where an older drawing lies on disk
 DRAWING_VERSION = 2
+
 JPEG_QUALITY = 90
+
 # one test picture for so many training pictures of a class
 TRAIN_PER_TEST = 4
 

@@ -12,19 +12,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from configs.errors import InputError
+from common.csv_files import read_rows, write_rows
+from common.errors import InputError
+from common.progress import progress
+from data.dataloader import default_workers
 from data.images import UnreadableImage, read_image
-from data.loader import default_workers
-from data.progress import progress
-from data.table import ImageTable, read_rows, write_rows
+from data.table import ImageTable
 
 HASHES_FILE = "image_hashes.csv"
+
 PAIRS_FILE = "duplicates.csv"
+
 PAIR_COLUMNS = ("image_id", "other_id", "found_by")
+
 _HASH_COLUMNS = ("image_id", "bytes", "hash")
+
 _SIDE = 16
+
 # of 256 bits; copies that were scaled or compressed again differ in few, different photographs in about 128
 MAX_DISTANCE = 32
+
 _BLOCK = 512
 
 

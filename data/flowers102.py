@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
-from configs.errors import InputError
-from data.files import replacing
-from data.progress import progress
-from data.table import ImageClass, write_classes, write_table
+from common.classes import ImageClass
+from common.errors import InputError
+from common.files import replacing
+from common.progress import progress
+from data.table import write_classes, write_table
 
 HOST = "thor.robots.ox.ac.uk"
 

@@ -14,9 +14,11 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
 MAX_PIXELS = 178_000_000
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+
 # what Pillow raises for damaged files, found by decoding many mutated ones
 _DAMAGE = (
     OSError,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.errors import InputError
+from common.csv_files import read_rows
+from common.errors import InputError
 from data.images import IMAGE_SUFFIXES, list_images
-from data.labelled import folders_beside
-from data.table import check_image_id, read_rows
+from data.table import check_image_id, folders_beside
 
 ID_COLUMNS = ("image_id", "filename", "img_name", "id")
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import InputError
-from data.files import replacing, write_text
+from common.csv_files import write_rows
+from common.errors import InputError
+from common.files import replacing, write_text
+from common.progress import progress
 from data.images import UnreadableImage, decode_image, list_images
-from data.progress import progress
-from data.sources import Source, natural_order, open_source
-from data.table import check_image_id, write_rows, write_table
+from data.import_formats import Source, natural_order, open_source
+from data.table import check_image_id, write_table
 
 COMMON_SIZES = 5
 

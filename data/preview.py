@@ -5,10 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from configs.errors import InputError
-from data.files import replacing
+from common.errors import InputError
+from common.files import replacing
+from common.randomness import Purpose, keyed_generator
 from data.images import UnreadableImage, read_image
-from data.keyed import Purpose, keyed_generator
 from data.table import ImageTable
 from data.transforms import TrainTransform, eval_image
 

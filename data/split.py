@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.errors import InputError
+from common.errors import InputError
+from common.randomness import Purpose, keyed_generator
 from configs.schema import DatasetConfig
-from data.keyed import Purpose, keyed_generator
 from data.table import ImageTable
 
 # the test part is the same for every seed, so that models of several seeds can be measured on it together

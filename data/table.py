@@ -1,28 +1,20 @@
 """The tables of a prepared data set: train.csv (image_id,label) and classes.csv (label,category_id,name)."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
-from configs.errors import InputError
-from data.files import write_text
+from common.classes import ImageClass
+from common.csv_files import read_rows, write_rows
+from common.errors import InputError
 
-MAX_CELL = 4096
+_IMAGE_FOLDERS = ("train", "test", "images", ".")
+
 MAX_UNNAMED_LABEL = 100_000
+
 _TRIED_FILES = 20
-
-
-@dataclass(frozen=True)
-class ImageClass:
-    """A class: the model's label 0..C-1, the organisers' id, and a name to show."""
-
-    label: int
-    category_id: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -71,34 +63,6 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
     return ImageTable(list(image_ids), labels, classes, image_dir)
 
 
-def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV strictly: UTF-8 (a BOM is accepted), unique columns, `required` among them, at least one row.
-
-    Cells are stripped of white space. Raises InputError in one line otherwise.
-    """
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    try:
-        table = [row for row in reader if row]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a well-formed CSV: {error}.") from error
-    if not table:
-        raise InputError(f"{path}: the file is empty; its first line must be {','.join(required)}.")
-    header = [cell.strip() for cell in table[0]]
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(header)[:200]}.")
-    if len(set(header)) < len(header):
-        raise InputError(f"{path}: a column name stands twice in its first line: {', '.join(header)[:200]}.")
-    if len(table) == 1:
-        raise InputError(f"{path}: no rows below its first line.")
-    for line, row in enumerate(table[1:], start=2):
-        if len(row) != len(header):
-            raise InputError(f"{path}, line {line}: {len(row)} cells where the first line has {len(header)}.")
-        if any(len(cell) > MAX_CELL for cell in row):
-            raise InputError(f"{path}, line {line}: a cell of more than {MAX_CELL} characters.")
-    return [dict(zip(header, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
-
-
 def read_classes(path: Path) -> list[ImageClass]:
     """Read classes.csv, sorted by label; without a column category_id the labels are the ids. Others are left aside."""
     rows = read_rows(path, ["label", "name"])
@@ -125,15 +89,6 @@ def write_classes(path: Path, classes: Iterable[ImageClass]) -> None:
     write_rows(path, ["label", "category_id", "name"], rows)
 
 
-def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV as UTF-8 without BOM and with `\\n` line ends, whole or not at all."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
-
-
 def check_image_id(image_id: str, where: str) -> None:
     """Raise InputError for an image id that is empty or leads out of the image folder on any system."""
     windows = PureWindowsPath(image_id)
@@ -145,21 +100,34 @@ def check_image_id(image_id: str, where: str) -> None:
         raise InputError(f"{where}: {image_id} leads out of the image folder.")
 
 
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"{path}: not found.")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).") from error
-    if "\0" in text:
-        raise InputError(f"{path}: not a text file (it holds NUL bytes). Save it as UTF-8.")
-    return text
-
-
 def _read_label(text: str, where: str) -> int:
     if not text:
         raise InputError(f"{where}: no label.")
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise InputError(f"{where}: label '{text[:40]}' is not a whole number from 0 on.")
     return int(text)
+
+
+def read_labelled(path: Path) -> ImageTable:
+    """Return the images of a prepared folder (its train.csv), or of a table `image_id,label`.
+
+    The images of a table are looked for in train/, test/ and images/ beside it, in a folder of the table's own name,
+    and in the table's own folder.
+    """
+    if path.is_dir():
+        path = path / "train.csv"
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not found. --data takes a prepared folder (with train.csv) or a table image_id,label."
+        )
+    first = read_rows(path, ["image_id", "label"])[0]["image_id"]
+    candidates = folders_beside(path)
+    for folder in candidates:
+        if (folder / first).is_file():
+            return read_table(path, folder, path.parent / "classes.csv")
+    raise InputError(f"{path}: its first image {first} is not in {', '.join(str(folder) for folder in candidates)}.")
+
+
+def folders_beside(table: Path) -> list[Path]:
+    """Return where the images of a table are looked for, in this order."""
+    return [table.parent / table.stem, *(table.parent / folder for folder in _IMAGE_FOLDERS)]

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pydantic
 
-from configs.errors import InputError, did_you_mean
-from data.keyed import Purpose, keyed_sequence
+from common.errors import InputError, did_you_mean
+from common.randomness import Purpose, keyed_sequence
+from configs.input_sizes import final_size
+from configs.schema import Config
 
 
 def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
@@ -122,3 +124,12 @@ def _transform_classes(albumentations: Any) -> dict[str, type]:
     base = albumentations.BasicTransform
     members = {name: getattr(albumentations, name) for name in dir(albumentations)}
     return {name: member for name, member in members.items() if isinstance(member, type) and issubclass(member, base)}
+
+
+def train_transform(config: Config) -> TrainTransform | FinishingTransform:
+    """Return the training transform of all epochs."""
+    first = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
+    if config.training.final_epochs == 0:
+        return first
+    final = TrainTransform(config.augmentation.final, final_size(config), config.seed, "augmentation.final")
+    return FinishingTransform(first, final, config.training.epochs - config.training.final_epochs)

@@ -8,7 +8,7 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from configs.errors import InputError, did_you_mean
+from common.errors import InputError, did_you_mean
 
 # how far from a refused input size the next accepted ones are looked for, in pixels
 _SIZE_SEARCH = 64
@@ -76,14 +76,6 @@ def size_in_bytes(model: nn.Module, bytes_per_value: int = 4) -> int:
     """Return the bytes of the state dict's floating-point tensors, each value stored in `bytes_per_value`."""
     tensors = model.state_dict().values()
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point()) * bytes_per_value
-
-
-def head_parameter_names(model: Classifier) -> set[str]:
-    """Return the names, as in `model.named_parameters()`, of the classifier's weights and biases."""
-    classifier = model.backbone.pretrained_cfg["classifier"]
-    modules = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    prefixes = tuple(f"backbone.{module}." for module in modules)
-    return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}
 
 
 def _create(

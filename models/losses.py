@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, kl_div, log_softmax, one_hot
 
-from configs.errors import InputError
+from common.errors import InputError
 
 
 class LossConfig(Protocol):

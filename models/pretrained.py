@@ -16,14 +16,17 @@ from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
 from torch import nn
 
-from configs.errors import InputError
-from models.classifier import Classifier, head_parameter_names
+from common.errors import InputError
+from models.classifier import Classifier
+from models.layers import head_parameter_names
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"
+
 WAYS_OUT = (
     "Name a mirror with the environment variable HF_ENDPOINT, or a file with model.weights=<file>, or train "
     "model=efficientnet_lite0 (its weights come with pip), or start from random weights with model.pretrained=false."
 )
+
 _NESTING_KEYS = ("state_dict_ema", "state_dict", "model_ema", "model")
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from common.classes import ImageClass
 from configs.compose import compose
-from data.table import ImageClass, write_classes, write_table
+from data.table import write_classes, write_table
 
 # the models are so small that a second thread would only wait for the first
 torch.set_num_threads(1)
@@ -66,7 +67,7 @@ def pictures(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(pictures, tmp_path_factory) -> Path:
     """A tiny model trained on `pictures`; read only."""
-    from engine.launch import train
+    from training.train import train
 
     root = tmp_path_factory.mktemp("trained")
     train(compose("config", [*TINY, "training.epochs=4", f"dataset.root={pictures}", f"output_dir={root}"]))

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from competition.report.facts import Answer, Facts
+from competition.report.run_record import Answer, Facts
 from data.images import UnreadableImage, read_image
 from data.transforms import eval_image
-from engine.attention import attention_map
-from engine.evaluation import worst_pairs
-from engine.metrics import confusion_matrix
-from engine.pictures import class_labels
+from evaluation.evaluate import worst_pairs
+from evaluation.grad_cam import attention_map
+from evaluation.metrics import confusion_matrix
+from evaluation.plots import class_labels
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+
 _TILE = 256
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from competition.report.chinese import translate
-from competition.report.content import SECTIONS, build_document
-from competition.report.facts import Facts, read_facts
+from common.errors import InputError, did_you_mean
+from common.files import write_text
+from competition.report.figure_labels_zh import translate
 from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
+from competition.report.html_report import to_html
 from competition.report.innovation import innovation_template, is_written
-from competition.report.paper import check_typst, compile_pdf, fonts_for, to_typst
-from competition.report.web import to_html
-from configs.errors import InputError, did_you_mean
-from data.files import write_text
+from competition.report.run_record import Facts, read_facts
+from competition.report.sections import SECTIONS, build_document
+from competition.report.typst_report import check_typst, compile_pdf, fonts_for, to_typst
+from data.prepared import load_table
 from data.preview import contact_sheet, write_png
-from data.source import load_table
-from engine.evaluation import worst_pairs
-from engine.metrics import confusion_matrix
-from engine.pictures import confusion_figure, save_figure, use_fonts, worst_pairs_figure
-from engine.setup import train_transform
+from data.transforms import train_transform
+from evaluation.evaluate import worst_pairs
+from evaluation.metrics import confusion_matrix
+from evaluation.plots import confusion_figure, save_figure, use_fonts, worst_pairs_figure
 
 SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 

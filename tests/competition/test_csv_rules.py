@@ -2,9 +2,9 @@
 
 import pytest
 
+from common.classes import ImageClass
 from competition.checks import failed
 from competition.csv_rules import check_csv
-from data.table import ImageClass
 
 COLUMNS = ("filename", "category_id", "confidence")
 CLASSES = [ImageClass(label, category, "x") for label, category in enumerate(("164", "245", "1734"))]

@@ -8,21 +8,21 @@ import warnings
 import pytest
 from matplotlib import font_manager
 
-from competition.report.chinese import translate
+from common.classes import ImageClass
+from common.errors import InputError, RunError
 from competition.report.document import Document, Heading, Paragraph
-from competition.report.facts import read_facts, train_command
+from competition.report.figure_labels_zh import translate
 from competition.report.figures import curves_figure
+from competition.report.html_report import to_html
 from competition.report.innovation import innovation_blocks, innovation_template, is_written
-from competition.report.paper import LATIN_FONT, compile_pdf, fonts_for, to_typst
-from competition.report.web import to_html
+from competition.report.run_record import read_facts, train_command
+from competition.report.typst_report import LATIN_FONT, compile_pdf, fonts_for, to_typst
 from competition.report.write import write_report
 from configs.compose import compose
-from configs.errors import InputError, RunError
-from data.table import ImageClass
-from engine import pictures
-from engine.evaluation import evaluate
-from engine.pictures import worst_pairs_figure
-from engine.pipeline import load_pipeline
+from evaluation import plots
+from evaluation.evaluate import evaluate
+from evaluation.plots import worst_pairs_figure
+from prediction.pipeline import load_pipeline
 from tests.helpers import run_script
 
 
@@ -146,7 +146,7 @@ def test_bad_flags_are_named(run, tmp_path):
 
 
 def test_the_words_in_pictures_are_chinese(monkeypatch):
-    monkeypatch.setattr("competition.report.chinese.is_drawable", lambda text: True)
+    monkeypatch.setattr("competition.report.figure_labels_zh.is_drawable", lambda text: True)
     classes = [ImageClass(label, str(label), name) for label, name in enumerate(("rose", "lotus"))]
     bars = worst_pairs_figure([(0, 1, 3)], classes)
     curves = curves_figure([{"epoch": "1", "train_loss": "2", "val_loss": "", "val_top1": "0.5", "val_top5": ""}])
@@ -162,7 +162,7 @@ def test_the_words_in_pictures_are_chinese(monkeypatch):
 
 
 def test_pictures_stay_english_where_no_font_draws_chinese(monkeypatch):
-    monkeypatch.setattr("competition.report.chinese.is_drawable", lambda text: False)
+    monkeypatch.setattr("competition.report.figure_labels_zh.is_drawable", lambda text: False)
     figure = worst_pairs_figure([], [])
     translate(figure)
     assert figure.axes[0].get_xlabel() == "no confusions"
@@ -173,10 +173,10 @@ def test_a_font_installed_after_matplotlib_listed_the_fonts_is_found(monkeypatch
     new = shutil.copy(font_manager.findfont("DejaVu Sans"), tmp_path / "new.ttf")
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [font for font in listed if "CJK" not in font.name])
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(new), str(tmp_path / "gone.ttf")])
-    pictures._find_new_fonts.cache_clear()
-    pictures.use_fonts()
+    plots._find_new_fonts.cache_clear()
+    plots.use_fonts()
     assert str(new) in {font.fname for font in font_manager.fontManager.ttflist}
-    pictures._find_new_fonts.cache_clear()
+    plots._find_new_fonts.cache_clear()
 
 
 def test_a_run_without_an_evaluation_is_told_how_to_get_one(run, tmp_path):

@@ -12,19 +12,20 @@ import pytest
 import torch
 from PIL import Image
 
-from competition.layout import TEMPLATE_DIR, TEMPLATE_FILES
+from competition.zip_layout import TEMPLATE_DIR, TEMPLATE_FILES
 from configs.compose import compose
 from configs.schema import TrainingConfig
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
-from engine.freezing import set_trainable
-from engine.optim import build_schedule, learning_rate_at, parameter_groups
-from engine.probe import fit_classifier
-from engine.tta import VIEWS
 from models.classifier import build_classifier
 from models.losses import get_loss_function
+from prediction.views import VIEWS
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY
+from training.freezing import set_trainable
+from training.linear_probe import fit_classifier
+from training.optimizer import parameter_groups
+from training.schedule import build_schedule, learning_rate_at
 
 
 @pytest.fixture(scope="module")

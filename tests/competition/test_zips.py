@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import InputError
 from competition.archive import check_archive, unpack
 from competition.checks import failed
-from competition.gate import read_profile
+from competition.profile import read_profile
 from competition.proof import prove
 from competition.zip_rules import inspect_zip
-from configs.errors import InputError
 
 CLASSES = [{"label": label, "category_id": category, "name": "x"} for label, category in enumerate(("164", "1734"))]
 NAMES = ["a.jpg", "b.JPG", "c.png"]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from common.errors import InputError
 from configs.compose import compose, expand_sweep, from_plain, leaf_keys, to_plain
-from configs.errors import InputError
 from configs.options import GROUPS, config_names, option_names
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.demo import draw_demo
-from data.drawing import species_of
+from data.flower_drawing import species_of
 from data.images import list_images, read_image
 from data.table import read_table
 

@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from common.classes import ImageClass
+from common.csv_files import write_rows
 from configs.schema import DatasetConfig
 from data.duplicates import HASHES_FILE, duplicate_groups, image_hashes, join, near_duplicates, perceptual_hash
 from data.split import split_table
-from data.table import ImageClass, ImageTable, read_table, write_rows
+from data.table import ImageTable, read_table
 from tests.conftest import write_picture, write_pictures
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 from torchvision.datasets import Flowers102
 
-from configs.errors import InputError
+from common.errors import InputError
 from data.flowers102 import prepare_flowers102
 from data.table import read_table
 from tests.conftest import stripes, write_picture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs.errors import InputError
+from common.errors import InputError
 from data.inputs import find_inputs
 
 

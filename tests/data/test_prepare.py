@@ -6,10 +6,9 @@ import zipfile
 
 import pytest
 
-from configs.errors import InputError
-from data.labelled import read_labelled
+from common.errors import InputError
 from data.prepare import prepare_data
-from data.table import read_classes, read_table
+from data.table import read_classes, read_labelled, read_table
 from tests.conftest import stripes, write_picture
 
 CATEGORIES = {"1734": ("玫瑰", "rose"), "164": ("菊花", "daisy"), "245": ("", "")}

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.errors import InputError
+from common.classes import ImageClass
+from common.errors import InputError
 from configs.schema import DatasetConfig
 from data.split import split_table
-from data.table import ImageClass, ImageTable
+from data.table import ImageTable
 
 
 def table_of(counts, order=None):

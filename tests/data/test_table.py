@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from configs.errors import InputError
-from data.table import ImageClass, read_classes, read_rows, read_table, write_classes, write_table
+from common.classes import ImageClass
+from common.csv_files import read_rows
+from common.errors import InputError
+from data.table import read_classes, read_table, write_classes, write_table
 
 
 @pytest.fixture

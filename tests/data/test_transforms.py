@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
+from common.errors import InputError
 from configs.compose import compose
-from configs.errors import InputError
 from configs.options import option_names
 from data.transforms import TrainTransform, eval_image
 

@@ -16,9 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-import data.files
-import engine.trainer
 import train
+import training.trainer
 
 
 def die() -> None:
@@ -60,12 +59,12 @@ def kill_between_renames(number: int) -> None:
             die()
         return result
 
-    data.files.Path.replace = replace
+    Path.replace = replace
 
 
 def kill_after(seconds: float) -> None:
     """Die `seconds` after the first optimizer step began."""
-    original, started = engine.trainer.take_step, []
+    original, started = training.trainer.take_step, []
 
     def take_step(*arguments):
         if not started:
@@ -73,16 +72,16 @@ def kill_after(seconds: float) -> None:
             threading.Thread(target=lambda: (time.sleep(seconds), die()), daemon=True).start()
         return original(*arguments)
 
-    engine.trainer.take_step = take_step
+    training.trainer.take_step = take_step
 
 
 def main(moment: str, number: str, *arguments: str) -> int:
     """Arm the kill and train."""
     torch.set_num_threads(1)
     if moment == "step":
-        kill_at_call(engine.trainer, "take_step", int(number))
+        kill_at_call(training.trainer, "take_step", int(number))
     elif moment == "validation":
-        kill_at_call(engine.trainer, "predict", int(number))
+        kill_at_call(training.trainer, "predict", int(number))
     elif moment == "write":
         kill_at_call(torch, "save", int(number), half_a_file)
     elif moment == "rename":

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 import configs.schema as schema
-from competition.gate import read_profile
-from competition.rules import check_models
+from common.errors import RunError
+from competition.model_rules import check_models
+from competition.profile import read_profile
 from competition.submission import prepare_submission
 from configs.compose import compose, leaf_keys
-from configs.errors import RunError
 from configs.options import config_names
-from engine.evaluation import evaluate
-from engine.inference import Output, infer
-from engine.launch import train
-from engine.pipeline import load_pipeline
+from evaluation.evaluate import evaluate
+from prediction.pipeline import load_pipeline
+from prediction.predict import Output, infer
+from training.train import train
 
 SECTIONS = {
     schema.ModelConfig: "model.",
@@ -90,7 +90,7 @@ def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads, monkeyp
     prepare_submission(pipeline, predictions, test_folder, tmp_path / "submission.zip", profile)
     forced = ["training.resume=auto", "training.resume_force=true", "training.epochs=2", "training.max_bad_steps=1"]
     # the only loss that is not finite here, so that the limit of such steps is read
-    monkeypatch.setattr("engine.step._forward", lambda forward, images: forward(images) * float("nan"))
+    monkeypatch.setattr("training.step._forward", lambda forward, images: forward(images) * float("nan"))
     with pytest.raises(RunError, match="max_bad_steps"):
         train(tiny(*forced, "training=few_shot", "dataset.fold=1"))
     assert set(leaf_keys()) - reads == set()

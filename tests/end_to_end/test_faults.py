@@ -13,16 +13,17 @@ import pytest
 import torch
 
 import data.dataset
-import engine.step
-import engine.trainer
-from configs.errors import InputError, RunError
+import training.step
+import training.trainer
+from common.errors import InputError, RunError
 from data.table import write_table
-from engine.checkpoint import load_checkpoint, load_training_state
-from engine.launch import train
-from engine.run_folder import RunFolder
+from models.checkpoint import load_checkpoint
 from models.losses import CrossEntropy
 from tests.conftest import TINY, write_pictures
 from tests.helpers import REPOSITORY, command, environment, run_script, run_words
+from training.resume import load_training_state
+from training.run_folder import RunFolder
+from training.train import train
 
 ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
 PLAIN_NET = ("model.architecture=test_vit", "model.drop_path_rate=0")
@@ -44,14 +45,14 @@ def skipped(folder: Path) -> list[dict[str, str]]:
 
 def allow_images(monkeypatch, most: int) -> None:
     """Let the device's memory hold at most `most` images in training."""
-    forward = engine.step._forward
+    forward = training.step._forward
 
     def limited(model, images):
         if len(images) > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return forward(model, images)
 
-    monkeypatch.setattr(engine.step, "_forward", limited)
+    monkeypatch.setattr(training.step, "_forward", limited)
 
 
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_effective_one(tiny, tmp_path, monkeypatch, capsys):
@@ -115,12 +116,12 @@ def test_too_many_such_steps_end_the_run_and_name_the_images(tiny, tmp_path, mon
 
 
 def test_an_infinite_gradient_leaves_the_statistics_of_batchnorm_alone(tiny, tmp_path, monkeypatch):
-    forward = engine.step._forward
+    forward = training.step._forward
 
     def overflowing(model, images):
         return forward(model, images.float() * float("inf"))
 
-    monkeypatch.setattr(engine.step, "_forward", overflowing)
+    monkeypatch.setattr(training.step, "_forward", overflowing)
     with pytest.raises(RunError, match="training loss of epoch 1 is not finite"):
         train(tiny("training.max_bad_steps=100"))
     monkeypatch.undo()
@@ -183,13 +184,13 @@ def test_a_worker_that_dies_once_changes_nothing(tiny, tmp_path, monkeypatch, ca
 
 def test_an_image_that_vanishes_in_the_middle_is_left_out_and_listed(tiny, tmp_path, monkeypatch):
     write_pictures(tmp_path / "data", [12, 12])
-    take_step, victim = engine.trainer.take_step, tmp_path / "data" / "train" / "0007.png"
+    take_step, victim = training.trainer.take_step, tmp_path / "data" / "train" / "0007.png"
 
     def vanish(run, state, forward, batches):
         take_step(run, state, forward, batches)
         victim.unlink(missing_ok=True)
 
-    monkeypatch.setattr(engine.trainer, "take_step", vanish)
+    monkeypatch.setattr(training.trainer, "take_step", vanish)
     train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.max_bad_fraction=0.1", "training.epochs=3"))
     rows = skipped(tmp_path / "run")
     assert [(row["image_id"], row["path"]) for row in rows] == [("0007.png", str(victim))]
@@ -209,7 +210,7 @@ def test_more_bad_images_than_allowed_end_the_run(tiny, tmp_path):
 def test_a_loader_that_hangs_ends_by_its_timeout_and_the_run_resumes(tiny, tmp_path, monkeypatch):
     options = ["training.epochs=3", "dataset.loader_timeout=2"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
-    take_step, slow = engine.trainer.take_step, tmp_path / "slow"
+    take_step, slow = training.trainer.take_step, tmp_path / "slow"
 
     def hang_later(run, state, forward, batches):
         take_step(run, state, forward, batches)
@@ -220,7 +221,7 @@ def test_a_loader_that_hangs_ends_by_its_timeout_and_the_run_resumes(tiny, tmp_p
         if slow.exists():
             time.sleep(30)
 
-    monkeypatch.setattr(engine.trainer, "take_step", hang_later)
+    monkeypatch.setattr(training.trainer, "take_step", hang_later)
     read_and(monkeypatch, hang)
     with pytest.raises(RunError, match=r"No batch came within 2 s \(dataset\.loader_timeout\)\. Its images: .*\.png"):
         train(tiny(*options, "dataset.num_workers=1"))
@@ -319,7 +320,7 @@ def test_a_full_disk_keeps_the_older_state_and_says_how_much_is_needed(pictures,
 
 
 def test_two_runs_in_one_folder_are_refused(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.run_folder.SECONDS_FOR_WORKERS_TO_END", 0.2)
+    monkeypatch.setattr("training.run_folder.SECONDS_FOR_WORKERS_TO_END", 0.2)
     with RunFolder(tmp_path / "run").locked():
         refusals = []
 

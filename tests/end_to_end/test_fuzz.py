@@ -11,13 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from configs.errors import InputError
+from common.classes import ImageClass
+from common.errors import InputError
 from data.images import UnreadableImage, decode_image
-from data.predictions import read_predictions
-from data.table import ImageClass, read_classes, read_table
-from engine.checkpoint import load_checkpoint, load_training_state
+from data.table import read_classes, read_table
+from models.checkpoint import load_checkpoint
+from prediction.predictions_csv import read_predictions
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY
+from training.resume import load_training_state
 
 # cases of each of the four tests: 200 together in the ordinary run, 2,400 in the slow one
 CASES = [pytest.param(50, id="quick"), pytest.param(600, id="slow", marks=pytest.mark.slow)]

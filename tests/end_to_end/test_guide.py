@@ -77,7 +77,7 @@ def test_the_guide_has_its_lines():
 
 
 def test_the_guides_table_is_that_of_the_models_command():
-    from models.zoo import model_options
+    from models.catalog import model_options
 
     guide = (REPOSITORY / "docs" / "TRAINING_GUIDE.md").read_text(encoding="utf-8")
     rows = {name: line for line in guide.splitlines() for name in line.split("|")[1:2]}

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.errors import InputError
+from common.errors import InputError
 from data.prepare import prepare_data
 from data.table import read_table, write_table
-from engine.checkpoint import load_checkpoint, load_training_state
-from engine.launch import train
+from models.checkpoint import load_checkpoint
 from models.classifier import build_classifier
 from models.pretrained import load_pretrained
 from tests.conftest import stripes, write_picture, write_pictures
 from tests.helpers import run_script
+from training.resume import load_training_state
+from training.train import train
 
 
 class Payload:
@@ -206,8 +207,8 @@ def test_unusual_names_are_read_trained_on_and_predicted(checkpoint, tiny, tmp_p
         file.write(f"{name},1\n")
     train(tiny(f"dataset.root={tmp_path / 'data'}", "training.epochs=1"))
     assert not (tmp_path / "run" / "skipped_images.csv").exists()
-    from engine.inference import Output, infer
-    from engine.pipeline import load_pipeline
+    from prediction.pipeline import load_pipeline
+    from prediction.predict import Output, infer
 
     output = tmp_path / "predictions.csv"
     infer(load_pipeline([checkpoint]), [tmp_path / "data" / "train"], Output(output))

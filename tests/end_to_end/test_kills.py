@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoint import load_checkpoint, load_training_state
+from models.checkpoint import load_checkpoint
 from tests.conftest import TINY
 from tests.helpers import run_words
+from training.resume import load_training_state
 
 EPOCHS = 30
 MOMENTS = ("write", "validation", "seconds", "rename", "step")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from engine.benchmark import draw_jpegs
+from data.flower_drawing import draw_jpegs
 from tests.helpers import REPOSITORY, run_words
 
 # runs the script in this process, then writes the most memory that it ever held, kilobytes on Linux

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from competition.layout import TEMPLATE_FILES
-from engine.runtime import missing_packages
+from competition.zip_layout import TEMPLATE_FILES
+from prediction.runtimes import missing_packages
 from tests.helpers import run_script
 
 FILES = [

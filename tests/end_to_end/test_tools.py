@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from configs.errors import InputError
-from data.table import write_rows
-from engine.saved import read_probabilities
+from common.csv_files import write_rows
+from common.errors import InputError
+from prediction.probabilities import read_probabilities
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
 

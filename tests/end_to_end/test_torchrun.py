@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoint import load_training_state
 from tests.conftest import TINY
 from tests.helpers import REPOSITORY, environment, run_words
+from training.resume import load_training_state
 
 # without BatchNorm, drop path and mixup nothing depends on which images share a process
 EXACT = (
@@ -147,8 +147,8 @@ def test_an_unreadable_share_of_a_batch_does_not_hang(pictures, tmp_path):
 
 
 def test_batchnorm_over_processes_needs_cuda(tiny):
-    from configs.errors import InputError
-    from engine.launch import train
+    from common.errors import InputError
+    from training.train import train
 
     with pytest.raises(InputError, match=r"training\.sync_batchnorm=true: torch synchronises BatchNorm on CUDA only"):
         train(tiny("training.sync_batchnorm=true"))

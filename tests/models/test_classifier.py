@@ -4,14 +4,9 @@ import pytest
 import timm
 import torch
 
-from configs.errors import InputError
-from models.classifier import (
-    build_classifier,
-    head_parameter_names,
-    meta_classifier,
-    parameter_count,
-    size_in_bytes,
-)
+from common.errors import InputError
+from models.classifier import build_classifier, meta_classifier, parameter_count, size_in_bytes
+from models.layers import head_parameter_names
 
 
 def test_uint8_and_float_pixels_are_normalised_inside():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from configs.errors import InputError
+from common.errors import InputError
 from configs.schema import TrainingConfig
 from models.losses import (
     BalancedSoftmaxCrossEntropy,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import models.pretrained
-from configs.errors import InputError
+from common.errors import InputError
 from models.classifier import build_classifier
 from models.pretrained import load_pretrained
 

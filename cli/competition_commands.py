@@ -1,0 +1,99 @@
+"""What the two scripts do with their flags: find pipeline, images and limits, then check, pack or verify."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.pipeline_flags import read_prediction_options
+from common.errors import InputError
+from competition.checks import Check
+from competition.csv_rules import check_csv
+from competition.model_rules import check_models
+from competition.profile import read_profile
+from competition.proof import prove
+from competition.submission import Submission, prepare_submission
+from competition.zip_rules import inspect_zip
+from data.images import list_images
+from prediction.pipeline import Pipeline, load_pipeline
+from prediction.provenance import Provenance, check_hashes, read_provenance
+
+
+def check_all(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
+    """Check what `--checkpoint`, `--predictions` and `--submission` name. Raises InputError if they name nothing."""
+    if not (flags.checkpoint or flags.predictions or flags.submission):
+        raise InputError("Nothing to check. Give --checkpoint, --predictions or --submission.")
+    profile, others = read_profile(flags.profile, overrides)
+    recipe = _recipe_of(flags.predictions)
+    image_ids = _image_ids(flags.input or (recipe.input if recipe else None))
+    pipeline = find_pipeline(flags, recipe, others) if flags.checkpoint or recipe else None
+    checks = []
+    if pipeline:
+        checks += check_models(pipeline, profile)
+    if flags.predictions:
+        classes = pipeline.classes if pipeline else None
+        checks += check_csv(flags.predictions, profile.csv_columns, classes, image_ids)
+    if flags.submission:
+        checks += inspect_zip(flags.submission, profile, image_ids)
+    return checks
+
+
+def prepare(flags: argparse.Namespace, overrides: Sequence[str]) -> Submission:
+    """Build and prove the ZIP. Raises InputError if checkpoints, predictions or test folder are not known."""
+    profile, others = read_profile(flags.profile, overrides)
+    if not flags.predictions:
+        raise InputError("--predictions is needed: the file that inference.py wrote for the test folder.")
+    recipe = _recipe_of(flags.predictions)
+    pipeline = find_pipeline(flags, recipe, others)
+    folder = flags.input or (recipe.input if recipe else None)
+    if folder is None or not folder.is_dir():
+        raise InputError(f"{folder or '--input'}: the folder of the test images is needed. Give --input <folder>.")
+    return prepare_submission(
+        pipeline, flags.predictions, folder, flags.output or Path("results/submission.zip"), profile
+    )
+
+
+def verify(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
+    """Check and run a ZIP."""
+    profile, others = read_profile(flags.profile, overrides)
+    if others:
+        raise InputError(f"{others[0]}: --verify-only takes no other keys than competition.*.")
+    if flags.input and not flags.input.is_dir():
+        raise InputError(f"{flags.input}: no such folder.")
+    return prove(flags.verify_only, profile, flags.input, None).checks
+
+
+def find_pipeline(flags: argparse.Namespace, recipe: Provenance | None, overrides: Sequence[str]) -> Pipeline:
+    """Load the checkpoints of the flags or else of the recipe, which must be those that made the predictions."""
+    checkpoints = flags.checkpoint or (recipe.checkpoints if recipe else None)
+    if not checkpoints:
+        raise InputError(f"{flags.predictions}: no recipe (.json) beside it names the checkpoints. Give --checkpoint.")
+    if recipe:
+        check_hashes(recipe, checkpoints, flags.predictions)
+    answering = read_prediction_options(flags)
+    if recipe:
+        answering = dataclasses.replace(
+            answering,
+            views=recipe.views if flags.tta is None else answering.views,
+            average=flags.average or recipe.average,
+            weights=flags.weights or recipe.weights,
+            runtime=flags.runtime or recipe.runtime,
+            precision=flags.precision or recipe.precision,
+        )
+    return load_pipeline(checkpoints, answering, overrides)
+
+
+def _recipe_of(predictions: Path | None) -> Provenance | None:
+    if predictions is None:
+        return None
+    if not predictions.is_file():
+        raise InputError(f"{predictions}: not found. Write it with inference.py.")
+    return read_provenance(predictions)
+
+
+def _image_ids(folder: Path | None) -> list[str] | None:
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder. --input names the folder of the test images.")
+    return list_images(folder)

@@ -1,0 +1,60 @@
+"""Reading and writing CSV files, strictly: UTF-8, one header, every row complete."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from common.errors import InputError
+from common.files import write_text
+
+MAX_CELL = 4096
+
+
+def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV strictly: UTF-8 (a BOM is accepted), unique columns, `required` among them, at least one row.
+
+    Cells are stripped of white space. Raises InputError in one line otherwise.
+    """
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    try:
+        table = [row for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not a well-formed CSV: {error}.") from error
+    if not table:
+        raise InputError(f"{path}: the file is empty; its first line must be {','.join(required)}.")
+    header = [cell.strip() for cell in table[0]]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(header)[:200]}.")
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: a column name stands twice in its first line: {', '.join(header)[:200]}.")
+    if len(table) == 1:
+        raise InputError(f"{path}: no rows below its first line.")
+    for line, row in enumerate(table[1:], start=2):
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {line}: {len(row)} cells where the first line has {len(header)}.")
+        if any(len(cell) > MAX_CELL for cell in row):
+            raise InputError(f"{path}, line {line}: a cell of more than {MAX_CELL} characters.")
+    return [dict(zip(header, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV as UTF-8 without BOM and with `\\n` line ends, whole or not at all."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: not found.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).") from error
+    if "\0" in text:
+        raise InputError(f"{path}: not a text file (it holds NUL bytes). Save it as UTF-8.")
+    return text

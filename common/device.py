@@ -1,0 +1,122 @@
+"""What this machine offers: the device, the precision that pays on it, and the memory settings of its C library."""
+
+import contextlib
+import ctypes
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from common import distributed
+from common.errors import InputError
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The dtype of mixed precision on a device type, or None for plain float32; `note` says what was not possible."""
+
+    device_type: str
+    dtype: torch.dtype | None
+    note: str = ""
+
+    def context(self) -> contextlib.AbstractContextManager:
+        """Return the autocast context for a forward pass."""
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device_type, dtype=self.dtype)
+
+    def __str__(self) -> str:
+        return "float32" if self.dtype is None else f"mixed {str(self.dtype).removeprefix('torch.')}"
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of config key `device`; `auto` is cuda, else mps, else cpu. Raises InputError if absent."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise InputError(f"device={name}: this torch ({torch.__version__}) finds no such device. Use device=auto.")
+    return torch.device(name, distributed.local_rank()) if name == "cuda" else torch.device(name)
+
+
+def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Precision:
+    """Return the precision of forward passes.
+
+    `auto` is bfloat16 on CUDA devices that compute it, else float16, and float32 elsewhere: on CPUs bfloat16 pays for
+    some models only, so it must be asked for. Where the device would only emulate it, the result is float32.
+    """
+    if not use_amp:
+        return Precision(device.type, None)
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        if amp_dtype == "auto":
+            amp_dtype = "bfloat16" if native else "float16"
+        return Precision("cuda", getattr(torch, amp_dtype))
+    if amp_dtype == "auto":
+        return Precision(device.type, None)
+    if device.type == "cpu" and amp_dtype == "bfloat16" and _cpu_computes_bfloat16():
+        return Precision("cpu", torch.bfloat16)
+    return Precision(device.type, None, note=f"{amp_dtype} is not fast on this {device.type} device: float32 is used")
+
+
+def describe_device(device: torch.device) -> str:
+    """Return a line that names the hardware, for example `cpu (AMD EPYC 9B14, 2 thread(s))`."""
+    if device.type == "cuda":
+        gigabytes = torch.cuda.get_device_properties(device).total_memory / 1e9
+        return f"cuda ({torch.cuda.get_device_name(device)}, {gigabytes:.0f} GB)"
+    if device.type == "cpu":
+        return f"cpu ({cpu_name()}, {torch.get_num_threads()} thread(s))"
+    return device.type
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it, or its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def tune_cpu_memory() -> bool:
+    """Keep freed memory in the process instead of returning it to the system; return whether that was possible.
+
+    Page faults from returned and fetched memory cost more than anything else in CPU training. Needs glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+    kept = bool(libc.mallopt(mmap_max, 0) and libc.mallopt(trim_threshold, 2**31 - 1))
+    if kept:
+        _ask_for_huge_pages(libc)
+    return kept
+
+
+def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
+    """Mark the part of the heap that tensors will fill for pages of 2 MB; where the system has none, nothing changes.
+
+    The block is freed again untouched: as the heap is never trimmed, later allocations come from it.
+    """
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    huge_page, size, madv_hugepage = 2**21, 3 * 2**29, 14  # MADV_HUGEPAGE of mman.h
+    block = libc.malloc(size)
+    if block:
+        start = -(-block // huge_page) * huge_page
+        libc.madvise(start, size - huge_page, madv_hugepage)
+        libc.free(block)
+
+
+def configure_algorithms(device: torch.device) -> None:
+    """On a CPU, use only algorithms that give the same bits every time, at no cost; on CUDA, the fastest ones."""
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _cpu_computes_bfloat16() -> bool:
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

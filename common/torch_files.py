@@ -1,0 +1,84 @@
+"""Reading and writing torch files safely: whole files, checked members, `weights_only=True`."""
+
+import hashlib
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.errors import InputError, RunError
+from common.files import replacing
+
+FORMAT_VERSION = 1
+# what torch.load raises for files that are damaged, or not meant for it
+LOAD_ERRORS = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
+
+def sha256(*paths: Path) -> str:
+    """Return the SHA-256 of a file, or of several one after the other, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def save_payload(payload: dict[str, Any], path: Path, previous: Path | None = None) -> None:
+    try:
+        with replacing(path, previous) as temporary:
+            torch.save(payload, temporary)
+    except (OSError, RuntimeError) as error:
+        # torch says of a full disk only that a position in the file is not the one it expected
+        reason = error.strerror if isinstance(error, OSError) else "the disk is full or refuses to write"
+        free, needed = shutil.disk_usage(path.parent).free, _tensor_bytes(payload)
+        raise RunError(
+            f"{path}: could not be written ({reason}). It needs about {needed / 1e6:.1f} MB; its disk has "
+            f"{free / 1e6:.1f} MB free. What stood there is kept. Make room, then give the same command with "
+            "training.resume=auto."
+        ) from error
+
+
+def _tensor_bytes(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(_tensor_bytes(item) for item in items)
+
+
+def _check_members(path: Path) -> None:
+    """Raise BadZipFile for a flipped bit, which torch would not see, and for packed members, which may be bombs."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise zipfile.BadZipFile("compressed members")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(damaged)
+
+
+def load_payload(path: Path, expected_format: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint. Train one with python train.py, or name another.")
+    try:
+        _check_members(path)
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except LOAD_ERRORS as error:
+        raise InputError(f"{path}: damaged, or not a checkpoint of this kit; it was not read.") from error
+    if not isinstance(payload, dict) or payload.get("format") != expected_format:
+        raise InputError(f"{path}: not a {expected_format} file. best_model.pt is for use, last.pt for resuming.")
+    if payload.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path}: written by another version of this kit (format {payload.get('format_version')}).")
+    return payload

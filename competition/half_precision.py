@@ -1,0 +1,60 @@
+"""float16 weights for a ZIP that float32 would make too large: when, and whether the answers stay."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from common.errors import RunError
+from configs.schema import CompetitionConfig
+from data.inputs import Inputs
+from models.classifier import size_in_bytes
+from prediction.pipeline import Pipeline, predict_images
+from prediction.predict import to_predictions
+from prediction.predictions_csv import Prediction
+
+FP16_TOLERANCE = 1e-2
+# the share of labels that may tip over when weights are rounded to fp16: images between two classes
+FP16_MAX_CHANGED = 0.005
+
+
+def needs_half(pipeline: Pipeline, profile: CompetitionConfig) -> bool:
+    sizes = [sum(size_in_bytes(member.model, width) for member in pipeline.members) / 1e6 for width in (4, 2)]
+    # names and shapes take a little room beside the values
+    full, half = (size * 1.001 + 0.5 * len(pipeline.members) for size in sizes)
+    if half > profile.max_model_mb:
+        raise RunError(
+            f"The models take {half:.0f} MB even as fp16, more than {profile.max_model_mb:g} MB. "
+            "'python cli/flower_cli.py models' says which fit."
+        )
+    return full > profile.max_model_mb
+
+
+def half_reference(pipeline: Pipeline, inputs: Inputs, reference: Sequence[Prediction]) -> tuple[list[Prediction], str]:
+    """Return the predictions of the weights rounded to fp16, after checking that they agree with `reference`."""
+    sample = Inputs(inputs.image_ids[:64], inputs.paths[:64])
+    before = predict_images(pipeline, sample, "fp32").probabilities
+    for member in pipeline.members:
+        rounded = {name: _rounded(tensor) for name, tensor in member.checkpoint.state_dict.items()}
+        member.model.classifier.load_state_dict(rounded)
+    largest = float(np.abs(predict_images(pipeline, sample, "fp16").probabilities - before).max())
+    # not a number is too much, too
+    if not largest <= FP16_TOLERANCE:
+        raise RunError(
+            f"As fp16, which the size limit needs, probabilities change by {largest:.3f}, more than {FP16_TOLERANCE}. "
+            "Choose a smaller model."
+        )
+    predictions = to_predictions(pipeline, inputs, predict_images(pipeline, inputs, "fp16 predictions"))
+    old = {prediction.image_id: prediction.label for prediction in reference}
+    changed = sum(prediction.label != old[prediction.image_id] for prediction in predictions)
+    if changed > FP16_MAX_CHANGED * len(predictions):
+        raise RunError(f"As fp16, which the size limit needs, {changed} of {len(predictions)} labels change.")
+    note = (
+        f"weights packed as fp16 to fit: probabilities change by at most {largest:.1e} on {len(before)} images, "
+        f"{changed} of {len(predictions)} labels change"
+    )
+    return predictions, note
+
+
+def _rounded(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor

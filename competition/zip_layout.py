@@ -1,0 +1,90 @@
+"""Where a profile wants what in its ZIP, and which of our files go into it."""
+
+import re
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from configs.schema import ZipLayoutConfig
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+TEMPLATE_DIR = Path(__file__).resolve().parent / "template"
+
+TEMPLATE_FILES = ("model.py", "train.py", "predict.py", "utils.py")
+
+# the template's imports, with the distributions that provide them
+TEMPLATE_REQUIREMENTS = ("torch", "timm", "opencv-python-headless", "numpy", "pillow")
+
+CODE_DIR = "code"
+
+_SCRIPTS = ("train.py", "evaluate.py", "inference.py", "check_competition.py", "prepare_submission.py")
+
+_NOT_PACKED = ("tests",)
+_CODE = (".py", ".yaml")
+
+
+def model_names(layout: ZipLayoutConfig, count: int) -> list[str]:
+    """Return the paths in the ZIP of `count` models: the profile's own, then model_2, model_3 beside it."""
+    first = PurePosixPath(layout.model)
+    return [str(first), *(str(first.with_name(f"model_{number}{first.suffix}")) for number in range(2, count + 1))]
+
+
+def recipe_name(layout: ZipLayoutConfig) -> str | None:
+    """Return where the kit's ZIP says with which views its predictions were made; the template's config.json does."""
+    return str(PurePosixPath(layout.predictions).with_suffix(".json")) if layout.code == "kit" else None
+
+
+def code_files(layout: ZipLayoutConfig) -> dict[str, Path]:
+    """Return the code of the ZIP, `{path in the ZIP: our file}`."""
+    if layout.code == "template":
+        return {f"{CODE_DIR}/{name}": TEMPLATE_DIR / name for name in TEMPLATE_FILES}
+    files = [REPOSITORY / name for name in _SCRIPTS]
+    for package in sorted(path.parent for path in REPOSITORY.glob("*/__init__.py")):
+        if package.name not in _NOT_PACKED:
+            files += [path for folder in _folders_of(package) for path in folder.iterdir() if path.suffix in _CODE]
+    return {f"{CODE_DIR}/{path.relative_to(REPOSITORY).as_posix()}": path for path in sorted(files)}
+
+
+def _folders_of(package: Path) -> list[Path]:
+    """Return the folders of a package; those of data/ that are no sub-packages hold images and stay here."""
+    if package.name == "data":
+        return [package, *(path.parent for path in package.glob("*/__init__.py"))]
+    return [package, *(path for path in package.rglob("*") if path.is_dir())]
+
+
+def requirements_text(layout: ZipLayoutConfig) -> str:
+    """Return the requirements of the code in the ZIP; the template's are those that it was proven with."""
+    if layout.code == "kit":
+        return (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    # judges have their own torch and numpy; a timm of another version could build another network
+    pinned = {"timm": f"=={metadata.version('timm')}"}
+    return "".join(f"{name}{pinned.get(name, '')}\n" for name in TEMPLATE_REQUIREMENTS)
+
+
+def allowed_names(layout: ZipLayoutConfig, present: list[str]) -> tuple[list[str], list[str]]:
+    """Return the files of the profile that are not in `present`, and those of `present` that it has no place for."""
+    required = [
+        layout.model,
+        layout.predictions,
+        layout.requirements,
+        *([layout.model_config] if layout.model_config else []),
+    ]
+    if layout.code == "template":
+        required += [f"{CODE_DIR}/{name}" for name in TEMPLATE_FILES]
+    else:
+        required += [f"{CODE_DIR}/{name}" for name in _SCRIPTS]
+    missing = [name for name in required if name not in present]
+    extra = [name for name in present if name not in required and not _is_further(name, layout)]
+    return missing, extra
+
+
+def _is_further(name: str, layout: ZipLayoutConfig) -> bool:
+    """Say whether a file that is not required has its place: a second model, the kit's code, its recipe."""
+    first = PurePosixPath(layout.model)
+    if re.fullmatch(rf"{re.escape(str(first.parent))}/model_\d+{re.escape(first.suffix)}", name):
+        return True
+    if layout.code == "template":
+        return False
+    return name == recipe_name(layout) or (
+        name.startswith(f"{CODE_DIR}/") and PurePosixPath(name).suffix in (".py", ".yaml")
+    )

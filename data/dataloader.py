@@ -1,0 +1,197 @@
+"""Batches read by worker processes, which may die or hang: the image to blame is named, and no other is lost."""
+
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, get_worker_info
+
+from common import distributed
+from common.errors import RunError
+from configs.input_sizes import eval_size
+from configs.schema import Config, DatasetConfig
+from data.dataset import Batch, ImageDataset, collate
+from data.sampler import EpochBatches, SampleKey, eval_batches
+from data.table import ImageTable
+from data.transforms import EvalTransform, train_transform
+
+# an image in the hands of a worker that died this often is left out: once may have been chance
+DEATHS_OF_AN_IMAGE = 2
+
+# workers that die without an image in their hands, until it is no longer worth starting others
+DEATHS_IN_A_ROW = 6
+
+# torch looks for dead workers when a wait ends
+SECONDS_BETWEEN_CHECKS = 2
+
+
+class BatchReader:
+    """Iterates over `batches`, lists of sample keys, read and stacked; see `collate` for a batch.
+
+    A worker that dies is replaced, and its batch read again. An image in whose reading a second worker dies is left
+    out and reported like an unreadable one. `timeout` (seconds, 0 = none) limits the wait for a batch; it needs
+    workers. Workers stay alive from one iteration to the next. Raises RunError if a batch does not come in time, or
+    workers keep dying.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        batches: Iterable[list[SampleKey]],
+        num_workers: int,
+        pin_memory: bool = False,
+        timeout: float = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.batches = batches
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.timeout = timeout
+        self._left: list[list[SampleKey]] = []
+        self._loader: DataLoader | None = None
+        self._deaths: Counter[int] = Counter()
+        self._broken_off: Exception | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._left[:] = list(self.batches)
+        deaths_in_a_row = 0
+        batches = self._start()
+        while self._left:
+            try:
+                batch = self._next(batches)
+            except RuntimeError as error:
+                pids = [int(pid) for pid in re.findall(r"\d+", str(error).partition("(pid(s)")[2])]
+                deaths_in_a_row += 1
+                if not pids:
+                    raise
+                if deaths_in_a_row > DEATHS_IN_A_ROW:
+                    raise RunError(f"Worker processes that read images keep dying: {error}") from error
+                self._blame(pids)
+                self._loader = None
+                batches = self._start()
+            else:
+                del self._left[0]
+                deaths_in_a_row = 0
+                yield batch
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        started = time.monotonic()
+        while True:
+            try:
+                return next(batches)
+            except (OSError, EOFError) as error:
+                if not self.num_workers or "worker process" in str(error):
+                    raise
+                # a worker that dies breaks off the hand-over of a batch before torch can see that it is dead
+                self._broken_off = error
+            except RuntimeError as error:
+                if "timed out" not in str(error):
+                    raise
+                if self._broken_off:
+                    raise self._broken_off from error
+                if self.timeout and time.monotonic() - started >= self.timeout:
+                    raise RunError(self._describe_wait()) from error
+
+    def _start(self) -> Iterator[Batch]:
+        if self._loader is None:
+            if self.num_workers:
+                self.dataset.in_flight = torch.full((self.num_workers, 2), -1, dtype=torch.int64).share_memory_()
+            self._loader = DataLoader(
+                self.dataset,
+                # a copy, because workers read ahead of what was handed on
+                batch_sampler=_Remaining(self._left),
+                collate_fn=collate,
+                num_workers=self.num_workers,
+                pin_memory=self.pin_memory,
+                persistent_workers=self.num_workers > 0,
+                worker_init_fn=_start_worker,
+                timeout=min(self.timeout or SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_CHECKS) if self.num_workers else 0,
+            )
+        self._broken_off = None
+        batches = iter(self._loader)
+        if self.num_workers and hasattr(signal, "SIGCHLD"):
+            # torch would raise from this signal's handler, in the middle of an optimizer step; `next` notices too
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return batches
+
+    def _blame(self, pids: list[int]) -> None:
+        """Note which image each dead worker was reading, leave out the ones that killed twice, and say so."""
+        in_flight = [int(index) for pid, index in self.dataset.in_flight.tolist() if pid in pids and index >= 0]
+        for index in in_flight:
+            self._deaths[index] += 1
+            name = self.dataset.image_dir / self.dataset.image_ids[index]
+            if self._deaths[index] < DEATHS_OF_AN_IMAGE:
+                print(f"warning: a worker process died while it read {name}; it is read once more", flush=True)
+            else:
+                self.dataset.excluded[index] = "the process that reads it dies"
+                print(f"warning: another worker process died while it read {name}; it is left out", flush=True)
+        if not in_flight:
+            print("warning: a worker process died and was replaced", flush=True)
+
+    def _describe_wait(self) -> str:
+        names = [str(self.dataset.image_dir / self.dataset.image_ids[index]) for _, index in self._left[0]]
+        return (
+            f"No batch came within {self.timeout:g} s (dataset.loader_timeout). Its images: {', '.join(names)}. "
+            "Check that their disk answers."
+        )
+
+
+class _Remaining:
+    """The batches that are left when an iteration starts."""
+
+    def __init__(self, batches: list[list[SampleKey]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        return iter(list(self.batches))
+
+
+def _start_worker(worker: int) -> None:
+    # Ctrl-C reaches every process of a terminal; the main one answers it, and still needs its workers to do so
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # the workers are the parallelism; threads inside them would only compete
+    cv2.setNumThreads(0)
+    information = get_worker_info()
+    information.dataset.enter_worker(worker)
+
+
+def default_workers() -> int:
+    """Return min(8, cores that this process may use)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores)
+
+
+def train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> BatchReader:
+    transform = train_transform(config)
+    images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
+    return batch_reader(images, batches, config.dataset, device)
+
+
+def eval_loader(config: Config, table: ImageTable, rows: Sequence[int], device: torch.device) -> BatchReader:
+    """Return this rank's share of the batches of table rows, as evaluation sees them."""
+    transform = EvalTransform(eval_size(config), config.model.crop_pct)
+    images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
+    return eval_reader(images, rows, config.dataset, device)
+
+
+def eval_reader(images: ImageDataset, rows: Sequence[int], config: DatasetConfig, device: torch.device) -> BatchReader:
+    """Return this rank's share of the batches of `rows`, for `predict`."""
+    batches = eval_batches(rows, config.batch_size, distributed.rank(), distributed.world_size())
+    return batch_reader(images, batches, config, device)
+
+
+def batch_reader(
+    images: ImageDataset, batches: Iterable[list[SampleKey]], config: DatasetConfig, device: torch.device
+) -> BatchReader:
+    """Return the reader of `batches` with the config's workers and timeout."""
+    return BatchReader(images, batches, num_workers(config), device.type == "cuda", config.loader_timeout)
+
+
+def num_workers(config: DatasetConfig) -> int:
+    """Return the worker processes of a loader."""
+    return default_workers() if config.num_workers is None else config.num_workers

@@ -1,0 +1,74 @@
+"""Which images come when: the order of an epoch is a function of (seed, epoch), so any batch can be started from."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from common.randomness import Purpose, keyed_generator
+
+# the epoch, which keys the augmentation, and the row of the table
+SampleKey = tuple[int, int]
+
+
+class EpochBatches:
+    """The batches of one training epoch, as lists of (epoch, index).
+
+    The last batch is what is left; a single image left over joins the batch before, because batch statistics of one
+    image say nothing.
+    Set `epoch` and `first_batch` before iterating. With `parts` processes, this one has every `parts`-th image of each
+    batch, from `part` on, so that the batches are those of a single process.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        sampler: str,
+        seed: int,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
+        self.rows = rows
+        self.labels = labels[rows]
+        self.batch_size = batch_size
+        self.sampler = sampler
+        self.seed = seed
+        self.part = part
+        self.parts = parts
+        self.epoch = 0
+        self.first_batch = 0
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.rows), self.batch_size)
+        return full + (rest > 1 or full == 0)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        order = self._order()
+        for batch in range(self.first_batch, len(self)):
+            rows = order[self.first_image(batch) : self.first_image(batch + 1)]
+            yield [(self.epoch, int(row)) for row in rows[self.part :: self.parts]]
+
+    def first_image(self, batch: int) -> int:
+        """Return how many images of the epoch come before `batch`."""
+        return len(self.rows) if batch >= len(self) else batch * self.batch_size
+
+    def _order(self) -> np.ndarray:
+        generator = keyed_generator(self.seed, Purpose.ORDER, self.epoch)
+        if self.sampler == "shuffle":
+            return generator.permutation(self.rows)
+        counts = np.bincount(self.labels)[self.labels]
+        weights = counts ** (-1.0 if self.sampler == "balanced" else -0.5)
+        return generator.choice(self.rows, size=len(self.rows), p=weights / weights.sum())
+
+
+def eval_batches(rows: Sequence[int], batch_size: int, part: int = 0, parts: int = 1) -> list[list[SampleKey]]:
+    """Return the batches of `rows`, in their order; with `parts` processes every `parts`-th batch, from `part` on.
+
+    Whole batches, because the last bits of a logit depend on the batch that it was computed in. Every part has the
+    same number of batches; the last may be empty.
+    """
+    keys = [(0, int(row)) for row in rows]
+    batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
+    batches += [[]] * (-len(batches) % parts)
+    return batches[part::parts]

@@ -1,0 +1,129 @@
+"""Which labelled images a model is measured on, with labels matched to the model's classes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.classes import ImageClass
+from common.errors import InputError
+from data.dataloader import BatchReader, eval_reader
+from data.dataset import ImageDataset
+from data.inputs import Inputs
+from data.prepared import load_table
+from data.table import ImageTable, read_labelled
+from data.transforms import EvalTransform
+from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
+
+KEYS = (
+    "device",
+    "dataset.root",
+    "dataset.train_csv",
+    "dataset.train_dir",
+    "dataset.batch_size",
+    "dataset.num_workers",
+)
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The images of an evaluation: rows of a table whose labels are the pipeline's."""
+
+    table: ImageTable
+    rows: np.ndarray
+    source: str
+
+    @property
+    def inputs(self) -> Inputs:
+        image_ids = [self.table.image_ids[row] for row in self.rows]
+        return Inputs(image_ids, [self.table.image_dir / image_id for image_id in image_ids])
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.table.labels[self.rows]
+
+
+def readable_rows(answers: PredictedProbabilities, images: LabelledImages) -> np.ndarray:
+    """Return the rows int64 (M,) of `answers` whose images could be read. Raises InputError if there are none."""
+    if len(answers.readable) == 0:
+        raise InputError(f"{images.table.image_dir}: none of the {len(images.rows)} images could be read.")
+    return answers.readable
+
+
+def correct_answers(pipeline: Pipeline, images: LabelledImages, description: str) -> np.ndarray:
+    """Return bool (M,) for the M readable images: whether the first answer is right.
+
+    The images may have been chosen with another pipeline: classes are matched by category id. Raises InputError if
+    none can be read.
+    """
+    labels = with_classes_of(pipeline.classes, images.table, images.table.image_dir).labels[images.rows]
+    answers = predict_images(pipeline, images.inputs, description)
+    rows = readable_rows(answers, images)
+    return answers.probabilities[rows].argmax(axis=1) == labels[rows]
+
+
+def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> LabelledImages:
+    """Return the images of a split of the (first) checkpoint, or of `data`. Raises InputError if they cannot be had."""
+    config, checkpoint = pipeline.config.dataset, pipeline.members[0].checkpoint
+    if data is not None:
+        table = with_classes_of(pipeline.classes, read_labelled(data), data)
+        return LabelledImages(table, _sorted_rows(table, range(len(table.image_ids))), str(data))
+    table = with_classes_of(pipeline.classes, load_table(config), Path(config.root))
+    wanted = {
+        "val": checkpoint.split["val"],
+        "train": checkpoint.split["train"],
+        "test": checkpoint.split.get("test", []),
+        "all": [image_id for part in checkpoint.split.values() for image_id in part],
+    }[split]
+    if not wanted:
+        raise InputError(
+            f"--split {split}: the checkpoint's run held no images back for it. Give another --split, or --data."
+        )
+    row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
+    missing = [image_id for image_id in wanted if image_id not in row_of]
+    if missing:
+        raise InputError(
+            f"{table.image_dir}: {len(missing)} of the checkpoint's {len(wanted)} {split} images are not in its table, "
+            f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or --data."
+        )
+    rows = _sorted_rows(table, [row_of[image_id] for image_id in wanted])
+    return LabelledImages(table, rows, f"{split} split of {table.image_dir}")
+
+
+def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
+    """Return those of the images that no member was trained on. Raises InputError if there are none."""
+    trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
+    rows = np.array([row for row in images.rows if images.table.image_ids[row] not in trained_on], dtype=np.int64)
+    if len(rows) == 0:
+        raise InputError(
+            f"Each of the {len(images.rows)} images ({images.source}) was seen in training by a model. Train with the "
+            "same seed, or with dataset.test_split and --data, or give --data with images that none has seen."
+        )
+    return LabelledImages(images.table, rows, images.source)
+
+
+def training_batches(pipeline: Pipeline, count: int) -> BatchReader:
+    """Return batches of `count` random training images of the first member, as evaluation shows them to it."""
+    train, checkpoint = choose_images(pipeline, "train", None), pipeline.members[0].checkpoint
+    chosen = np.random.default_rng(0).permutation(train.rows)[:count]
+    view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
+    images = ImageDataset(train.table.image_dir, train.table.image_ids, train.table.labels, view)
+    return eval_reader(images, chosen.tolist(), pipeline.config.dataset, pipeline.device)
+
+
+def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
+    return np.array(sorted(rows, key=lambda row: table.image_ids[row]), dtype=np.int64)
+
+
+def with_classes_of(classes: list[ImageClass], table: ImageTable, source: Path) -> ImageTable:
+    """Return the table with the labels of `classes`, matched by category id. Raises InputError for others."""
+    label_of = {image_class.category_id: image_class.label for image_class in classes}
+    used = [table.classes[label] for label in np.unique(table.labels)]
+    unknown = [image_class.category_id for image_class in used if image_class.category_id not in label_of]
+    if unknown:
+        raise InputError(
+            f"{source}: {len(unknown)} of its classes are unknown to the model, first category id {unknown[0]}."
+        )
+    new_label = np.array([label_of.get(image_class.category_id, -1) for image_class in table.classes], dtype=np.int64)
+    return ImageTable(table.image_ids, new_label[table.labels], classes, table.image_dir)

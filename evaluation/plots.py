@@ -1,0 +1,168 @@
+"""Figures of a run: confusion matrix, most confused pairs, images with their predictions."""
+
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+from common.classes import ImageClass
+from common.files import replacing
+
+# fonts with Chinese glyphs of the usual systems, and matplotlib's own for the rest
+_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti TC", "DejaVu Sans")
+
+_MOST_LABELLED_CLASSES = 40
+
+
+def class_labels(classes: Sequence[ImageClass]) -> list[str]:
+    """Return a short text for each class that the fonts of this machine can draw: its name, else its category id."""
+    use_fonts()
+    drawable = [is_drawable(image_class.name) for image_class in classes]
+    texts = [
+        image_class.name if fits else image_class.category_id
+        for image_class, fits in zip(classes, drawable, strict=True)
+    ]
+    return [text if len(text) <= 24 else f"{text[:23]}…" for text in texts]
+
+
+def confusion_figure(matrix: np.ndarray, classes: Sequence[ImageClass]) -> Figure:
+    """Return a picture of a confusion matrix (C, C) as shares of each true class; axes are named up to 40 classes."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = min(max(4 + 0.12 * len(classes), 6), 16)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if len(classes) <= _MOST_LABELLED_CLASSES:
+        labels = class_labels(classes)
+        axes.set_xticks(range(len(classes)), labels, rotation=90)
+        axes.set_yticks(range(len(classes)), labels)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+    return figure
+
+
+def worst_pairs_figure(pairs: Sequence[tuple[int, int, int]], classes: Sequence[ImageClass]) -> Figure:
+    """Return bars of the most frequent confusions (true label, predicted label, images), most frequent on top."""
+    labels = class_labels(classes)
+    figure = Figure(figsize=(8, max(1.2 + 0.32 * len(pairs), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    names = [f"{labels[true]} taken for {labels[predicted]}" for true, predicted, _ in pairs]
+    axes.barh(range(len(pairs)), [count for _, _, count in pairs], color="#0072b2")
+    axes.set_yticks(range(len(pairs)), names)
+    axes.invert_yaxis()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("images" if pairs else "no confusions")
+    return figure
+
+
+def predictions_figure(
+    images: Sequence[np.ndarray], labels: Sequence[int], predicted: Sequence[int], classes: Sequence[ImageClass]
+) -> Figure:
+    """Return up to two rows of images (uint8 RGB) with true class and prediction; a wrong one is marked."""
+    texts = class_labels(classes)
+    columns = max(-(-len(images) // 2), 1)
+    figure = Figure(figsize=(2.4 * columns, 5.6), layout="constrained")
+    for position, (image, label, prediction) in enumerate(zip(images, labels, predicted, strict=True)):
+        axes = figure.add_subplot(2, columns, position + 1)
+        axes.imshow(image)
+        axes.set_axis_off()
+        right = label == prediction
+        title = texts[label] if right else f"{texts[label]}\nnot {texts[prediction]}"
+        axes.set_title(title, fontsize=8, color="black" if right else "#d55e00")
+    return figure
+
+
+def differences_figure(points: Sequence[tuple[str, float, float, float]], label: str) -> Figure:
+    """Return dots with intervals, one a line: (name, difference, low, high); `label` says the unit."""
+    figure = Figure(figsize=(8, max(1.2 + 0.35 * len(points), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, (_, difference, low, high) in enumerate(points):
+        axes.plot([low, high], [row, row], color="#0072b2", linewidth=2)
+        axes.plot([difference], [row], marker="o", color="#0072b2")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(points)), [name for name, *_ in points])
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    return figure
+
+
+def front_figure(points: Sequence[tuple[str, float, float, bool]], limit_ms: float) -> Figure:
+    """Return dots of (name, p95 milliseconds, top-1 in per cent, on the Pareto front); the front named and joined."""
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    front = sorted((point for point in points if point[3]), key=lambda point: point[1])
+    others = [point for point in points if not point[3]]
+    axes.plot([point[1] for point in others], [point[2] for point in others], "o", color="#999999", label="beaten")
+    axes.plot([point[1] for point in front], [point[2] for point in front], "o-", color="#0072b2", label="Pareto front")
+    for place, (name, milliseconds, top1, _) in enumerate(front):
+        above = place % 2 == 0
+        axes.annotate(
+            name,
+            (milliseconds, top1),
+            xytext=(4, 8 if above else -14),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.axvline(limit_ms, color="#d55e00", linestyle="--", label=f"limit {limit_ms:g} ms")
+    axes.margins(x=0.15, y=0.15)
+    axes.set_xlabel("p95 latency of one image, milliseconds")
+    axes.set_ylabel("validation top-1, %")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float) -> Figure:
+    """Return the curve of a learning-rate range test, with a rate marked."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color="#0072b2")
+    axes.axvline(marked, color="#d55e00", linestyle="--", label=f"steepest fall: {marked:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("smoothed training loss")
+    axes.legend()
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` as a PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def use_fonts() -> None:
+    """Let matplotlib draw Chinese names with a font of this machine, if it has one."""
+    if not _known_fonts() & set(_FONTS[:-1]):
+        _find_new_fonts()
+    matplotlib.rcParams["font.family"] = [font for font in _FONTS if font in _known_fonts()]
+
+
+def _known_fonts() -> set[str]:
+    return {font.name for font in font_manager.fontManager.ttflist}
+
+
+@cache
+def _find_new_fonts() -> None:
+    """Look for fonts that were installed after matplotlib wrote its list of them, which it never reads anew."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in font_manager.findSystemFonts():
+        if path not in known:
+            # a font file that matplotlib cannot read is one that it cannot draw with
+            with suppress(OSError, RuntimeError, ValueError):
+                font_manager.fontManager.addfont(path)
+
+
+def is_drawable(text: str) -> bool:
+    """Say whether the fonts that `use_fonts` chose have every character of a text."""
+    with warnings.catch_warnings():
+        # a font that is missing here is a matter of the label's text, which the caller replaces
+        warnings.simplefilter("ignore")
+        fonts = [font_manager.get_font(font_manager.findfont(family)) for family in matplotlib.rcParams["font.family"]]
+    return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)

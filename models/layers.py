@@ -1,0 +1,22 @@
+"""The layers of a backbone: the depth of each parameter, and which parameters are the head."""
+
+from timm.models import group_parameters
+from timm.optim import auto_group_layers
+from torch import nn
+
+from models.classifier import Classifier
+
+
+def layer_of_parameter(backbone: nn.Module) -> dict[str, int]:
+    """Return the depth of each parameter, 0 for the stem; the classifier is the deepest."""
+    if hasattr(backbone, "group_matcher"):
+        return group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    return auto_group_layers(backbone)
+
+
+def head_parameter_names(model: Classifier) -> set[str]:
+    """Return the names, as in `model.named_parameters()`, of the classifier's weights and biases."""
+    classifier = model.backbone.pretrained_cfg["classifier"]
+    modules = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    prefixes = tuple(f"backbone.{module}." for module in modules)
+    return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}

@@ -1,0 +1,173 @@
+"""How long the whole pipeline takes for one image, from the file to the averaged answer."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.device import describe_device
+from common.errors import InputError
+from common.progress import progress
+from data.flower_drawing import drawn_jpegs
+from data.images import UnreadableImage, read_image
+from data.inputs import find_inputs
+from prediction.pipeline import Pipeline, predict_batches, to_batches
+
+IMAGES = 100
+
+WARM_UP_IMAGES = 5
+
+REPETITIONS = 5
+
+# resizing is part of preprocess; views, all members and the average are of forward
+STAGES = ("decode", "preprocess", "forward")
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Milliseconds an image."""
+
+    median_ms: float
+    p95_ms: float
+    p99_ms: float
+
+    def __str__(self) -> str:
+        return f"median {self.median_ms:.1f} ms, p95 {self.p95_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+
+
+@dataclass(frozen=True)
+class Latency(Percentiles):
+    """Milliseconds an image, batch 1: decode, resize, all views of all members, average; and each stage alone."""
+
+    stages: dict[str, Percentiles]
+    images: int
+    hardware: str
+    runtime: str
+    precision: str
+    views: tuple[str, ...]
+    on_cpu: bool
+
+    def __str__(self) -> str:
+        caveat = "; not the judges' hardware" if self.on_cpu else ""
+        return (
+            f"median {self.median_ms:.1f}, p95 {self.p95_ms:.1f}, p99 {self.p99_ms:.1f} ms on {self.hardware}, "
+            f"{self.runtime}, {self.precision}, {'+'.join(self.views)}{caveat}"
+        )
+
+
+def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
+    """Time the pipeline on up to `IMAGES` of these files, one at a time, after a warm-up. Unreadable ones are left out.
+
+    Raises InputError if none of them can be read.
+    """
+    chosen = list(paths)[:IMAGES]
+    for path in chosen[:WARM_UP_IMAGES]:
+        _time(pipeline, path)
+    timed = []
+    with progress("benchmark", len(chosen)) as advance:
+        for path in chosen:
+            timed.append(_time(pipeline, path))
+            advance(1)
+    stages = np.array([milliseconds for milliseconds in timed if milliseconds is not None])
+    if len(stages) == 0:
+        raise InputError(f"None of the {len(chosen)} images to be timed can be read, first {chosen[0]}.")
+    whole = _percentiles(stages.sum(axis=1))
+    return Latency(
+        median_ms=whole.median_ms,
+        p95_ms=whole.p95_ms,
+        p99_ms=whole.p99_ms,
+        stages={name: _percentiles(column) for name, column in zip(STAGES, stages.T, strict=True)},
+        images=len(stages),
+        hardware=describe_device(pipeline.device),
+        runtime=pipeline.runtime,
+        precision=pipeline.computed_in,
+        views=pipeline.views,
+        on_cpu=pipeline.device.type == "cpu",
+    )
+
+
+def best_batch(pipeline: Pipeline, paths: Sequence[Path], seconds: float = 20.0) -> tuple[int, float]:
+    """Return the batch size, of 1, 2, 4, ... 64, with the least forward time an image, and that time in milliseconds.
+
+    It is measured with copies of the first image that can be read. Larger batches are tried while they gain, memory
+    holds them and less than `seconds` have passed.
+    """
+    one = to_batches(pipeline, _first_readable(paths))
+    best, started = (1, float("inf")), time.perf_counter()
+    for exponent in range(7):
+        size = 2**exponent
+        batches = [batch.repeat(size, 1, 1, 1) for batch in one]
+        try:
+            taken = [_seconds(predict_batches, pipeline, batches) for _ in range(REPETITIONS)]
+        except (RuntimeError, MemoryError) as error:
+            if "memory" not in str(error):
+                raise
+            break
+        milliseconds = 1000 * float(np.median(taken)) / size
+        if milliseconds >= best[1] or time.perf_counter() - started > seconds:
+            break
+        best = (size, milliseconds)
+    return best
+
+
+def _first_readable(paths: Sequence[Path]) -> np.ndarray:
+    for path in paths:
+        with suppress(UnreadableImage, OSError):
+            return read_image(path).pixels
+    raise InputError(f"None of the {len(paths)} images can be read, first {paths[0]}.")
+
+
+def _percentiles(milliseconds: np.ndarray) -> Percentiles:
+    return Percentiles(*(float(value) for value in np.percentile(milliseconds, [50, 95, 99])))
+
+
+def _seconds(function: Callable, *arguments: object) -> float:
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
+def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
+    """Return the milliseconds of each of `STAGES` of one image, or None if it cannot be read."""
+    moments = [time.perf_counter()]
+    try:
+        pixels = read_image(path).pixels
+    except (UnreadableImage, OSError):
+        return None
+    moments.append(time.perf_counter())
+    batches = to_batches(pipeline, pixels)
+    moments.append(time.perf_counter())
+    # the answer lies on the CPU, so the device has finished
+    predict_batches(pipeline, batches)
+    moments.append(time.perf_counter())
+    decode, preprocess, forward = (1000 * float(passed) for passed in np.diff(moments))
+    return decode, preprocess, forward
+
+
+def benchmark(pipeline: Pipeline, paths: Sequence[Path]) -> list[str]:
+    """Time the pipeline on images of `paths`, or on drawn ones of the contest's size; return lines that say how long.
+
+    The figures are shown against the limit; whether the limit is kept is for `check_competition.py` to decide.
+    """
+    limits = pipeline.config.competition
+    with drawn_jpegs(limits.input_size, 0 if paths else IMAGES) as drawn:
+        images = find_inputs(paths).paths if paths else drawn
+        latency = measure_latency(pipeline, images)
+        size, milliseconds = best_batch(pipeline, images)
+    source = f"of {paths[0]}" if paths else f"drawn here, {limits.input_size}x{limits.input_size} JPEG"
+    verdict = f"{'kept' if latency.p95_ms <= limits.max_latency_ms else 'NOT kept'} by the p95"
+    if latency.images < IMAGES:
+        verdict = f"not decided: {latency.images} images are too few, the p95 needs {IMAGES}"
+    return [
+        f"hardware   {latency.hardware}{' (not the judges: their machine decides)' if latency.on_cpu else ''}",
+        f"runtime    {latency.runtime}, {latency.precision}",
+        f"views      {'+'.join(latency.views)}, {len(pipeline.members)} model(s)",
+        f"images     {latency.images} {source}; one at a time: decode, resize, forward, average",
+        *(f"{name:<10} {stage}" for name, stage in latency.stages.items()),
+        f"total      {latency.median_ms:.1f} ms median, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms",
+        f"best batch {size}: {milliseconds:.1f} ms an image, forward alone",
+        f"limit      {limits.max_latency_ms:g} ms an image ({limits.name}): {verdict}",
+    ]

@@ -1,0 +1,275 @@
+"""All that answers for an image: one or more checkpoints, the views, the device. It is measured and shipped whole."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.classes import ImageClass
+from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
+from common.errors import InputError
+from common.progress import progress
+from common.torch_files import sha256
+from configs.compose import from_plain
+from configs.schema import Config
+from data.dataloader import eval_reader
+from data.dataset import ImageDataset
+from data.images import read_image
+from data.inputs import Inputs
+from data.transforms import EvalTransform, eval_image
+from models.checkpoint import Checkpoint, load_checkpoint
+from prediction.logits import predict, softmax
+from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
+from prediction.views import AVERAGES, PLAIN, ViewAverage
+
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+OVERRIDABLE_KEYS = (
+    "device",
+    "dataset.test_dir",
+    "dataset.batch_size",
+    "dataset.num_workers",
+    "competition.max_latency_ms",
+    "competition.input_size",
+)
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How the checkpoints answer: views, their averaging, the members' weights, and the precision.
+
+    `weights` are one number a checkpoint, 0 or more, of any sum; None counts all equally. `precision` is one of
+    `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is CUDA. `runtime` is one of
+    `prediction.runtimes.RUNTIMES` or `auto`; exported files have theirs.
+    """
+
+    views: tuple[str, ...] = PLAIN
+    average: str = AVERAGES[0]
+    weights: Sequence[float] | None = None
+    precision: str | None = None
+    runtime: str = "torch"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One checkpoint; `order` (C,) says which of its outputs belongs to each class of the pipeline.
+
+    `weight` is its share in the average of all members.
+    """
+
+    path: Path
+    sha256: str
+    checkpoint: Checkpoint
+    model: ViewAverage
+    order: np.ndarray
+    weight: float
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The members share classes, views and device; `config` is the first checkpoint's, with overrides."""
+
+    members: list[Member]
+    config: Config
+    classes: list[ImageClass]
+    fallback_label: int
+    views: tuple[str, ...]
+    average: str
+    device: torch.device
+    precision: Precision
+
+    @property
+    def runtime(self) -> str:
+        """The runtime of the members; several are joined by `+`."""
+        names = [getattr(member.model.classifier, "runtime", "torch") for member in self.members]
+        return "+".join(dict.fromkeys(names))
+
+    @property
+    def computed_in(self) -> str:
+        """The precision of the members; several are joined by `+`."""
+        names = [getattr(member.model.classifier, "precision", str(self.precision)) for member in self.members]
+        return "+".join(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class PredictedProbabilities:
+    """Probabilities float64 (N, C), zeros for an unreadable image; why images are unreadable; which are damaged."""
+
+    probabilities: np.ndarray
+    unreadable: dict[int, str]
+    recovered: list[int]
+
+    @property
+    def readable(self) -> np.ndarray:
+        """The rows int64 (M,) of the images that could be read."""
+        return np.array([row for row in range(len(self.probabilities)) if row not in self.unreadable], dtype=np.int64)
+
+
+def load_pipeline(
+    paths: Sequence[Path],
+    answering: PredictionOptions = PredictionOptions(),
+    overrides: Sequence[str] = (),
+    keys: Sequence[str] = OVERRIDABLE_KEYS,
+) -> Pipeline:
+    """Load checkpoints, in evaluation mode on the device, with the views' average around each.
+
+    `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
+    there is not one weight for each, or the device does not compute the precision.
+    """
+    shares = weight_shares(answering.weights, len(paths))
+    loaded = [
+        load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths
+    ]
+    checkpoints = [checkpoint for checkpoint, _ in loaded]
+    config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
+    # exported models run on the CPU here
+    device = choose_device("cpu" if any(model for _, model in loaded) else config.device)
+    if device.type == "cpu":
+        tune_cpu_memory()
+    configure_algorithms(device)
+    classes = checkpoints[0].classes
+    runtime = choose_runtime(answering.runtime, device)
+    if answering.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
+        raise InputError(
+            f"--precision {answering.precision}: only torch chooses it when it runs; "
+            "'flower_cli.py export --precision' writes models of other runtimes in it."
+        )
+    members = []
+    for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
+        order = _class_order(checkpoint, classes, path, paths[0])
+        model = model or _classifier(checkpoint, runtime, device)
+        averaged = ViewAverage(model, answering.views, answering.average).eval()
+        members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, order, share))
+    return Pipeline(
+        members=members,
+        config=config,
+        classes=classes,
+        fallback_label=int(np.argmax(checkpoints[0].class_counts)),
+        views=answering.views,
+        average=answering.average,
+        device=device,
+        precision=_choose_precision(device, config, answering.precision),
+    )
+
+
+def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> nn.Module:
+    model = checkpoint.build_model()
+    if runtime != "torch":
+        return converted(model, checkpoint, runtime)
+    return model.to(device=device, memory_format=torch.channels_last)
+
+
+def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
+    """Return the pipeline with other views."""
+    members = [
+        dataclasses.replace(member, model=ViewAverage(member.model.classifier, views, pipeline.average).eval())
+        for member in pipeline.members
+    ]
+    return dataclasses.replace(pipeline, members=members, views=tuple(views))
+
+
+def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
+    """Return the pipeline with this member only; classes stay in the pipeline's order."""
+    return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
+
+
+def require_torch(pipeline: Pipeline, what: str) -> None:
+    """Raise InputError if a member is a model of another runtime: its weights and size cannot be changed."""
+    if pipeline.runtime != "torch":
+        raise InputError(f"{what}: needs best_model.pt in torch; a model of {pipeline.runtime} is fixed.")
+
+
+def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
+    """Return the pipeline with one model of these weights in place of its members; classes stay those of the first."""
+    model = _classifier(checkpoint, "torch", pipeline.device)
+    averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
+    return only_member(pipeline, dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged))
+
+
+def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
+    """Return the pipeline with other weights of its members. Raises InputError as `weight_shares`."""
+    shares = weight_shares(weights, len(pipeline.members))
+    members = [
+        dataclasses.replace(member, weight=share) for member, share in zip(pipeline.members, shares, strict=True)
+    ]
+    return dataclasses.replace(pipeline, members=members)
+
+
+def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return the weights of `count` members divided by their sum; equal ones for None.
+
+    Raises InputError if there is not one for each, one is negative or not a number, or all are 0.
+    """
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count:
+        raise InputError(f"--weights: {len(weights)} weights for {count} members; give one for each, in their order.")
+    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        raise InputError("--weights: expected numbers from 0 on, not all of them 0.")
+    return [weight / sum(weights) for weight in weights]
+
+
+def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "prediction") -> PredictedProbabilities:
+    """Return the probabilities of all inputs, averaged over members and views, with a progress bar."""
+    config, count = pipeline.config.dataset, len(inputs.paths)
+    total = np.zeros((count, len(pipeline.classes)))
+    unreadable: dict[int, str] = {}
+    recovered: list[int] = []
+    with progress(description, count * len(pipeline.members)) as advance:
+        for member in pipeline.members:
+            view = EvalTransform(member.checkpoint.input_size, member.checkpoint.crop_pct)
+            images = ImageDataset(Path(), [str(path) for path in inputs.paths], np.zeros(count, np.int64), view)
+            loader = eval_reader(images, range(count), config, pipeline.device)
+            predictions = predict(
+                member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
+            )
+            total[predictions.indices] += softmax(predictions.logits)[:, member.order] * member.weight
+            unreadable, recovered = dict(predictions.skipped), predictions.recovered
+    return PredictedProbabilities(total, unreadable, recovered)
+
+
+def predict_file(pipeline: Pipeline, path: Path) -> np.ndarray:
+    """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch 1."""
+    return predict_batches(pipeline, to_batches(pipeline, read_image(path).pixels))[0]
+
+
+def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
+    """Return uint8 RGB pixels (H, W, 3) as each member sees them: uint8 (1, 3, S, S) on the device."""
+    views = (
+        eval_image(pixels, member.checkpoint.input_size, member.checkpoint.crop_pct) for member in pipeline.members
+    )
+    batches = (torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2) for view in views)
+    return [batch.to(pipeline.device) for batch in batches]
+
+
+@torch.inference_mode()
+def predict_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.ndarray:
+    """Return the averaged probabilities float64 (N, C) of one uint8 (N, 3, S, S) batch for each member."""
+    total = np.zeros((len(batches[0]), len(pipeline.classes)))
+    for member, batch in zip(pipeline.members, batches, strict=True):
+        with pipeline.precision.context():
+            logits = member.model(batch)
+        total += softmax(logits.float().cpu().numpy())[:, member.order] * member.weight
+    return total
+
+
+def _class_order(checkpoint: Checkpoint, classes: list[ImageClass], path: Path, first: Path) -> np.ndarray:
+    place = {image_class.category_id: image_class.label for image_class in checkpoint.classes}
+    if set(place) != {image_class.category_id for image_class in classes}:
+        raise InputError(f"{path}: its classes are not those of {first}; only models of the same classes are averaged.")
+    return np.array([place[image_class.category_id] for image_class in classes], dtype=np.int64)
+
+
+def _choose_precision(device: torch.device, config: Config, name: str | None) -> Precision:
+    if name is None:
+        return choose_precision(device, config.training.use_amp, config.training.amp_dtype)
+    if name == "fp32":
+        return Precision(device.type, None)
+    precision = choose_precision(device, True, PRECISIONS[name])
+    if precision.note:
+        raise InputError(f"--precision {name}: {precision.note}. Leave the flag out, or give --precision fp32.")
+    return precision

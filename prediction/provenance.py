@@ -1,0 +1,111 @@
+"""The JSON beside a predictions file that says how it was made, so that the gate and the ZIP can repeat it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.device import describe_device
+from common.errors import InputError
+from common.files import write_text
+from common.torch_files import sha256
+from models.checkpoint import versions
+from prediction.pipeline import PRECISIONS, Pipeline
+from prediction.runtimes import RUNTIMES, SUFFIXES, files_of
+from prediction.views import AVERAGES, PLAIN, VIEWS
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a recipe tells the scripts that read it; `input` is None where single files were predicted.
+
+    `runtime` is what converts .pt files as they are loaded; `precision` is None for what the device makes of them.
+    """
+
+    checkpoints: list[Path]
+    hashes: list[str]
+    weights: list[float]
+    views: tuple[str, ...]
+    average: str
+    runtime: str
+    precision: str | None
+    input: Path | None
+
+
+def provenance_path(predictions: Path) -> Path:
+    """Return where the recipe of a predictions file stands."""
+    return predictions.with_suffix(".json")
+
+
+def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what decides the numbers: checkpoints with hashes, views, averaging, runtime, precision, versions.
+
+    `fallback` is the category id that an unreadable image gets.
+    """
+    return {
+        "checkpoints": [
+            {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": member.weight}
+            for member in pipeline.members
+        ],
+        "fallback": pipeline.classes[pipeline.fallback_label].category_id,
+        "views": list(pipeline.views),
+        "average": pipeline.average,
+        "runtime": pipeline.runtime,
+        "precision": pipeline.computed_in,
+        "device": describe_device(pipeline.device),
+        "batch_size": pipeline.config.dataset.batch_size,
+        "versions": versions(),
+    }
+
+
+def write_provenance(predictions: Path, facts: dict[str, Any]) -> None:
+    """Write `facts` as the recipe of a predictions file."""
+    write_text(provenance_path(predictions), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_provenance(predictions: Path) -> Provenance | None:
+    """Return the recipe of a predictions file, or None if it has none, or one that names no checkpoints.
+
+    Raises InputError if it is damaged.
+    """
+    path = provenance_path(predictions)
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        checkpoints = [Path(entry["path"]) for entry in facts["checkpoints"]]
+        recipe = Provenance(
+            checkpoints=checkpoints,
+            hashes=[str(entry["sha256"]) for entry in facts["checkpoints"]],
+            weights=[float(entry.get("weight", 1)) for entry in facts["checkpoints"]],
+            views=tuple(facts.get("views", PLAIN)),
+            average=facts.get("average", AVERAGES[0]),
+            runtime=_runtime_of(facts, checkpoints),
+            precision="fp32" if facts.get("precision") == PRECISIONS["fp32"] else None,
+            input=Path(facts["input"]) if facts.get("input") else None,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a recipe as inference.py writes it. Predict again.") from error
+    if not set(recipe.views) <= set(VIEWS) or recipe.average not in AVERAGES:
+        raise InputError(f"{path}: names views that this kit does not have. Predict again.")
+    return recipe if recipe.checkpoints else None
+
+
+def _runtime_of(facts: dict[str, Any], checkpoints: list[Path]) -> str:
+    converted = any(path.suffix.lower() not in SUFFIXES for path in checkpoints)
+    return facts["runtime"] if converted and facts.get("runtime") in RUNTIMES else RUNTIMES[0]
+
+
+def check_hashes(recipe: Provenance, checkpoints: list[Path], predictions: Path) -> None:
+    """Raise InputError if `checkpoints` are not, byte for byte and in order, what the predictions were made with."""
+    if len(checkpoints) != len(recipe.hashes):
+        raise InputError(
+            f"{predictions}: made with {len(recipe.hashes)} checkpoints, but {len(checkpoints)} were given."
+        )
+    for path, expected in zip(checkpoints, recipe.hashes, strict=True):
+        if not path.is_file():
+            raise InputError(f"{path}: not found, although {provenance_path(predictions)} names it. Give --checkpoint.")
+        if sha256(*files_of(path)) != expected:
+            raise InputError(
+                f"{predictions}: was not made with {path} as it is now (its SHA-256 differs). Predict again."
+            )

@@ -1,0 +1,205 @@
+"""Other runtimes than torch: a checkpoint as an ONNX or OpenVINO model, with all that explains it inside.
+
+The model takes uint8 (N, 3, H, W), N free, and gives probabilities float32 (N, C). The optional packages stand in
+requirements-export.txt.
+"""
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.errors import InputError
+from models.checkpoint import Checkpoint, checkpoint_of, plain_fields
+
+RUNTIMES = ("torch", "onnx", "openvino")
+
+SUFFIXES = {".onnx": "onnx", ".xml": "openvino"}
+
+# what each runtime needs to run a model, and what to convert one
+PACKAGES = {"torch": (), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
+
+CONVERTERS = {"torch": (), "onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+
+_KEY = "flower_kit"
+
+_SMALLEST = 1e-30
+
+
+class Served(nn.Module):
+    """A classifier that gives probabilities, as the other runtimes do."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return probabilities float32 (N, C) of images uint8 (N, 3, H, W)."""
+        return self.classifier(images).float().softmax(dim=-1)
+
+
+class RuntimeModel(nn.Module):
+    """A model of another runtime where a classifier is expected; `answer` maps uint8 (N, 3, H, W) to (N, C)."""
+
+    def __init__(self, runtime: str, answer: Callable[[np.ndarray], np.ndarray]) -> None:
+        super().__init__()
+        self.runtime = runtime
+        self.precision = "fp32"
+        self.answer = answer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits float32 (N, C), whose softmax is the runtime's probabilities."""
+        probabilities = self.answer(np.ascontiguousarray(images.cpu().numpy()))
+        return torch.from_numpy(np.log(np.maximum(probabilities, _SMALLEST)))
+
+
+def choose_runtime(name: str, device: torch.device) -> str:
+    """Return the runtime; `auto` is the fastest that is installed for the device: on a CPU OpenVINO, ONNX, torch.
+
+    Raises InputError if its packages are missing, or it is not for this device.
+    """
+    if name == "auto":
+        ranked = ("openvino", "onnx") if device.type == "cpu" else ()
+        return next((runtime for runtime in ranked if not missing_packages(CONVERTERS[runtime])), "torch")
+    if name != "torch" and device.type != "cpu":
+        raise InputError(f"--runtime {name}: runs on the CPU here. Give device=cpu, or --runtime torch.")
+    require(CONVERTERS[name], f"--runtime {name}")
+    return name
+
+
+def missing_packages(names: tuple[str, ...]) -> list[str]:
+    """Return those of the packages that are not installed."""
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def require(names: tuple[str, ...], what: str) -> None:
+    """Raise InputError if one of the packages is not installed."""
+    missing = missing_packages(names)
+    if missing:
+        raise InputError(f"{what}: needs {', '.join(missing)}. Type: pip install -r requirements-export.txt")
+
+
+def converted(classifier: nn.Module, checkpoint: Checkpoint, runtime: str) -> RuntimeModel:
+    """Return a classifier, on the CPU in evaluation mode, as a model of `runtime`."""
+    if runtime == "onnx":
+        return _run_onnx(_onnx_session(to_onnx(classifier, checkpoint).SerializeToString()))
+    return _run_openvino(to_openvino(classifier, checkpoint))
+
+
+def load_exported(path: Path) -> tuple[Checkpoint, RuntimeModel]:
+    """Read an exported model; the checkpoint has no weights. Raises InputError if it is damaged or not of this kit."""
+    runtime = SUFFIXES[path.suffix.lower()]
+    require(PACKAGES[runtime], f"{path}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. 'flower_cli.py export' writes it.")
+    try:
+        model, facts = _read_onnx(path) if runtime == "onnx" else _read_openvino(path)
+        payload = json.loads(facts)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged, or not a model that 'flower_cli.py export' wrote.") from error
+    if not isinstance(payload, dict):
+        raise InputError(f"{path}: damaged: it says nothing of its classes.")
+    model.precision = str(payload.get("precision"))
+    return checkpoint_of({**payload, "state_dict": {}}, path), model
+
+
+def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
+    """Return an onnx.ModelProto."""
+    example = _example(checkpoint)
+    batch = torch.export.Dim("batch")
+    with torch.no_grad():
+        program = torch.onnx.export(
+            Served(classifier).eval(),
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: batch},),
+        )
+    model = program.model_proto
+    entry = model.metadata_props.add()
+    entry.key, entry.value = _KEY, describe(checkpoint)
+    return model
+
+
+def to_openvino(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
+    """Return an openvino.Model."""
+    openvino = importlib.import_module("openvino")
+    with torch.no_grad(), warnings.catch_warnings():
+        # it traces, which torch is about to drop
+        warnings.simplefilter("ignore", FutureWarning)
+        model = openvino.convert_model(Served(classifier).eval(), example_input=_example(checkpoint))
+    size = checkpoint.input_size
+    model.reshape({model.input(0): openvino.PartialShape([-1, 3, size, size])})
+    model.input(0).get_tensor().set_names({"images"})
+    model.output(0).get_tensor().set_names({"probabilities"})
+    mark_openvino(model, checkpoint, "fp32")
+    return model
+
+
+def describe(checkpoint: Checkpoint, precision: str = "fp32") -> str:
+    """Return all of a checkpoint but its weights as JSON, for an exported model's metadata."""
+    fields = {name: value for name, value in plain_fields(checkpoint).items() if name != "state_dict"}
+    return json.dumps({"precision": precision, **fields}, ensure_ascii=True)
+
+
+def mark_openvino(model: Any, checkpoint: Checkpoint, precision: str) -> None:
+    """Write into an openvino.Model what explains it."""
+    model.set_rt_info(describe(checkpoint, precision), [_KEY])
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a model consists of."""
+    return [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
+
+
+def _example(checkpoint: Checkpoint) -> torch.Tensor:
+    # two, because a batch of one would be taken for a constant
+    return torch.zeros(2, 3, checkpoint.input_size, checkpoint.input_size, dtype=torch.uint8)
+
+
+def _run_onnx(session: Any) -> RuntimeModel:
+    return RuntimeModel("onnx", lambda images: session.run(None, {"images": images})[0])
+
+
+def _onnx_session(source: bytes | str) -> Any:
+    onnxruntime = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    # its errors share no base class of their own
+    except Exception as error:
+        raise RuntimeError(str(error)) from error
+
+
+def _read_onnx(path: Path) -> tuple[RuntimeModel, str]:
+    session = _onnx_session(str(path))
+    facts = session.get_modelmeta().custom_metadata_map[_KEY]
+    return _run_onnx(session), facts
+
+
+def _run_openvino(model: Any) -> RuntimeModel:
+    openvino = importlib.import_module("openvino")
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        # its default on some processors is bfloat16
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    return RuntimeModel("openvino", lambda images: compiled(images)[0])
+
+
+def _read_openvino(path: Path) -> tuple[RuntimeModel, str]:
+    openvino = importlib.import_module("openvino")
+    model = openvino.Core().read_model(path)
+    return _run_openvino(model), model.get_rt_info(_KEY).value

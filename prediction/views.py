@@ -1,0 +1,98 @@
+"""Test-time augmentation: several views of each image, answered together by one averaged prediction."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common.errors import InputError, did_you_mean
+
+PLAIN = ("identity",)
+
+AVERAGES = ("probabilities", "logits")
+
+# share of the side that each of the five crops keeps, as in Krizhevsky et al. 2012 (224 of 256 pixels)
+CROP = 0.875
+
+
+def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float = 0.0, y: float = 0.0) -> torch.Tensor:
+    """Turn uint8 images (N, 3, H, W) counter-clockwise and enlarge them about the middle; bilinear, mirrored borders.
+
+    `x` and `y`, from -1 to 1, move what is cut out of an enlarged image to its right and lower border.
+    """
+    height, width = images.shape[-2:]
+    cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
+    rest = 1 - 1 / zoom
+    theta = [[cosine, -sine * height / width, x * rest], [sine * width / height, cosine, y * rest]]
+    places = torch.tensor([theta], device=images.device).expand(len(images), 2, 3)
+    grid = F.affine_grid(places, [len(images), 3, height, width], align_corners=False)
+    warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return warped.round().clamp(0, 255).to(torch.uint8)
+
+
+def brighten(images: torch.Tensor, factor: float) -> torch.Tensor:
+    """Multiply uint8 images (N, 3, H, W)."""
+    return (images.float() * factor).round().clamp(0, 255).to(torch.uint8)
+
+
+# uint8 (N, 3, H, W) -> uint8 (N, 3, H, W), on the device of the images
+VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "identity": lambda images: images,
+    "hflip": lambda images: images.flip(-1),
+    "vflip": lambda images: images.flip(-2),
+    "hvflip": lambda images: images.flip(-1, -2),
+    "rotate+5": lambda images: warp(images, degrees=5),
+    "rotate-5": lambda images: warp(images, degrees=-5),
+    "brightness+10": lambda images: brighten(images, 1.1),
+    "brightness-10": lambda images: brighten(images, 0.9),
+    "scale1.1": lambda images: warp(images, zoom=1.1),
+    "crop_centre": lambda images: warp(images, zoom=1 / CROP),
+    "crop_top_left": lambda images: warp(images, zoom=1 / CROP, x=-1, y=-1),
+    "crop_top_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=-1),
+    "crop_bottom_left": lambda images: warp(images, zoom=1 / CROP, x=-1, y=1),
+    "crop_bottom_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=1),
+}
+
+SETS = {
+    "crops5": tuple(name for name in VIEWS if name.startswith("crop_")),
+    "flips": ("identity", "hflip", "vflip", "hvflip"),
+    "full": ("identity", "hflip", "vflip", "rotate+5", "rotate-5", "brightness+10", "brightness-10"),
+}
+
+
+def parse_views(text: str | None) -> tuple[str, ...]:
+    """Return the views that `--tta` names, as in `identity,hflip` or `flips`; None, for no `--tta`, is the image alone.
+
+    Raises InputError for an unknown name, and for a view that stands in it twice, be it within a set.
+    """
+    if text is None:
+        return PLAIN
+    views: list[str] = []
+    for name in (part.strip() for part in text.split(",")):
+        if name not in VIEWS and name not in SETS:
+            known = [*VIEWS, *SETS]
+            raise InputError(f"--tta {text}: no view {name!r}.{did_you_mean(name, known)} Views: {', '.join(known)}.")
+        views.extend(SETS.get(name, (name,)))
+    if len(set(views)) < len(views):
+        raise InputError(f"--tta {text}: a view stands in it twice.")
+    return tuple(views)
+
+
+class ViewAverage(nn.Module):
+    """A classifier that sees all views of a batch in one forward pass and averages its answers over them."""
+
+    def __init__(self, classifier: nn.Module, views: Sequence[str], average: str) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.views = views
+        self.average = average
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (N, C), float32, of which the softmax is the averaged prediction of images uint8 (N, 3, H, W)."""
+        batch = torch.cat([VIEWS[name](images) for name in self.views])
+        logits = self.classifier(batch).float().view(len(self.views), len(images), -1)
+        if self.average == "logits" or len(self.views) == 1:
+            return logits.mean(dim=0)
+        return logits.softmax(dim=-1).mean(dim=0).log()

@@ -1,0 +1,45 @@
+"""Activation maps have the image's size, and show the place that decides."""
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.grad_cam import attention_map
+from models.classifier import build_classifier
+
+
+@pytest.mark.parametrize("architecture", ["test_efficientnet", "test_convnext", "test_resnet", "swinv2_cr_tiny_ns_224"])
+def test_a_map_has_the_images_size_and_goes_up_to_one(architecture):
+    torch.manual_seed(0)
+    size = 224 if "swin" in architecture else 64
+    model = build_classifier(architecture, 4, size).eval()
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    maps = [attention_map(model, image, label) for label in range(4)]
+    found = [places for places in maps if places is not None]
+    assert found
+    for places in found:
+        assert places.shape == (size, size)
+        assert places.min() >= 0
+        assert 0.3 < places.max() <= 1
+
+
+def test_the_bright_place_is_the_one_that_decides():
+    class Backbone(torch.nn.Module):
+        num_features = 1
+
+        def forward_features(self, images):
+            return torch.nn.functional.avg_pool2d(images.mean(dim=1, keepdim=True), 8)
+
+        def forward_head(self, features):
+            total = features.mean(dim=(1, 2, 3))
+            return torch.stack([total, -total], dim=1)
+
+    from models.classifier import Classifier
+
+    model = Classifier(Backbone(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    image = np.zeros((32, 32, 3), dtype=np.uint8)
+    image[16:, 16:] = 255
+    places = attention_map(model, image, 0)
+    assert places[:8, :8].max() == 0
+    assert places[-8:, -8:].min() > 0.9
+    assert attention_map(model, image, 1) is None

@@ -1,0 +1,66 @@
+"""Metrics on numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from evaluation import metrics
+
+LOGITS = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [0.0, 0.0, 1.0]])
+LABELS = np.array([0, 2, 0, 1])
+
+
+def test_top_k_counts_labels_among_the_largest():
+    assert metrics.top_k_accuracy(LOGITS, LABELS, 1) == 2 / 4
+    assert metrics.top_k_accuracy(LOGITS, LABELS, 2) == 3 / 4
+    assert metrics.top_k_accuracy(LOGITS, LABELS, 5) == 1.0
+
+
+def test_confusion_has_true_classes_as_rows():
+    matrix = metrics.confusion_matrix(LOGITS.argmax(axis=1), LABELS, 3)
+    assert matrix.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_per_class_accuracy_of_a_class_without_images_is_nan():
+    accuracy = metrics.per_class_accuracy(np.array([[1, 1, 0], [0, 0, 0], [0, 1, 3]]))
+    np.testing.assert_allclose(accuracy, [0.5, np.nan, 0.75])
+
+
+def test_macro_f1_by_hand():
+    # class 0: 2/(2+0+1) = 2/3, class 1: 0, class 2: 2/(2+1+0) = 2/3
+    assert metrics.macro_f1(np.array([[1, 1, 0], [0, 0, 1], [0, 0, 1]])) == pytest.approx(4 / 9)
+
+
+def test_macro_f1_leaves_out_classes_that_never_occur():
+    assert metrics.macro_f1(np.array([[2, 0, 0], [0, 2, 0], [0, 0, 0]])) == 1.0
+
+
+def test_calibration_error_by_hand():
+    # two images of confidence 0.9, one right: gap 0.4; two of confidence 0.6, both right: gap 0.4
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    assert metrics.expected_calibration_error(probabilities, np.array([0, 1, 0, 0])) == pytest.approx(0.4)
+
+
+def test_full_confidence_falls_into_the_last_bin():
+    assert metrics.expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
+
+
+def test_wilson_interval_of_the_textbook():
+    # 8 of 10: centre (0.8 + 0.19207) / 1.38415, half width 0.22671 (Wilson 1927 with z = 1.95996)
+    low, high = metrics.wilson_interval(8, 10)
+    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
+    assert metrics.wilson_interval(5, 5)[1] == 1.0
+
+
+def test_bootstrap_is_repeatable_and_holds_the_mean():
+    values = np.arange(100)
+    interval = metrics.bootstrap_interval(values, np.mean)
+    assert interval == metrics.bootstrap_interval(values, np.mean)
+    assert interval[0] < 49.5 < interval[1]
+
+
+def test_cross_entropy_and_softmax_by_hand():
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]))
+    np.testing.assert_allclose(metrics.softmax(logits), [[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])
+    assert metrics.cross_entropy(logits, np.array([0, 1])) == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
+    assert np.isfinite(metrics.cross_entropy(np.array([[1e4, -1e4]]), np.array([0])))

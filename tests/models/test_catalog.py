@@ -1,0 +1,63 @@
+"""The table of models is computed, and says of each what the contest's limits make of it."""
+
+import pytest
+
+from configs.compose import compose
+from configs.options import option_names
+from models.catalog import model_options
+from models.classifier import build_classifier, meta_classifier
+from tests.helpers import run_script
+
+
+@pytest.fixture(scope="module")
+def options():
+    return {option.option: option for option in model_options(100)}
+
+
+def test_every_option_is_listed_with_its_licence(options):
+    assert set(options) == set(option_names("model"))
+    assert {option.licence for option in options.values()} <= {"apache-2.0", "mit"}
+
+
+def test_known_sizes_come_out(options):
+    # figures of the architectures' papers, within a rounding of the head
+    assert options["convnext_large"].megabytes_fp32 == pytest.approx(786, abs=1)
+    assert options["convnext_large"].megabytes_fp16 == pytest.approx(393, abs=1)
+    assert options["efficientnet_v2_l"].megabytes_fp32 == pytest.approx(472, abs=1)
+    assert options["swin_transformer_v2"].megabytes_fp32 == pytest.approx(348, abs=1)
+    assert options["convnext_base"].parameters == pytest.approx(87.7e6, rel=0.01)
+
+
+def test_every_default_size_is_the_nearest_to_600(options):
+    assert {option.input_size for option in options.values()} <= {588, 592, 600, 602, 608}
+    assert options["convnext_base"].input_size == options["swin_transformer_v2"].input_size == 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", option_names("model"))
+def test_every_option_accepts_its_drop_rates_and_checkpointing(option):
+    model = compose("config", [f"model={option}"]).model
+    import torch
+
+    with torch.device("meta"):
+        build_classifier(
+            model.architecture, 100, model.input_size, model.drop_rate, model.drop_path_rate, grad_checkpointing=True
+        )
+    assert meta_classifier(model.architecture, 100, model.input_size).backbone.pretrained_cfg["hf_hub_id"]
+
+
+def test_the_command_says_what_fits():
+    done = run_script("cli/flower_cli.py", "models")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.split()}
+    assert "785.5" in lines["convnext_large"]
+    assert "fp32" not in lines["convnext_large"]
+    assert "fp16" in lines["convnext_large"]
+    assert "fp32 and fp16" in lines["convnext_base"]
+    assert "500 MB" in lines["Limits"]
+
+
+def test_the_command_refuses_what_it_would_ignore():
+    done = run_script("cli/flower_cli.py", "models", "training.epochs=3")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "takes no other override than competition" in done.stderr

@@ -1,0 +1,123 @@
+"""Views: what each does to an image, and that their average is the average."""
+
+import math
+
+import pytest
+import torch
+
+from common.errors import InputError
+from prediction.views import CROP, PLAIN, SETS, VIEWS, ViewAverage, parse_views
+
+
+class Corner(torch.nn.Module):
+    """Logits that depend on where the pixels are."""
+
+    def forward(self, images):
+        return torch.stack([images[:, 0, 0, 0].float() / 50, images[:, 1, 0, -1].float() / 50], dim=1)
+
+
+@pytest.fixture
+def images():
+    return torch.randint(0, 256, (3, 3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_flip_mirrors_left_and_right_and_undoes_itself(images):
+    flipped = VIEWS["hflip"](images)
+    assert torch.equal(flipped[..., 0], images[..., -1])
+    assert not torch.equal(flipped, images)
+    assert torch.equal(VIEWS["hflip"](flipped), images)
+    assert torch.equal(VIEWS["identity"](images), images)
+
+
+@pytest.fixture
+def smooth():
+    """Square images (2, 3, 48, 48) without detail that a second resampling would lose."""
+    noise = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return (255 * torch.nn.functional.interpolate(noise, size=48, mode="bicubic").clamp(0, 1)).to(torch.uint8)
+
+
+def middle(images):
+    return images[..., 8:-8, 8:-8].float()
+
+
+def test_flips_are_their_own_inverses(images):
+    for name in ("hflip", "vflip", "hvflip"):
+        assert torch.equal(VIEWS[name](VIEWS[name](images)), images)
+        assert not torch.equal(VIEWS[name](images), images)
+    assert torch.equal(VIEWS["hvflip"](images), VIEWS["hflip"](VIEWS["vflip"](images)))
+
+
+def test_a_rotation_is_undone_by_the_other_and_mirrored_by_a_flip(smooth):
+    turned = VIEWS["rotate+5"](smooth)
+    assert (middle(turned) - middle(smooth)).abs().max() > 20
+    assert (middle(VIEWS["rotate-5"](turned)) - middle(smooth)).abs().mean() <= 1.5
+    mirrored = VIEWS["hflip"](VIEWS["rotate-5"](VIEWS["hflip"](smooth)))
+    assert (mirrored.int() - turned.int()).abs().max() <= 1
+
+
+def test_a_rotation_turns_counter_clockwise():
+    image = torch.zeros(1, 3, 101, 101, dtype=torch.uint8)
+    image[..., 45:56, 80:91] = 255
+    rows, columns = torch.nonzero(VIEWS["rotate+5"](image)[0, 0] > 127, as_tuple=True)
+    # the spot lies 35 pixels to the right of the middle
+    assert rows.float().mean() == pytest.approx(50 - 35 * math.sin(math.radians(5)), abs=0.6)
+    assert columns.float().mean() == pytest.approx(50 + 35 * math.cos(math.radians(5)), abs=0.6)
+
+
+def test_brightness_is_a_factor(images):
+    assert torch.equal(VIEWS["brightness+10"](images), (images * 1.1).round().clamp(max=255).to(torch.uint8))
+    assert VIEWS["brightness-10"](images).max() <= 230
+
+
+def test_crops_are_enlarged_parts():
+    ramp = torch.arange(64, dtype=torch.uint8).repeat(1, 3, 64, 1) * 2
+    bounds = {name: VIEWS[name](ramp)[0, 0, 5, [0, -1]].tolist() for name in (*SETS["crops5"], "scale1.1")}
+    assert bounds["crop_top_left"] == bounds["crop_bottom_left"] == pytest.approx([0, 126 * CROP], abs=2)
+    assert bounds["crop_top_right"] == bounds["crop_bottom_right"] == pytest.approx([126 * (1 - CROP), 126], abs=2)
+    assert bounds["crop_centre"] == pytest.approx([126 * (1 - CROP) / 2, 126 * (1 + CROP) / 2], abs=2)
+    assert bounds["scale1.1"] == pytest.approx([63 - 63 / 1.1, 63 + 63 / 1.1], abs=2)
+    across = ramp.transpose(-1, -2).contiguous()
+    assert VIEWS["crop_top_right"](across)[0, 0, 0, 5] <= 2
+    assert VIEWS["crop_bottom_left"](across)[0, 0, -1, 5] >= 124
+
+
+def test_views_keep_shape_and_kind(images):
+    for name, view in VIEWS.items():
+        assert (view(images).shape, view(images).dtype) == (images.shape, torch.uint8), name
+
+
+def test_probabilities_are_averaged(images):
+    found = ViewAverage(Corner(), ("identity", "hflip"), "probabilities")(images).softmax(dim=1)
+    model = Corner()
+    expected = (model(images).softmax(dim=1) + model(images.flip(-1)).softmax(dim=1)) / 2
+    torch.testing.assert_close(found, expected)
+
+
+def test_logits_are_averaged_if_asked(images):
+    found = ViewAverage(Corner(), ("identity", "hflip"), "logits")(images)
+    torch.testing.assert_close(found, (Corner()(images) + Corner()(images.flip(-1))) / 2)
+    assert not torch.allclose(
+        found.softmax(dim=1), ViewAverage(Corner(), ("identity", "hflip"), "probabilities")(images).softmax(dim=1)
+    )
+
+
+def test_views_are_parsed():
+    assert parse_views(None) == PLAIN
+    assert parse_views("identity,hflip") == ("identity", "hflip")
+    assert parse_views("flips") == ("identity", "hflip", "vflip", "hvflip")
+    assert parse_views("identity, crops5") == ("identity", *SETS["crops5"])
+    assert len(parse_views("full")) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hflp", "no view 'hflp'. Did you mean 'hflip'"),
+        ("hflip,hflip", "twice"),
+        ("hflip,full", "twice"),
+        ("", "no view ''"),
+    ],
+)
+def test_bad_views_are_named(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_views(text)

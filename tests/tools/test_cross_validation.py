@@ -1,0 +1,56 @@
+"""Cross-validation: every image answered once, by the model that never saw it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from prediction.logits import softmax
+from prediction.probabilities import read_probabilities
+from tools.cross_validation import fit_temperature, join_folds
+from training.train import train
+
+
+@pytest.fixture
+def folds(tiny, tmp_path):
+    """Two runs that held back one half of the pictures each."""
+    for fold in range(2):
+        train(tiny(f"dataset.fold={fold}", "dataset.num_folds=2", f"output_dir={tmp_path / 'sweep' / str(fold)}"))
+    return tmp_path / "sweep"
+
+
+def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
+    lines = join_folds(folds, ("identity",), tmp_path / "oof", [])
+    assert lines[0].startswith("images             48, each answered by the one of 2 models")
+    assert not [line for line in lines if line.startswith("warning")]
+    saved = read_probabilities(tmp_path / "oof" / "probabilities.npz")
+    with (pictures / "train.csv").open(encoding="utf-8") as file:
+        label_of = {row["image_id"]: int(row["label"]) for row in csv.DictReader(file)}
+    assert set(saved.image_ids) == set(label_of)
+    hits = [label_of[name] == row.argmax() for name, row in zip(saved.image_ids, saved.values, strict=True)]
+    results = json.loads((tmp_path / "oof" / "metrics.json").read_text(encoding="utf-8"))
+    assert results["top1"] == pytest.approx(np.mean(hits))
+    assert np.mean(results["top1_of_folds"]) == pytest.approx(results["top1"])
+    assert len((tmp_path / "oof" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 49
+
+
+def test_a_missing_fold_is_said_and_one_twice_refused(folds, tiny, tmp_path):
+    (folds / "1" / "checkpoints" / "best_model.pt").unlink()
+    with pytest.raises(InputError, match=r"1 best_model\.pt below it"):
+        join_folds(folds, ("identity",), tmp_path / "oof", [])
+    train(tiny("dataset.fold=0", "dataset.num_folds=4", "seed=7", f"output_dir={folds / '1'}"))
+    with pytest.raises(InputError, match="both held back"):
+        join_folds(folds, ("identity",), tmp_path / "oof", [])
+    train(tiny("dataset.fold=0", "dataset.num_folds=4", f"output_dir={folds / '0'}"))
+    train(tiny("dataset.fold=1", "dataset.num_folds=4", f"output_dir={folds / '1'}"))
+    lines = join_folds(folds, ("identity",), tmp_path / "oof", [])
+    assert lines[-1] == "warning: 24 of 48 images were held back by none of these models."
+
+
+def test_the_temperature_undoes_a_scale():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 2, (4000, 5))
+    labels = np.array([generator.choice(5, p=row) for row in softmax(logits)])
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)

@@ -1,0 +1,39 @@
+"""The learning rate at the corners of its schedule."""
+
+import pytest
+
+from configs.schema import TrainingConfig
+from training.schedule import Schedule, build_schedule, learning_rate_at
+
+
+def test_warm_up_rises_linearly_to_the_peak():
+    schedule = Schedule("cosine", peak=1.0, minimum=0.0, warmup_steps=4, total_steps=12)
+    assert [learning_rate_at(step, schedule) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_cosine_is_halfway_in_the_middle_and_minimal_at_the_end():
+    schedule = Schedule("cosine", peak=1.0, minimum=0.1, warmup_steps=4, total_steps=12)
+    assert learning_rate_at(8, schedule) == pytest.approx(0.55)
+    assert learning_rate_at(12, schedule) == pytest.approx(0.1)
+    assert learning_rate_at(99, schedule) == pytest.approx(0.1)
+
+
+def test_linear_and_constant():
+    assert learning_rate_at(9, Schedule("linear", 1.0, 0.0, 0, 12)) == pytest.approx(0.25)
+    assert learning_rate_at(9, Schedule("constant", 1.0, 0.0, 0, 12)) == 1.0
+
+
+def test_no_warm_up_starts_at_the_peak():
+    assert learning_rate_at(0, Schedule("cosine", 1.0, 0.0, 0, 12)) == 1.0
+
+
+def test_a_warm_up_longer_than_the_run_is_cut_to_half():
+    config = TrainingConfig(name="x", epochs=2, warmup_epochs=3)
+    schedule = build_schedule(config, steps_per_epoch=10)
+    assert (schedule.warmup_steps, schedule.total_steps) == (10, 20)
+    assert learning_rate_at(10, schedule) == config.learning_rate
+
+
+def test_a_minimum_above_the_peak_is_the_peak():
+    schedule = build_schedule(TrainingConfig(name="x", learning_rate=1e-7, min_lr=1e-6, warmup_epochs=0), 10)
+    assert learning_rate_at(99999, schedule) == 1e-7

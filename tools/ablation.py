@@ -1,0 +1,320 @@
+"""What each ingredient of a recipe gives: the recipe with one of them changed, over several seeds, on paired images."""
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.csv_files import read_rows, write_rows
+from common.errors import InputError, RunError, did_you_mean
+from common.files import replacing, write_text
+from configs.compose import compose
+from configs.input_sizes import final_size
+from configs.schema import Config
+from evaluation.evaluate import evaluate
+from evaluation.metrics import paired_interval
+from evaluation.plots import differences_figure, save_figure
+from prediction.pipeline import load_pipeline
+from training.run_folder import RunFolder
+from training.train import train
+
+BASE = "base"
+
+RUN_COLUMNS = ("variant", "overrides", "seed", "top1", "few_shot", "minutes", "status")
+
+TABLE_COLUMNS = (
+    "variant",
+    "overrides",
+    "seeds",
+    "top1",
+    "spread",
+    "difference",
+    "low_95",
+    "high_95",
+    "few_shot",
+    "minutes",
+)
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A part of a recipe: whether a config has it, the overrides without it, and those with it."""
+
+    is_on: Callable[[Config], bool]
+    off: tuple[str, ...]
+    on: Callable[[Config], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The base recipe with `overrides` after its own."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant over its seeds: top-1 mean, standard deviation, median minutes, and the gain over the base.
+
+    `few_shot` is the mean balanced accuracy of the classes with few training images; NaN where all have many.
+    """
+
+    variant: Variant
+    seeds: int
+    top1: float
+    spread: float
+    few_shot: float
+    minutes: float
+    gain: float
+    interval: tuple[float, float]
+
+
+def _number(key: str, off: float | None, on: float) -> Ingredient:
+    section, _, name = key.partition(".")
+    written = "null" if off is None else off
+    return Ingredient(
+        lambda config: getattr(getattr(config, section), name) != off,
+        (f"{key}={written}",),
+        lambda config: (f"{key}={on}",),
+    )
+
+
+INGREDIENTS = {
+    "ema": _number("training.ema_decay", None, 0.995),
+    "layer_decay": _number("training.layer_decay", 1.0, 0.8),
+    "head_lr": _number("training.head_lr_multiplier", 1.0, 5.0),
+    "freeze": _number("training.freeze_epochs", 0, 1),
+    "freeze_layers": _number("training.freeze_layers", 0, 0.35),
+    "warmup": _number("training.warmup_epochs", 0, 1),
+    "weight_decay": _number("training.weight_decay", 0, 0.05),
+    "clip": _number("training.clip_grad_norm", None, 1.0),
+    "mixup": _number("training.mixup_alpha", 0, 0.2),
+    "cutmix": _number("training.cutmix_alpha", 0, 1.0),
+    "drop_path": _number("model.drop_path_rate", 0, 0.1),
+    "dropout": _number("model.drop_rate", 0, 0.2),
+    "final_epochs": _number("training.final_epochs", 0, 2),
+    "head_init": Ingredient(
+        lambda config: config.training.head_init == "probe",
+        ("training.head_init=random",),
+        lambda config: ("training.head_init=probe",),
+    ),
+    "freeze_batchnorm": Ingredient(
+        lambda config: config.training.freeze_batchnorm,
+        ("training.freeze_batchnorm=false",),
+        lambda config: ("training.freeze_batchnorm=true",),
+    ),
+    "cosine": Ingredient(
+        lambda config: config.training.scheduler == "cosine",
+        ("training.scheduler=constant",),
+        lambda config: ("training.scheduler=cosine",),
+    ),
+    "label_smoothing": Ingredient(
+        lambda config: config.training.loss_function != "cross_entropy" and config.training.label_smoothing > 0,
+        ("training.label_smoothing=0",),
+        lambda config: ("training.loss_function=label_smoothing", "training.label_smoothing=0.1"),
+    ),
+    "final_size": Ingredient(
+        lambda config: final_size(config) != config.model.input_size,
+        ("training.final_input_size=null",),
+        lambda config: (
+            f"training.final_epochs={config.training.final_epochs or 2}",
+            f"training.final_input_size={_larger(config.model.input_size)}",
+        ),
+    ),
+    "eval_size": Ingredient(
+        lambda config: config.model.eval_input_size not in (None, final_size(config)),
+        ("model.eval_input_size=null",),
+        lambda config: (f"model.eval_input_size={_larger(final_size(config))}",),
+    ),
+    "augmentation": Ingredient(
+        lambda config: config.augmentation.name != "light",
+        ("augmentation=light",),
+        lambda config: ("augmentation=medium",),
+    ),
+}
+
+
+def _larger(size: int) -> int:
+    """Return about 1.25 times a size, a multiple of 32."""
+    return max(round(size * 1.25 / 32), size // 32 + 1) * 32
+
+
+def variants_of(base: Sequence[str], names: Sequence[str], own: Sequence[str]) -> list[Variant]:
+    """Return the base, then a variant for each ingredient, without it if the base has it and else with it.
+
+    `own` are further variants, as in `plain: training.ema_decay=null training.layer_decay=1`.
+    """
+    config = compose("config", base)
+    variants = [Variant(BASE, ())]
+    for name in names:
+        if name not in INGREDIENTS:
+            hint = did_you_mean(name, INGREDIENTS)
+            raise InputError(f"--drop {name}: no such ingredient.{hint} Choose from {', '.join(INGREDIENTS)}.")
+        ingredient = INGREDIENTS[name]
+        on = ingredient.is_on(config)
+        variants.append(
+            Variant(f"{'without' if on else 'with'} {name}", ingredient.off if on else ingredient.on(config))
+        )
+    for text in own:
+        name, colon, overrides = text.partition(":")
+        if not colon or not name.strip() or not overrides.strip():
+            raise InputError(f"--variant {text}: expected a name, a colon and overrides.")
+        variants.append(Variant(name.strip(), tuple(overrides.split())))
+    if len({variant.name for variant in variants}) < len(variants):
+        raise InputError("--drop and --variant: two variants have the same name.")
+    return variants
+
+
+def ablate(base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data: Path | None) -> list[str]:
+    """Train and measure what is not yet in `folder`, seed by seed; write the tables after each run.
+
+    Measured is top-1 on the table `data`, or on the test split if the base holds one back, or on validation. Returns
+    the lines of the table. Raises InputError before training if a variant's config is wrong or the folder holds another
+    ablation, and RunError at the end if runs failed.
+    """
+    configs = {}
+    for variant in variants:
+        for seed in range(seeds):
+            output = folder / variant.name.replace(" ", "_") / str(seed)
+            overrides = [*base, *variant.overrides, f"seed={seed}", "training.resume=auto"]
+            configs[variant, seed] = compose("config", [*overrides, f"output_dir={output}"], allow_unused=True)
+    rows = _read_runs(folder, base, variants)
+    for seed in range(seeds):
+        for variant in variants:
+            if rows.get((variant.name, str(seed)), {}).get("status") == "finished":
+                continue
+            print(f"\nseed {seed}, {variant.name}: {' '.join(variant.overrides)}", flush=True)
+            rows[variant.name, str(seed)] = _run(configs[variant, seed], variant, seed, data)
+            write_rows(folder / "runs.csv", RUN_COLUMNS, [[row[name] for name in RUN_COLUMNS] for row in rows.values()])
+            write_differences(folder, differences(folder, variants, rows))
+    failed = [row for row in rows.values() if row["status"] != "finished"]
+    if failed:
+        raise RunError(
+            f"{len(failed)} runs failed, first {failed[0]['variant']}, seed {failed[0]['seed']}: "
+            f"{failed[0]['status']} The same command tries them again."
+        )
+    found = differences(folder, variants, rows)
+    write_differences(folder, found)
+    return markdown(found)
+
+
+def _read_runs(folder: Path, base: Sequence[str], variants: Sequence[Variant]) -> dict[tuple[str, str], dict]:
+    """Return the rows of runs.csv by variant and seed. Raises InputError if they are of another base or variant."""
+    path, about = folder / "runs.csv", folder / "base.txt"
+    text = " ".join(base) + "\n"
+    if not about.is_file():
+        write_text(about, text)
+    elif about.read_text(encoding="utf-8") != text:
+        raise InputError(f"{folder}: holds runs of another base ({about}). Give another --output.")
+    if not path.is_file():
+        return {}
+    rows = read_rows(path, RUN_COLUMNS)
+    overrides = {variant.name: " ".join(variant.overrides) for variant in variants}
+    for row in rows:
+        if overrides.get(row["variant"], row["overrides"]) != row["overrides"]:
+            raise InputError(f"{path}: '{row['variant']}' had the overrides {row['overrides']}. Give another --output.")
+    return {(row["variant"], row["seed"]): row for row in rows}
+
+
+def _run(config: Config, variant: Variant, seed: int, data: Path | None) -> dict[str, str]:
+    folder, started = RunFolder(Path(config.output_dir)), time.perf_counter()
+    before = _seconds_so_far(folder.history)
+    row = {"variant": variant.name, "overrides": " ".join(variant.overrides), "seed": str(seed)}
+    try:
+        train(config)
+        minutes = (before + time.perf_counter() - started) / 60
+        split = None if data else "test" if config.dataset.test_split else "val"
+        overrides = [f"device={config.device}"]
+        evaluation = evaluate(
+            load_pipeline([folder.best], overrides=overrides), folder.root / "evaluation", split, data
+        )
+    except (InputError, RunError) as error:
+        return {**row, "top1": "", "few_shot": "", "minutes": "", "status": f"failed: {error}"}
+    with replacing(folder.root / "correct.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, image_ids=evaluation.image_ids, correct=evaluation.correct)
+    print(f"top-1 {100 * evaluation.results['top1']:.2f} %, {minutes:.1f} minutes", flush=True)
+    few = evaluation.results["groups"].get("few")
+    row["few_shot"] = "" if few is None else f"{few['balanced_accuracy']:.6f}"
+    return {**row, "top1": f"{evaluation.results['top1']:.6f}", "minutes": f"{minutes:.2f}", "status": "finished"}
+
+
+def _seconds_so_far(history: Path) -> float:
+    if not history.is_file():
+        return 0.0
+    with history.open(encoding="utf-8", newline="") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+def differences(
+    folder: Path, variants: Sequence[Variant], rows: dict[tuple[str, str], dict[str, str]]
+) -> list[Difference]:
+    """Return what each variant with finished runs gives against the base, over the seeds that both have."""
+    finished = {key for key, row in rows.items() if row["status"] == "finished"}
+    found = []
+    for variant in variants:
+        seeds = [seed for name, seed in sorted(finished) if name == variant.name and (BASE, seed) in finished]
+        if not seeds:
+            continue
+        own = [rows[variant.name, seed] for seed in seeds]
+        top1 = np.array([float(row["top1"]) for row in own])
+        base_top1 = np.array([float(rows[BASE, seed]["top1"]) for seed in seeds])
+        pairs = [(_correct(folder, variant.name, seed), _correct(folder, BASE, seed)) for seed in seeds]
+        found.append(
+            Difference(
+                variant,
+                len(seeds),
+                float(top1.mean()),
+                float(top1.std(ddof=1)) if len(seeds) > 1 else float("nan"),
+                float(np.mean([float(row["few_shot"] or "nan") for row in own])),
+                float(np.median([float(row["minutes"]) for row in own])),
+                float((top1 - base_top1).mean()),
+                paired_interval(pairs),
+            )
+        )
+    return found
+
+
+def _correct(folder: Path, variant: str, seed: str) -> dict[str, bool]:
+    with np.load(folder / variant.replace(" ", "_") / seed / "correct.npz", allow_pickle=False) as saved:
+        return dict(zip(saved["image_ids"].tolist(), saved["correct"].tolist(), strict=True))
+
+
+def write_differences(folder: Path, found: Sequence[Difference]) -> None:
+    """Write ablation.csv (fractions), ablation.md (points) and ablation.png."""
+    rows = [
+        (
+            item.variant.name,
+            " ".join(item.variant.overrides),
+            item.seeds,
+            *(f"{value:.6f}" for value in (item.top1, item.spread, item.gain, *item.interval, item.few_shot)),
+            f"{item.minutes:.2f}",
+        )
+        for item in found
+    ]
+    write_rows(folder / "ablation.csv", TABLE_COLUMNS, rows)
+    write_text(folder / "ablation.md", "\n".join(markdown(found)) + "\n")
+    others = [item for item in found if item.variant.name != BASE]
+    points = [(item.variant.name, 100 * item.gain, *(100 * bound for bound in item.interval)) for item in others]
+    save_figure(differences_figure(points, "points of top-1 against the base"), folder / "ablation.png")
+
+
+def markdown(found: Sequence[Difference]) -> list[str]:
+    """Return the lines of a Markdown table; the interval is the 95 % interval of the paired difference."""
+    lines = [
+        "| variant | top-1 % | spread | difference, points | 95 % interval | few-shot % | minutes | seeds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for item in found:
+        low, high = item.interval
+        base = item.variant.name == BASE
+        difference = "" if base else f"{100 * item.gain:+.2f}"
+        interval = "" if base else f"{100 * low:+.2f} to {100 * high:+.2f}"
+        lines.append(
+            f"| {item.variant.name} | {100 * item.top1:.2f} | {100 * item.spread:.2f} | {difference} | {interval} | "
+            f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
+        )
+    return lines

@@ -1,0 +1,177 @@
+"""What is wrong with a data set: copies, copies with different labels, and labels that look wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.csv_files import read_rows, write_rows
+from common.errors import InputError
+from configs.schema import Config
+from data.duplicates import PAIR_COLUMNS, PAIRS_FILE, image_hashes, near_duplicates, read_pairs
+from data.prepared import load_table
+from data.table import ImageTable
+from prediction.logits import softmax
+from training.features import Features, frozen_features
+from training.linear_probe import choose_regularisation, out_of_fold_logits
+from training.run import set_up_run
+from training.start import pretrained_model
+
+# cosine of centred features; set so that pairs are copies or frames of one series, not flowers of one species
+MIN_COSINE = 0.95
+
+_BLOCK = 1024
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label is doubtful: the label that the others suggest, both probabilities, and why."""
+
+    row: int
+    suggested: int
+    given_probability: float
+    suggested_probability: float
+    reason: str
+
+
+def audit(config: Config, folder: Path, embeddings: bool, label_errors: bool) -> list[str]:
+    """Look for near-duplicates, on request by embedding too and for label errors, and write tables to `folder`.
+
+    Pairs found by embedding are added to duplicates.csv in the data set's folder, which the split reads. Returns lines.
+    """
+    table, root = load_table(config.dataset), Path(config.dataset.root)
+    hashes = image_hashes(table, root)
+    ids = [image_id for image_id in table.image_ids if image_id in hashes]
+    row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
+    pairs = [(row_of[ids[a]], row_of[ids[b]], f"hash, {bits} bits of 256") for a, b, bits in _pairs(ids, hashes)]
+    lines = [f"images            {len(table.image_ids)} in {len(table.classes)} classes, {len(hashes)} readable"]
+    features = _features(config) if embeddings or label_errors else None
+    if embeddings:
+        found = [(a, b, f"embedding, cosine {cosine:.3f}") for a, b, cosine in similar_pairs(features, MIN_COSINE)]
+        known = {(a, b) for a, b, _ in pairs}
+        new = [pair for pair in found if pair[:2] not in known]
+        pairs += new
+        lines.append(f"by embedding      {len(new)} further pairs, added to {_add_pairs(root, table, new)}")
+    _write_pairs(folder / "near_duplicates.csv", table, pairs)
+    contradictory = [pair for pair in pairs if table.labels[pair[0]] != table.labels[pair[1]]]
+    lines.append(f"near-duplicates   {len(pairs)} pairs, {len(contradictory)} of them with different labels")
+    lines += [f"  {_describe_pair(table, pair)}" for pair in contradictory[:_SHOWN]]
+    if label_errors:
+        suspects = find_suspects(table, features, contradictory, config.seed)
+        _write_suspects(folder / "label_errors.csv", table, suspects)
+        lines.append(f"doubtful labels   {len(suspects)}, the most doubtful first in {folder / 'label_errors.csv'}")
+        lines += [f"  {_describe_suspect(table, suspect)}" for suspect in suspects[:_SHOWN]]
+    return lines
+
+
+def _pairs(ids: Sequence[str], hashes: dict[str, str]) -> list[tuple[int, int, int]]:
+    return near_duplicates([hashes[image_id] for image_id in ids]) if ids else []
+
+
+def _features(config: Config) -> Features:
+    """Return the features of all readable images by the frozen pretrained backbone."""
+    run = set_up_run(config)
+    if not config.model.pretrained:
+        raise InputError("model.pretrained=false: a random backbone knows nothing of flowers. Leave it true.")
+    return frozen_features(run, pretrained_model(run)[0].eval(), np.arange(len(run.table.image_ids)))
+
+
+def similar_pairs(features: Features, min_cosine: float) -> list[tuple[int, int, float]]:
+    """Return (row, row, cosine) of all pairs of images whose centred features are that similar."""
+    centred = features.values - features.values.mean(axis=0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    pairs = []
+    for start in range(0, len(unit), _BLOCK):
+        cosines = unit[start : start + _BLOCK] @ unit[start:].T
+        for row, column in zip(*np.nonzero(cosines >= min_cosine), strict=True):
+            if column > row:
+                first, second = sorted((int(features.rows[start + row]), int(features.rows[start + column])))
+                pairs.append((first, second, float(cosines[row, column])))
+    return pairs
+
+
+def find_suspects(
+    table: ImageTable, features: Features, contradictory: Sequence[tuple[int, int, str]], seed: int
+) -> list[Suspect]:
+    """Return images whose labels are doubtful, the most doubtful first.
+
+    Confident learning (Northcutt et al. 2021, arXiv:1911.00068) on out-of-fold probabilities of a linear probe: an
+    image is a suspect if another class reaches that class's own mean probability; the order is by the margin. Images of
+    a contradictory pair come first.
+    """
+    labels = table.labels[features.rows]
+    classes = len(table.classes)
+    strength = choose_regularisation(features.values, labels, classes, seed)
+    probabilities = softmax(out_of_fold_logits(features.values, labels, classes, seed, strength))
+    rows = np.arange(len(labels))
+    own = probabilities[rows, labels]
+    counts = np.bincount(labels, minlength=classes)
+    sums = np.bincount(labels, weights=own, minlength=classes)
+    thresholds = np.divide(sums, counts, out=np.ones(classes), where=counts > 0)
+    others = np.where(probabilities >= thresholds, probabilities, 0)
+    others[rows, labels] = 0
+    suggested = others.argmax(axis=1)
+    margins = own - others[rows, suggested]
+    paired = {row for a, b, _ in contradictory for row in (a, b)}
+    suspects = []
+    for place in np.lexsort((margins, [int(row) not in paired for row in features.rows])).tolist():
+        row = int(features.rows[place])
+        confident = others[place, suggested[place]] > own[place]
+        if confident or row in paired:
+            reason = "the same picture has another label" if row in paired else "the model is sure of another class"
+            best = suggested[place] if confident else _label_of_partner(table, contradictory, row)
+            suspects.append(Suspect(row, int(best), float(own[place]), float(probabilities[place, best]), reason))
+    return suspects
+
+
+def _label_of_partner(table: ImageTable, pairs: Sequence[tuple[int, int, str]], row: int) -> int:
+    partner = next(b if a == row else a for a, b, _ in pairs if row in (a, b))
+    return int(table.labels[partner])
+
+
+def _add_pairs(root: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> Path:
+    path, known = root / PAIRS_FILE, {frozenset(pair) for pair in read_pairs(root)}
+    rows = []
+    if path.is_file():
+        rows = [[row.get(column, "") for column in PAIR_COLUMNS] for row in read_rows(path, PAIR_COLUMNS[:2])]
+    for a, b, found_by in pairs:
+        if frozenset((table.image_ids[a], table.image_ids[b])) not in known:
+            rows.append([table.image_ids[a], table.image_ids[b], found_by])
+    if rows:
+        write_rows(path, PAIR_COLUMNS, rows)
+    return path
+
+
+def _write_pairs(path: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> None:
+    rows = [
+        (table.image_ids[a], table.image_ids[b], found_by, table.labels[a], table.labels[b])
+        for a, b, found_by in sorted(pairs, key=lambda pair: table.labels[pair[0]] == table.labels[pair[1]])
+    ]
+    write_rows(path, (*PAIR_COLUMNS, "label", "other_label"), rows)
+
+
+def _write_suspects(path: Path, table: ImageTable, suspects: Sequence[Suspect]) -> None:
+    header = ("image_id", "label", "name", "suggested_label", "suggested_name", "given", "suggested", "reason")
+    rows = []
+    for suspect in suspects:
+        given, suggested = table.classes[table.labels[suspect.row]], table.classes[suspect.suggested]
+        figures = (f"{suspect.given_probability:.4f}", f"{suspect.suggested_probability:.4f}")
+        names = (given.label, given.name, suggested.label, suggested.name)
+        rows.append((table.image_ids[suspect.row], *names, *figures, suspect.reason))
+    write_rows(path, header, rows)
+
+
+def _describe_pair(table: ImageTable, pair: tuple[int, int, str]) -> str:
+    first, second = (f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in pair[:2])
+    return f"{first} = {second}: {pair[2]}"
+
+
+def _describe_suspect(table: ImageTable, suspect: Suspect) -> str:
+    given, suggested = table.classes[table.labels[suspect.row]], table.classes[suspect.suggested]
+    return (
+        f"{table.image_ids[suspect.row]}: {given.name} ({suspect.given_probability:.2f}), or "
+        f"{suggested.name} ({suspect.suggested_probability:.2f})? {suspect.reason}"
+    )

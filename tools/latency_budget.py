@@ -1,0 +1,271 @@
+"""What the latency and the size buy: every model, runtime, precision and view set, measured end to end."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.csv_files import write_rows
+from common.device import describe_device
+from common.errors import RunError
+from common.files import write_text
+from common.progress import progress
+from configs.schema import CompetitionConfig
+from data.flower_drawing import drawn_jpegs
+from evaluation.labelled_images import KEYS, LabelledImages, choose_images, correct_answers, images_new_to
+from evaluation.plots import front_figure, save_figure
+from prediction.latency import IMAGES, measure_latency
+from prediction.pipeline import Member, Pipeline, PredictionOptions, load_pipeline, require_torch, with_views
+from prediction.runtimes import files_of, missing_packages
+from tools.export import COMBINATIONS, SUFFIX_OF, export, packages_for
+
+COLUMNS = (
+    "models",
+    "runtime",
+    "precision",
+    "views",
+    "top1",
+    "median_ms",
+    "p95_ms",
+    "size_mb",
+    "allowed",
+    "fits",
+    "front",
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Model files that answer together; `keys` are the config keys that their command line must repeat."""
+
+    name: str
+    paths: tuple[Path, ...]
+    runtime: str
+    precision: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to answer and what it takes; `allowed` says whether the contest has its runtime."""
+
+    served: Served
+    views: tuple[str, ...]
+    top1: float
+    median_ms: float
+    p95_ms: float
+    size_mb: float
+    allowed: bool
+    fits: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.served.name} {self.served.runtime} {self.served.precision} {'+'.join(self.views)}"
+
+    @property
+    def command(self) -> str:
+        """The command line that predicts so."""
+        script = "inference.py" if len(self.served.paths) == 1 else "ensemble.py"
+        words = ["python", script, "--checkpoint", *map(_quoted, self.served.paths)]
+        if self.served.paths[0].suffix == ".pt" and self.served.runtime != "torch":
+            words += ["--runtime", self.served.runtime]
+        if len(self.views) > 1:
+            words += ["--tta", ",".join(self.views)]
+        return " ".join([*words, *self.served.keys])
+
+
+def find_best(
+    checkpoints: Sequence[Path],
+    limits: CompetitionConfig,
+    view_sets: Sequence[tuple[str, ...]],
+    data: Path | None,
+    output: Path,
+    overrides: Sequence[str],
+) -> tuple[list[Choice], list[str], list[str]]:
+    """Measure all choices; return them, the table's lines, and lines that say which is best.
+
+    Each checkpoint alone and, of several, all of them averaged; every runtime and precision of `export` that this
+    device and its packages allow. Latency is that of files of `limits.input_size`, batch 1, p95; top-1 of the
+    validation images, or of `data`. Writes budget.csv, budget.json, budget.png and the exported models to `output`.
+    Raises InputError for checkpoints that are exported models.
+    """
+    every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
+    require_torch(every, "budget")
+    # one set of images for all, which none of them was trained on
+    images = images_new_to(every, choose_images(every, "val", data))
+    served, notes = _all_served(every, data, output, overrides)
+    hardware = f"{describe_device(every.device)}, torch computing in {every.computed_in}"
+    choices = []
+    with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(served) * len(view_sets)) as advance:
+        for item in served:
+            pipeline = load_pipeline(item.paths, PredictionOptions(runtime=item.runtime), overrides, KEYS)
+            for views in view_sets:
+                choices.append(_measure(with_views(pipeline, views), item, views, limits, drawn, images))
+                advance(1)
+    front = pareto_front(choices)
+    _write(output, choices, front, {"hardware": hardware, "notes": notes}, limits)
+    return choices, [*notes, *_table(choices, front, limits, hardware)], _advice(choices, limits)
+
+
+def pareto_front(choices: Sequence[Choice]) -> list[Choice]:
+    """Return the choices that no other beats in top-1 without being slower, fastest first."""
+    front: list[Choice] = []
+    for choice in sorted(choices, key=lambda choice: (choice.p95_ms, -choice.top1)):
+        if not front or choice.top1 > front[-1].top1:
+            front.append(choice)
+    return front
+
+
+def best_of(choices: Sequence[Choice], allowed_only: bool) -> Choice | None:
+    """Return the choice that fits with the highest top-1, of equal ones the fastest; None if none fits."""
+    fitting = [choice for choice in choices if choice.fits and (choice.allowed or not allowed_only)]
+    return max(fitting, key=lambda choice: (choice.top1, -choice.p95_ms), default=None)
+
+
+def _all_served(
+    every: Pipeline, data: Path | None, output: Path, overrides: Sequence[str]
+) -> tuple[list[Served], list[str]]:
+    """Return what can be measured here, and notes on what cannot."""
+    kinds, notes = _kinds_here(every.device)
+    groups = [[member] for member in every.members] + ([every.members] if len(every.members) > 1 else [])
+    device = tuple(text for text in overrides if text.startswith("device="))
+    served = []
+    for number, group in enumerate(groups, start=1):
+        name = f"model {number}" if len(group) == 1 else "all models"
+        for runtime, precision in kinds:
+            try:
+                paths = tuple(_as_file(member, runtime, precision, output, data, overrides) for member in group)
+            except RunError as error:
+                notes.append(f"note: {name} {runtime} {precision}: {str(error).splitlines()[0]}")
+                continue
+            served.append(Served(name, paths, runtime, precision, device))
+    return served, notes
+
+
+def _kinds_here(device: torch.device) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the (runtime, precision) pairs that can be measured on `device`, and notes on the others."""
+    kinds, missing, notes = [("torch", "fp32")], set(), []
+    for runtime, precision in COMBINATIONS:
+        lacking = missing_packages(packages_for(runtime, precision))
+        if lacking:
+            missing.update(lacking)
+        elif runtime == "torch" or device.type == "cpu":
+            kinds.append((runtime, precision))
+    if missing:
+        notes.append(f"note: not measured without {', '.join(sorted(missing))}: pip install -r requirements-export.txt")
+    if device.type != "cpu":
+        notes.append("note: onnx and openvino run on the CPU here; device=cpu compares them")
+    return kinds, notes
+
+
+def _as_file(
+    member: Member, runtime: str, precision: str, output: Path, data: Path | None, overrides: Sequence[str]
+) -> Path:
+    """Return the file that answers so: the checkpoint itself, which a runtime converts as it starts, or an export."""
+    if precision == "fp32":
+        return member.path
+    # the same weights give the same export
+    target = output / f"{member.sha256[:12]}_{precision}{SUFFIX_OF[runtime]}"
+    if not target.is_file():
+        others = [text for text in overrides if not text.startswith("device=")]
+        export(member.path, runtime, precision, target, data, None, others)
+    return target
+
+
+def _measure(
+    pipeline: Pipeline,
+    served: Served,
+    views: tuple[str, ...],
+    limits: CompetitionConfig,
+    drawn: Sequence[Path],
+    images: LabelledImages,
+) -> Choice:
+    top1 = float(correct_answers(pipeline, images, f"{served.name} {served.runtime} {served.precision}").mean())
+    latency = measure_latency(pipeline, drawn)
+    size = sum(file.stat().st_size for path in served.paths for file in files_of(path)) / 1e6
+    return Choice(
+        served,
+        views,
+        top1,
+        latency.median_ms,
+        latency.p95_ms,
+        size,
+        allowed=served.runtime in limits.runtimes,
+        fits=latency.p95_ms <= limits.max_latency_ms and size <= limits.max_model_mb,
+    )
+
+
+def _write(
+    output: Path,
+    choices: Sequence[Choice],
+    front: Sequence[Choice],
+    circumstances: dict[str, Any],
+    limits: CompetitionConfig,
+) -> None:
+    rows = [tuple(_row(choice, front)[name] for name in COLUMNS) for choice in choices]
+    write_rows(output / "budget.csv", COLUMNS, rows)
+    facts = {**circumstances, **_as_json(choices, front, limits)}
+    write_text(output / "budget.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in front) for choice in choices]
+    save_figure(front_figure(points, limits.max_latency_ms), output / "budget.png")
+
+
+def _as_json(choices: Sequence[Choice], front: Sequence[Choice], limits: CompetitionConfig) -> dict[str, Any]:
+    """Return all figures as plain values."""
+    best = best_of(choices, allowed_only=True)
+    return {
+        "limits": {"profile": limits.name, "p95_ms": limits.max_latency_ms, "size_mb": limits.max_model_mb},
+        "choices": [_row(choice, front) for choice in choices],
+        "best": None if best is None else {**_row(best, front), "command": best.command},
+    }
+
+
+def _row(choice: Choice, front: Sequence[Choice]) -> dict[str, Any]:
+    return {
+        "models": " ".join(path.as_posix() for path in choice.served.paths),
+        "runtime": choice.served.runtime,
+        "precision": choice.served.precision,
+        "views": ",".join(choice.views),
+        "top1": round(choice.top1, 6),
+        "median_ms": round(choice.median_ms, 2),
+        "p95_ms": round(choice.p95_ms, 2),
+        "size_mb": round(choice.size_mb, 2),
+        "allowed": choice.allowed,
+        "fits": choice.fits,
+        "front": choice in front,
+    }
+
+
+def _table(choices: Sequence[Choice], front: Sequence[Choice], limits: CompetitionConfig, hardware: str) -> list[str]:
+    lines = [
+        f"on {hardware}; p95 of files of {limits.input_size}x{limits.input_size}, batch 1; * = on the Pareto front",
+        f"  {'models, runtime, precision, views':<52} {'top-1 %':>8} {'median':>7} {'p95 ms':>7} {'MB':>7}",
+    ]
+    for choice in sorted(choices, key=lambda choice: choice.p95_ms):
+        remarks = [] if choice.fits else ["beyond the limits"]
+        remarks += [] if choice.allowed else [f"not for {limits.name}"]
+        lines.append(
+            f"{'*' if choice in front else ' '} {choice.name:<52} {100 * choice.top1:>8.2f} {choice.median_ms:>7.1f} "
+            f"{choice.p95_ms:>7.1f} {choice.size_mb:>7.1f}  {', '.join(remarks)}".rstrip()
+        )
+    return lines
+
+
+def _advice(choices: Sequence[Choice], limits: CompetitionConfig) -> list[str]:
+    best, anywhere = (best_of(choices, allowed_only) for allowed_only in (True, False))
+    lines = [f"limits: p95 {limits.max_latency_ms:g} ms, {limits.max_model_mb:g} MB"]
+    if best is None:
+        lines.append(f"Nothing fits {limits.name} here. A smaller model.input_size or model is faster.")
+    else:
+        lines += [f"best for {limits.name}: {best.name}", f"  {best.command}"]
+    if anywhere is not None and anywhere is not best:
+        lines += [f"best with any runtime: {anywhere.name}", f"  {anywhere.command}"]
+    return lines
+
+
+def _quoted(path: Path) -> str:
+    text = path.as_posix()
+    return f'"{text}"' if " " in text else text

@@ -1,0 +1,92 @@
+"""The learning-rate range test (Smith 2017, arXiv:1506.01186): how the loss falls, then rises, as the rate grows."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.csv_files import write_rows
+from common.errors import RunError
+from common.progress import progress
+from configs.schema import Config
+from evaluation.plots import range_figure, save_figure
+from training.freezing import set_trainable
+from training.run import Run, set_up_run
+from training.schedule import Schedule
+from training.start import fresh_state
+from training.state import TrainingState
+from training.step import take_step
+
+# smoothing and stop as in the fastai library's finder
+_SMOOTHING = 0.9
+
+_DIVERGED = 4.0
+
+_FEWEST = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class RangeTest:
+    """Rates and smoothed losses, one a step; where the loss falls fastest, and a tenth of where it is lowest."""
+
+    rates: list[float]
+    losses: list[float]
+    steepest: float
+    tenth_of_lowest: float
+
+
+def lr_range(config: Config, low: float, high: float, steps: int, folder: Path) -> RangeTest:
+    """Train a fresh model with a rate that grows from `low` to `high` over `steps`; write lr_range.csv and .png.
+
+    Stops when the loss is four times its lowest. Raises RunError if it does so before ten steps.
+    """
+    run = set_up_run(config)
+    run = dataclasses.replace(run, schedule=Schedule("exponential", high, low, 0, steps))
+    state, _ = fresh_state(run)
+    rates = [low * (high / low) ** (step / (steps - 1)) for step in range(steps)]
+    losses = _losses(run, state, steps)
+    if len(losses) < _FEWEST:
+        raise RunError(f"The loss diverged after {len(losses)} steps. Start lower: --low {low / 100:g}.")
+    found = _analysed(rates[: len(losses)], losses)
+    rows = [(f"{rate:.6g}", f"{loss:.6g}") for rate, loss in zip(found.rates, found.losses, strict=True)]
+    write_rows(folder / "lr_range.csv", ("learning_rate", "smoothed_loss"), rows)
+    save_figure(range_figure(found.rates, found.losses, found.steepest), folder / "lr_range.png")
+    return found
+
+
+def _losses(run: Run, state: TrainingState, steps: int) -> list[float]:
+    """Return the bias-corrected running mean of the loss after each step, until it diverges."""
+    mean, lowest, losses = 0.0, math.inf, []
+    with progress("range test", steps) as advance:
+        while state.step < steps:
+            run.batches.epoch, run.batches.first_batch = state.epoch, 0
+            set_trainable(state.model, run.config)
+            batches, count = iter(run.train_loader), run.config.training.accumulation_steps
+            while state.step < steps and (step := list(itertools.islice(batches, count))):
+                state.sums.zero_()
+                state.images = 0
+                take_step(run, state, state.model, step)
+                state.batch += len(step)
+                if state.images == 0:
+                    # all images unreadable, or a loss that is not finite any more
+                    return losses
+                mean = _SMOOTHING * mean + (1 - _SMOOTHING) * state.sums[0].item() / state.images
+                losses.append(mean / (1 - _SMOOTHING ** (len(losses) + 1)))
+                lowest = min(lowest, losses[-1])
+                if len(losses) > _FEWEST and losses[-1] > _DIVERGED * lowest:
+                    return losses
+                advance(1)
+            state.start_next_epoch()
+    return losses
+
+
+def _analysed(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
+    slopes = np.gradient(np.asarray(losses), np.log(np.asarray(rates)))
+    lowest = int(np.argmin(losses))
+    # the first steps are left out, where the running mean has seen too little
+    first = min(_FEWEST, lowest)
+    steepest = first + int(np.argmin(slopes[first : max(lowest, first + 1)]))
+    return RangeTest(list(rates), list(losses), rates[steepest], rates[lowest] / 10)

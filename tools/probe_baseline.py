@@ -1,0 +1,52 @@
+"""How far a pretrained backbone gets without training: logistic regression on its features."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import InputError
+from configs.input_sizes import eval_size
+from configs.schema import Config
+from data.table import read_labelled
+from evaluation.labelled_images import with_classes_of
+from evaluation.metrics import top_k_accuracy, wilson_interval
+from training.features import frozen_features
+from training.linear_probe import choose_regularisation, fit_classifier
+from training.run import Run, set_up_run
+from training.start import pretrained_model
+
+
+def probe(config: Config, data: Path | None) -> list[str]:
+    """Fit on the training images and measure on the table `data`, or on the images held back for validation.
+
+    The strength of the penalty is chosen by cross-validation among the training images. Returns lines to print. Raises
+    InputError if there is nothing to measure on.
+    """
+    run = set_up_run(config)
+    if data is None and len(run.split.val) == 0:
+        raise InputError("dataset.val_split=0: nothing is held back to measure on. Give --data, or hold images back.")
+    model = pretrained_model(run)[0].eval()
+    classes = len(run.table.classes)
+    training = frozen_features(run, model, run.split.train)
+    labels = run.table.labels[training.rows]
+    regularisation = choose_regularisation(training.values, labels, classes, config.seed)
+    classifier = fit_classifier(training.values, labels, classes, regularisation)
+
+    measured_run, rows, source = _measured(run, data)
+    measured = frozen_features(measured_run, model, rows)
+    logits, truth = classifier.logits(measured.values), measured_run.table.labels[measured.rows]
+    top1 = top_k_accuracy(logits, truth, 1)
+    low, high = wilson_interval(top1 * len(truth), len(truth))
+    return [
+        f"backbone  {config.model.architecture} at {eval_size(config)} px, frozen",
+        f"fitted    on {len(labels)} images, {classes} classes; C={regularisation:g} by cross-validation",
+        f"top-1     {100 * top1:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f}) of {len(truth)} images ({source})",
+        f"top-5     {100 * top_k_accuracy(logits, truth, 5):.2f} %",
+    ]
+
+
+def _measured(run: Run, data: Path | None) -> tuple[Run, Sequence[int], str]:
+    if data is None:
+        return run, run.split.val, "validation"
+    table = with_classes_of(run.table.classes, read_labelled(data), data)
+    return dataclasses.replace(run, table=table), range(len(table.image_ids)), str(data)

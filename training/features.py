@@ -1,0 +1,105 @@
+"""Features of a frozen backbone: what its last linear layer sees, computed once and cached."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from common import distributed
+from common.errors import InputError, RunError
+from common.files import replacing
+from common.progress import progress
+from configs.input_sizes import eval_size
+from data.dataloader import BatchReader, eval_loader
+from models.classifier import Classifier
+from models.layers import head_parameter_names
+from prediction.logits import LoaderOutputs, predict
+from training.run import Run
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the classifier of a frozen backbone sees: `values` float32 (N, D) of the readable images, `rows` int64."""
+
+    values: np.ndarray
+    rows: np.ndarray
+
+
+class Backbone(nn.Module):
+    """Images to the features that the classifier sees, whatever the architecture's head does before it."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+        self.seen = torch.empty(0)
+        final_layer(model).register_forward_pre_hook(self._remember)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 (N, D) of images uint8 (N, 3, H, W)."""
+        self.model(images)
+        return self.seen.float()
+
+    def _remember(self, _layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self.seen = inputs[0]
+
+
+def final_layer(model: Classifier) -> nn.Linear:
+    """Return the linear layer that gives the logits. Raises InputError for an architecture that has another head."""
+    modules = {name.rpartition(".")[0] for name in head_parameter_names(model)}
+    layer = model.get_submodule(modules.pop()) if len(modules) == 1 else None
+    if not isinstance(layer, nn.Linear):
+        architecture = model.backbone.pretrained_cfg["architecture"]
+        raise InputError(f"{architecture} does not end in one linear layer, so no probe can be fitted.")
+    return layer
+
+
+def frozen_features(run: Run, model: Classifier, rows: np.ndarray) -> Features:
+    """Return the features of table rows at the size of evaluation, from the cache below `output_dir` if they are there.
+
+    The cache is keyed by weights, size and files, so that it cannot answer for others.
+    """
+    path = run.folder.root / "features" / f"{_key(run, model, rows)}.npz"
+    cached = _read_cache(path) if distributed.is_main() else None
+    if distributed.any_rank(cached is not None):
+        return distributed.gather(cached)[0]
+    features = _compute(run, model, eval_loader(run.config, run.table, rows, run.device), len(rows))
+    if distributed.is_main():
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, values=features.values, rows=features.rows)
+    return features
+
+
+def _read_cache(path: Path) -> Features | None:
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            return Features(saved["values"], saved["rows"])
+    except (OSError, ValueError, KeyError, EOFError):
+        # absent, or damaged: computed again and replaced
+        return None
+
+
+def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> Features:
+    backbone = Backbone(model).to(device=run.device, memory_format=torch.channels_last)
+    with progress("features", images) as advance:
+        predictions: LoaderOutputs = predict(
+            backbone, loader, final_layer(model).in_features, run.device, run.precision, advance
+        )
+    if len(predictions.indices) == 0:
+        raise RunError(f"{run.table.image_dir}: none of the {images} images could be read.")
+    return Features(predictions.logits, predictions.indices)
+
+
+def _key(run: Run, model: Classifier, rows: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{eval_size(run.config)} {run.config.model.crop_pct} {run.precision}".encode())
+    head = head_parameter_names(model)
+    for name, tensor in model.state_dict().items():
+        if name not in head:
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for row in rows:
+        path = run.table.image_dir / run.table.image_ids[row]
+        status = path.stat() if path.is_file() else None
+        digest.update(f"{row} {path.name} {status and (status.st_size, status.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()[:32]

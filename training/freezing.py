@@ -1,0 +1,37 @@
+"""Which parts of a model learn: all, the classifier alone, or all above the first layers."""
+
+from torch import nn
+
+from configs.schema import Config
+from models.classifier import Classifier
+from models.layers import head_parameter_names, layer_of_parameter
+
+
+def set_trainable(model: Classifier, config: Config, head_only: bool = False) -> None:
+    """Put the model in training mode, with the parts learning that the config does not freeze.
+
+    `head_only` leaves the classifier alone to learn. `freeze_batchnorm` and `freeze_layers` keep what was pretrained,
+    so they do nothing to a random model. Frozen layers, and all layers under `freeze_batchnorm` and `head_only`, keep
+    the statistics of batch normalisation.
+    """
+    training, pretrained = config.training, config.model.pretrained
+    frozen = frozen_parameter_names(model, training.freeze_layers) if pretrained else set()
+    if head_only:
+        frozen = {name for name, _ in model.named_parameters()} - head_parameter_names(model)
+    model.train()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    keeps_all = head_only or (training.freeze_batchnorm and pretrained)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (keeps_all or f"{name}.weight" in frozen):
+            module.eval()
+
+
+def frozen_parameter_names(model: Classifier, share: float) -> set[str]:
+    """Return the names, as in `model.named_parameters()`, of the first `share` of the backbone's layers.
+
+    The classifier, the deepest layer, is never among them.
+    """
+    layers = layer_of_parameter(model.backbone)
+    first_trained = round(share * max(layers.values()))
+    return {f"backbone.{name}" for name, layer in layers.items() if layer < first_trained}

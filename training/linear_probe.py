@@ -1,0 +1,105 @@
+"""A linear probe: the classifier fitted on the features of a frozen backbone, to start from or as a baseline.
+
+Kumar et al. 2022 (arXiv:2202.10054) show why fine-tuning from such a classifier beats starting from a random one.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from common import distributed
+from models.classifier import Classifier
+from training.features import final_layer, frozen_features
+from training.run import Run
+
+# inverse strength of L2, for features of unit variance
+REGULARISATION = 0.1
+
+CANDIDATES = (0.01, 0.1, 1.0)
+
+_ITERATIONS = 300
+
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """logits = features @ weight.T + bias; float64 (C, D) and (C,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return float64 (N, C) of features (N, D)."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_classifier(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, regularisation: float = REGULARISATION
+) -> LinearClassifier:
+    """Fit multinomial logistic regression with an L2 penalty on features (N, D) scaled to unit variance.
+
+    Each image weighs as much as its class is rare, so that frequent classes do not win by their number. A class
+    without images gets the lowest bias. The scaling is folded into the weights.
+    """
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    # a feature that hardly varies over few images must not weigh as much as the others
+    scale = np.maximum(scale, 0.1 * scale.mean() + 1e-12)
+    regression = LogisticRegression(C=regularisation, max_iter=_ITERATIONS, class_weight="balanced")
+    with warnings.catch_warnings():
+        # a start for training need not be the last digit of the optimum
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit((features - mean) / scale, labels)
+    found, coefficients, intercepts = regression.classes_, regression.coef_, regression.intercept_
+    if len(found) == 2:
+        coefficients, intercepts = np.concatenate([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
+    weight = np.zeros((num_classes, features.shape[1]))
+    bias = np.full(num_classes, intercepts.min())
+    weight[found] = coefficients / scale
+    bias[found] = intercepts - weight[found] @ mean
+    return LinearClassifier(weight, bias)
+
+
+def choose_regularisation(features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> float:
+    """Return the strength of `CANDIDATES` with the best cross-validated top-1; the default if classes are too small."""
+    if np.bincount(labels)[np.unique(labels)].min() < 2:
+        return REGULARISATION
+    scores = {}
+    for candidate in CANDIDATES:
+        logits = out_of_fold_logits(features, labels, num_classes, seed, candidate)
+        scores[candidate] = (logits.argmax(axis=1) == labels).mean()
+    return max(scores, key=scores.get)
+
+
+def out_of_fold_logits(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int, regularisation: float = REGULARISATION
+) -> np.ndarray:
+    """Return logits float64 (N, C) of each image by a classifier that was fitted on the other folds."""
+    folds = int(np.clip(np.bincount(labels)[np.unique(labels)].min(), 2, _FOLDS))
+    logits = np.empty((len(labels), num_classes))
+    with warnings.catch_warnings():
+        # a class with one image is in one fold alone
+        warnings.simplefilter("ignore", UserWarning)
+        parts: Sequence = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, labels))
+    for train, held_back in parts:
+        classifier = fit_classifier(features[train], labels[train], num_classes, regularisation)
+        logits[held_back] = classifier.logits(features[held_back])
+    return logits
+
+
+@torch.no_grad()
+def start_from_probe(run: Run, model: Classifier) -> None:
+    """Give `model` the classifier fitted on the features of its frozen backbone over the training images."""
+    layer = final_layer(model)
+    features = frozen_features(run, model, run.split.train)
+    labels = run.table.labels[features.rows]
+    classifier = fit_classifier(features.values, labels, len(run.table.classes)) if distributed.is_main() else None
+    classifier = distributed.gather(classifier)[0]
+    layer.weight.copy_(torch.from_numpy(classifier.weight))
+    layer.bias.copy_(torch.from_numpy(classifier.bias))

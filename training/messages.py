@@ -1,0 +1,103 @@
+"""The lines that a training run prints before it starts and after it ends."""
+
+import numpy as np
+
+from common import distributed
+from common.device import describe_device
+from configs.schema import Config
+from models.classifier import parameter_count, size_in_bytes
+from models.pretrained import WeightsReport
+from training.run import Run
+from training.state import TrainingState
+from training.trainer import TrainingResult
+
+
+def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -> list[str]:
+    """Return the lines that say what will run."""
+    config, training = run.config, run.config.training
+    held_back = f"{len(run.split.val)} for validation" if len(run.split.val) else "none held back: no early stopping"
+    if len(run.split.test):
+        held_back += f", {len(run.split.test)} for a test"
+    millions, megabytes = parameter_count(state.model) / 1e6, size_in_bytes(state.model) / 1e6
+    memory = ", freed memory is kept in the process" if run.memory_tuned else ""
+    parts = {
+        "data": f"{config.dataset.name}: {len(run.split.train)} images for training, {held_back}, "
+        f"{len(run.table.classes)} classes ({run.table.image_dir})",
+        "model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px, "
+        f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
+        f"({config.competition.name})",
+        "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
+        "device": f"{describe_device(run.device)}, {run.precision}{memory}{_describe_processes()}",
+        "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
+        f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
+        f"{training.loss_function}, peak rate {training.learning_rate:g}, augmentation {config.augmentation.name}",
+        "output": str(run.folder.root),
+    }
+    parts |= {f"note {number}": note for number, note in enumerate(_notes(run, state), start=1)}
+    return [f"{name:<9} {text}" for name, text in parts.items()]
+
+
+def _describe_processes() -> str:
+    size = distributed.world_size()
+    return f", {size} processes share each batch" if size > 1 else ""
+
+
+def _notes(run: Run, state: TrainingState) -> list[str]:
+    """Return what a user should know about this run before it starts."""
+    config, schedule, notes = run.config, run.schedule, []
+    megabytes, limits = size_in_bytes(state.model) / 1e6, config.competition
+    if megabytes > limits.max_model_mb:
+        notes.append(f"over the limit of size in float32; float16 weights would be {megabytes / 2:.1f} MB")
+    if parameter_count(state.model) > limits.max_parameters:
+        notes.append(f"over the limit of {limits.max_parameters:g} parameters")
+    if run.teacher is not None:
+        copied = len(run.teacher.seen & {run.table.image_ids[row] for row in run.split.val})
+        if copied:
+            notes.append(
+                f"training.teacher was trained on {copied} of the {len(run.split.val)} validation images: what it "
+                "passes on makes validation flatter this run. Give both the same seed, or measure on others"
+            )
+    if run.precision.note:
+        notes.append(f"training.amp_dtype: {run.precision.note}")
+    singles = int((np.bincount(run.table.labels) == 1).sum())
+    if singles and len(run.split.val):
+        notes.append(f"{singles} classes have one image, which is used for training")
+    if schedule.warmup_steps < round(config.training.warmup_epochs * run.steps_per_epoch):
+        wanted, epochs = config.training.warmup_epochs, config.training.epochs
+        notes.append(
+            f"training.warmup_epochs={wanted:g} does not fit into {epochs} epochs: "
+            f"the warm-up is cut to {schedule.warmup_steps} of {schedule.total_steps} steps"
+        )
+    return notes
+
+
+def describe_result(run: Run, result: TrainingResult, state: TrainingState) -> list[str]:
+    """Return the closing lines: the best epoch, what was left out, where things are, what to type next."""
+    lines = []
+    if result.stopped_early:
+        patience = run.config.training.early_stopping.patience
+        lines.append(f"Stopped after {result.epochs} epochs: no gain in validation top-1 for {patience} epochs.")
+    if result.best_top1 is not None:
+        lines.append(f"Best validation top-1: {100 * result.best_top1:.2f} % in epoch {result.best_epoch}.")
+    if state.skipped_steps:
+        lines.append(f"{state.skipped_steps} optimizer steps were skipped: their loss or gradients were not finite.")
+    if state.skipped:
+        lines.append(f"{len(state.skipped)} images could not be read and were left out: {run.folder.skipped_images}")
+    lines.append(f"Best model: {run.folder.best}")
+    lines.append(f"Curves: tensorboard --logdir {run.folder.logs}")
+    if result.best_top1 is not None:
+        lines.append(f"Next: python evaluate.py --checkpoint {run.folder.best}")
+    return lines
+
+
+def _describe_weights(config: Config, report: WeightsReport | None) -> str:
+    if report is None:
+        return "random (model.pretrained=false)"
+    parts = [f"{report.loaded} tensors from {report.source}"]
+    if report.matched_classes is not None:
+        parts.append(f"{report.matched_classes} classes of the head matched by category id")
+    if report.initialised:
+        parts.append(f"new: {', '.join(report.initialised)}")
+    if report.unexpected:
+        parts.append(f"{len(report.unexpected)} tensors of the file not used: {', '.join(report.unexpected[:3])}")
+    return "; ".join(parts)

@@ -1,0 +1,60 @@
+"""Optimizer groups and the learning rate as a pure function of the step."""
+
+import torch
+from timm.optim import create_optimizer_v2, list_optimizers
+
+from common.errors import InputError, did_you_mean
+from configs.schema import TrainingConfig
+from models.classifier import Classifier
+from models.layers import head_parameter_names, layer_of_parameter
+
+# what the optimizer is built with; every step sets the rate of its groups
+_UNSET_RATE = 1e-3
+
+
+def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimizer with one group for each learning-rate scale and weight decay.
+
+    `lr_scale` of a group is the factor of layer decay and of the head; `set_learning_rate` applies it.
+    """
+    groups = parameter_groups(model, config)
+    options = {"fused": True} if config.optimizer == "adamw" else {}
+    try:
+        return create_optimizer_v2(groups, opt=config.optimizer, lr=_UNSET_RATE, **options)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"training.optimizer={config.optimizer}: timm refuses it ({' '.join(str(error).split())[:120]})."
+            f"{did_you_mean(config.optimizer, list_optimizers())}"
+        ) from error
+
+
+def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:
+    """Return optimizer groups `{params, names, lr_scale, weight_decay}`.
+
+    `config.layer_decay` is meant for 12 groups (a ViT-B): over the L layers of another backbone each layer decays by
+    layer_decay ** (13 / L), so that the stem's rate is the same fraction of the head's. Vectors (biases, norms) and
+    what the backbone names in `no_weight_decay` have no weight decay.
+    """
+    backbone = model.backbone
+    layers = layer_of_parameter(backbone)
+    last_layer = max(layers.values())
+    per_layer = config.layer_decay ** (13 / max(last_layer, 1))
+    unregularised = set(backbone.no_weight_decay()) if hasattr(backbone, "no_weight_decay") else set()
+    head = head_parameter_names(model)
+
+    groups: dict[tuple[float, float], dict] = {}
+    for name, parameter in backbone.named_parameters():
+        scale = per_layer ** (last_layer - layers[name])
+        if f"backbone.{name}" in head:
+            scale *= config.head_lr_multiplier
+        decay = 0.0 if parameter.ndim <= 1 or name in unregularised else config.weight_decay
+        group = groups.setdefault((scale, decay), {"params": [], "names": [], "lr_scale": scale, "weight_decay": decay})
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Give every group `learning_rate` times its `lr_scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group["lr_scale"]

@@ -1,0 +1,136 @@
+"""Where a run starts: anew, with an older run moved out of the way, or from a saved state."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import distributed
+from common.errors import InputError
+from common.torch_files import FORMAT_VERSION, load_payload, save_payload
+from configs.compose import leaf_keys, to_plain
+from training.run import Run, check_same_data, describe_table
+from training.start import build_model
+from training.state import TrainingState, new_state
+
+STATE_FORMAT = "flower-kit-training-state"
+
+# A run may go on with other values of these: they change how or how long it runs, not what it computes.
+_FREE_KEYS = (
+    "device",
+    "output_dir",
+    "experiment_name",
+    "dataset.root",
+    "dataset.train_csv",
+    "dataset.train_dir",
+    "dataset.num_workers",
+    "dataset.loader_timeout",
+    "dataset.max_bad_fraction",
+    "model.pretrained",
+    "model.weights",
+    "model.finetune_learning_rate",
+    "training.name",
+    "training.epochs",
+    "training.compile",
+    "training.resume",
+    "training.resume_force",
+    "training.max_bad_steps",
+    "training.checkpoint_every_minutes",
+    "training.early_stopping.patience",
+    "training.early_stopping.min_delta",
+    "competition.name",
+    "competition.max_model_mb",
+    "competition.max_parameters",
+)
+
+# These always change from a run to its resumption, or are said in a line of their own.
+_SAID_KEYS = set(_FREE_KEYS) - {"training.resume", "training.resume_force", "training.epochs", "output_dir"}
+
+
+def save_state(run: Run, state: TrainingState) -> None:
+    """Write last.pt, and keep the one before it as previous.pt; every rank must call this at the same step."""
+    state.add_up()
+    if distributed.is_main():
+        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
+        save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
+    state.leave_totals_to_main()
+    # a process that ends now makes torchrun end the others, who must not be in the middle of writing
+    distributed.wait_for_all()
+
+
+def resume_files(run: Run) -> list[Path]:
+    """Return the state files that `training.resume` asks for, the newest first; none for a new run."""
+    wanted = run.config.training.resume
+    if wanted == "auto":
+        return [path for path in (run.folder.last, run.folder.previous) if path.is_file()]
+    return [] if wanted is None else [Path(wanted)]
+
+
+def resume_run(run: Run, paths: Sequence[Path]) -> tuple[TrainingState, list[str]]:
+    """Return the state saved in the first of `paths` that is whole, and what to tell the user.
+
+    Raises InputError if none is, or if it belongs to another run.
+    """
+    path, saved, notes = _first_whole(paths)
+    changed = _changed_keys(saved["config"], to_plain(run.config))
+    refused = [f"{key} (was {was})" for key, was in changed.items() if key not in _FREE_KEYS]
+    if refused and not run.config.training.resume_force:
+        raise InputError(
+            f"{path}: its run had other values of {', '.join(refused)}. Give the same values, start anew with "
+            "training.resume=null, or go on regardless with training.resume_force=true."
+        )
+    check_same_data(run, saved["split"])
+    state = new_state(build_model(run), run.config.training, run.device, run.precision)
+    state.load_dict(saved["state"])
+    notes.append(f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done")
+    if refused:
+        notes.append(f"note: training.resume_force=true, the run goes on with other values of {', '.join(refused)}")
+    harmless = [f"{key} (was {was})" for key, was in changed.items() if key in _SAID_KEYS]
+    if harmless:
+        notes.append(f"note: changed since, without effect on the result: {', '.join(harmless)}")
+    if "training.epochs" in changed:
+        was = _value(saved["config"], "training.epochs")
+        notes.append(
+            f"training.epochs is {run.config.training.epochs}, was {was}: the learning-rate schedule is recomputed"
+        )
+    return state, notes
+
+
+def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
+    """Return the first file that can be read, what it holds, and a note on each before it that cannot."""
+    notes = []
+    for path in paths:
+        try:
+            saved = load_training_state(path)
+        except InputError as error:
+            if path == paths[-1]:
+                raise
+            notes.append(f"warning: {error} The state saved before it is taken instead.")
+        else:
+            return path, saved, notes
+    raise ValueError("no paths")
+
+
+def _changed_keys(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the config keys whose values differ, with their values before."""
+    return {key: _value(before, key) for key in leaf_keys() if _value(before, key) != _value(now, key)}
+
+
+def _value(plain: dict[str, Any], key: str) -> Any:
+    value: Any = plain
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def save_training_state(state: dict[str, Any], path: Path, previous: Path) -> None:
+    """Write the state for resuming, whole or not at all; the one that stood there moves to `previous`."""
+    save_payload({"format": STATE_FORMAT, "format_version": FORMAT_VERSION, **state}, path, previous)
+
+
+def load_training_state(path: Path) -> dict[str, Any]:
+    """Read last.pt. Raises InputError if it is missing, damaged, or not one of ours."""
+    saved = load_payload(path, STATE_FORMAT)
+    for part in ("config", "split", "state"):
+        if not isinstance(saved.get(part), dict):
+            raise InputError(f"{path}: damaged: '{part}' is missing. Start anew with training.resume=null.")
+    return saved

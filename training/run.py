@@ -1,0 +1,116 @@
+"""From a config to everything that a run needs and that stays the same while it trains."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from common import distributed
+from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
+from common.errors import InputError
+from configs.schema import Config
+from data.dataloader import BatchReader, eval_loader, train_loader
+from data.duplicates import duplicate_groups
+from data.prepared import load_table
+from data.sampler import EpochBatches
+from data.split import Split, needs_groups, split_table
+from data.table import ImageTable
+from models.losses import get_loss_function
+from training.distillation import Teacher, load_teacher
+from training.run_folder import RunFolder
+from training.schedule import Schedule, build_schedule
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run trains on and with; `val_loader` is None if nothing is held back."""
+
+    config: Config
+    folder: RunFolder
+    table: ImageTable
+    split: Split
+    device: torch.device
+    precision: Precision
+    memory_tuned: bool
+    loss_function: nn.Module
+    teacher: Teacher | None
+    steps_per_epoch: int
+    schedule: Schedule
+    batches: EpochBatches
+    train_loader: BatchReader
+    val_loader: BatchReader | None
+
+
+def set_up_run(config: Config) -> Run:
+    """Read the data and build all parts of a run but the model. Raises InputError for what cannot work."""
+    config = with_learning_rate(config)
+    device = choose_device(config.device)
+    memory_tuned = device.type == "cpu" and tune_cpu_memory()
+    configure_algorithms(device)
+    distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
+    with distributed.main_first():
+        table = load_table(config.dataset)
+        groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None
+    split = split_table(table, config.dataset, config.seed, groups)
+    batches = EpochBatches(
+        split.train,
+        table.labels,
+        config.dataset.batch_size,
+        config.dataset.sampler,
+        config.seed,
+        distributed.rank(),
+        distributed.world_size(),
+    )
+    steps_per_epoch = -(-len(batches) // config.training.accumulation_steps)
+    return Run(
+        config=config,
+        folder=RunFolder(Path(config.output_dir)),
+        table=table,
+        split=split,
+        device=device,
+        precision=choose_precision(device, config.training.use_amp, config.training.amp_dtype),
+        memory_tuned=memory_tuned,
+        loss_function=get_loss_function(config.training, training_counts(table, split)).to(device),
+        teacher=load_teacher(config.training.teacher, table, split.train, device),
+        steps_per_epoch=steps_per_epoch,
+        schedule=build_schedule(config.training, steps_per_epoch),
+        batches=batches,
+        train_loader=train_loader(config, table, batches, device),
+        val_loader=eval_loader(config, table, split.val, device) if len(split.val) else None,
+    )
+
+
+def with_learning_rate(config: Config) -> Config:
+    """Return the config with a number for `training.learning_rate`: where it is null, the model's own."""
+    if config.training.learning_rate is not None:
+        return config
+    training = dataclasses.replace(config.training, learning_rate=config.model.finetune_learning_rate)
+    return dataclasses.replace(config, training=training)
+
+
+def training_counts(table: ImageTable, split: Split) -> list[int]:
+    """Return the training images of each class."""
+    return np.bincount(table.labels[split.train], minlength=len(table.classes)).tolist()
+
+
+def describe_table(run: Run) -> dict[str, Any]:
+    """Return what a checkpoint records of the data: classes, training images a class, and the split by image id."""
+    ids = run.table.image_ids
+    return {
+        "classes": run.table.classes,
+        "class_counts": training_counts(run.table, run.split),
+        "split": {part: [ids[row] for row in getattr(run.split, part)] for part in ("train", "val", "test")},
+    }
+
+
+def check_same_data(run: Run, saved_split: dict[str, list[str]]) -> None:
+    """Raise InputError if a saved run was trained on another split than this one."""
+    if describe_table(run)["split"] != {"test": [], **saved_split}:
+        raise InputError(
+            f"{run.folder.last}: its run used other images or another split. Resume with the same dataset and seed, "
+            "or start anew with training.resume=null."
+        )

@@ -1,0 +1,115 @@
+"""The folder of a run: what stands where in it, and how an older run makes room without being lost."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from common.csv_files import write_rows
+from common.errors import InputError
+
+ARCHIVE = "archive"
+
+SECONDS_FOR_WORKERS_TO_END = 10
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "val_top1",
+    "val_top5",
+    "learning_rate",
+    "images_per_second",
+    "seconds",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of what a training run writes below `root`."""
+
+    root: Path
+
+    @property
+    def best(self) -> Path:
+        return self.root / "checkpoints" / "best_model.pt"
+
+    @property
+    def last(self) -> Path:
+        return self.root / "checkpoints" / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The state that was saved before `last`."""
+        return self.root / "checkpoints" / "previous.pt"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.csv"
+
+    @property
+    def skipped_images(self) -> Path:
+        return self.root / "skipped_images.csv"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of this folder. Raises InputError if one is in it; a process that dies leaves no lock."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock")
+        try:
+            # the workers of a killed run hold its lock until they notice, within seconds
+            lock.acquire(timeout=SECONDS_FOR_WORKERS_TO_END)
+        except Timeout as error:
+            raise InputError(
+                f"{self.root}: another run writes into this folder. Wait for it, or give another output_dir."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def archive(self) -> Path | None:
+        """Move an older run's files to `archive/<time>` and return that folder, or None if there was no older run."""
+        parts = [self.best.parent, self.logs, self.config, self.history, self.skipped_images]
+        present = [part for part in parts if part.exists()]
+        if not present:
+            return None
+        name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        target, number = self.root / ARCHIVE / name, 1
+        while target.exists():
+            number += 1
+            target = self.root / ARCHIVE / f"{name}_{number}"
+        target.mkdir(parents=True)
+        for part in present:
+            shutil.move(part, target / part.name)
+        return target
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one row an epoch; accuracies as fractions, empty where a run has no validation."""
+    write_rows(path, HISTORY_COLUMNS, [[_text(row[column]) for column in HISTORY_COLUMNS] for row in rows])
+
+
+def write_skipped_images(path: Path, image_dir: Path, problems: Mapping[str, str]) -> None:
+    """Write `image_id,path,problem` of the images that were left out, sorted."""
+    rows = [(image_id, str(image_dir / image_id), problem) for image_id, problem in sorted(problems.items())]
+    write_rows(path, ("image_id", "path", "problem"), rows)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,52 @@
+"""The state before the first step: the model, its pretrained weights, the optimizer."""
+
+import torch
+
+from common import distributed
+from common.randomness import Purpose, keyed_integer
+from configs.input_sizes import eval_size, final_size
+from models.classifier import Classifier, build_classifier, check_sizes
+from models.pretrained import WeightsReport, load_pretrained
+from training.linear_probe import start_from_probe
+from training.run import Run
+from training.state import TrainingState, new_state
+
+
+def start_run(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
+    """Return the state of a new run and what to tell the user; an older run is moved away once this one can start."""
+    state, report = fresh_state(run)
+    archived = run.folder.archive() if distributed.is_main() else None
+    return state, report, [] if archived is None else [f"the older run moved to {archived}"]
+
+
+def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
+    """Return the state before the first step and what was loaded of pretrained weights."""
+    model, report = pretrained_model(run)
+    if run.config.training.head_init == "probe":
+        start_from_probe(run, model)
+    return new_state(model, run.config.training, run.device, run.precision), report
+
+
+def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:
+    """Return the model as a run starts with it, and what was loaded; None if the config wants random weights."""
+    model = build_model(run)
+    if not run.config.model.pretrained:
+        return model, None
+    category_ids = [image_class.category_id for image_class in run.table.classes]
+    with distributed.main_first():
+        return model, load_pretrained(model, run.config.model.weights, category_ids)
+
+
+def build_model(run: Run) -> Classifier:
+    """Return the model with keyed random weights."""
+    config = run.config.model
+    check_sizes(config.architecture, config.input_size, {final_size(run.config), eval_size(run.config)})
+    torch.manual_seed(keyed_integer(run.config.seed, Purpose.INITIALISATION))
+    return build_classifier(
+        config.architecture,
+        len(run.table.classes),
+        config.input_size,
+        drop_rate=config.drop_rate,
+        drop_path_rate=config.drop_path_rate,
+        grad_checkpointing=config.grad_checkpointing,
+    )

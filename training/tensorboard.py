@@ -1,0 +1,65 @@
+"""TensorBoard's record of a run."""
+
+from pathlib import Path
+from types import TracebackType
+
+from torch.utils.tensorboard import SummaryWriter
+
+from configs.compose import to_yaml
+from configs.schema import Config
+from data.images import read_image
+from data.transforms import eval_image
+from evaluation.metrics import confusion_matrix
+from evaluation.plots import confusion_figure, predictions_figure
+from prediction.logits import LoaderOutputs
+from training.run import Run
+
+PICTURED_IMAGES = 8
+
+
+class EventLog:
+    """Writes scalars, pictures and the config to `folder`; steps are epochs. Use as a context manager."""
+
+    def __init__(self, folder: Path, config: Config, finished_epochs: int) -> None:
+        # purge_step hides what a killed run wrote after the state that this one resumes from
+        self.writer = SummaryWriter(str(folder), purge_step=finished_epochs + 1 if finished_epochs else None)
+        if not finished_epochs:
+            self.writer.add_text("config", f"    {to_yaml(config)}".replace("\n", "\n    "))
+            self.writer.add_text("experiment_name", config.experiment_name)
+
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.writer.close()
+
+    def epoch(self, row: dict[str, float | None], train_accuracy: float) -> None:
+        """Write the scalars of an epoch; `row` is its row of the history."""
+        scalars = {
+            "train_loss": row["train_loss"],
+            "train_accuracy": train_accuracy,
+            "val_loss": row["val_loss"],
+            "val_accuracy": row["val_top1"],
+            "val_top5": row["val_top5"],
+            "learning_rate": row["learning_rate"],
+            "images_per_second": row["images_per_second"],
+        }
+        for tag, value in scalars.items():
+            if value is not None:
+                self.writer.add_scalar(tag, value, row["epoch"])
+        self.writer.flush()
+
+    def pictures(self, run: Run, predictions: LoaderOutputs, epoch: int) -> None:
+        """Write the confusion matrix, and a few validation images with their predictions."""
+        classes = run.table.classes
+        predicted = predictions.logits.argmax(axis=1)
+        matrix = confusion_matrix(predicted, predictions.labels, len(classes))
+        self.writer.add_figure("confusion_matrix", confusion_figure(matrix, classes), epoch)
+        # evenly spaced, because neighbours in the table are often of one class
+        step = max(len(predicted) // PICTURED_IMAGES, 1)
+        chosen = range(0, len(predicted), step)[:PICTURED_IMAGES]
+        paths = [run.table.image_dir / run.table.image_ids[predictions.indices[row]] for row in chosen]
+        images = [eval_image(read_image(path).pixels, 224) for path in paths]
+        labels = [int(predictions.labels[row]) for row in chosen]
+        figure = predictions_figure(images, labels, [int(predicted[row]) for row in chosen], classes)
+        self.writer.add_figure("validation_images", figure, epoch)
