@@ -1,9 +1,13 @@
 """Running the scripts as a user would."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from configs.compose import compose
+from configs.schema import DatasetConfig, TrainingConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -36,3 +40,13 @@ def command(*arguments: str | Path) -> list[str]:
 def environment() -> dict[str, str]:
     """Return the environment of a user without a network."""
     return {**os.environ, "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def training_config(**changes: object) -> TrainingConfig:
+    """Return the default training config with some values changed."""
+    return dataclasses.replace(compose().training, **changes)
+
+
+def dataset_config(**changes: object) -> DatasetConfig:
+    """Return the default data set's config with some values changed."""
+    return dataclasses.replace(compose().dataset, **changes)

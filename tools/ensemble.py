@@ -45,7 +45,7 @@ def read_members(paths: Sequence[Path]) -> Members:
     first = parts[0]
     values = []
     for path, part in zip(paths, parts, strict=True):
-        own = part.in_order_of([entry.category_id for entry in first.classes])
+        own = part.in_order_of(first.classes)
         if own is None:
             raise InputError(f"{path}: its classes are not those of {paths[0]}.")
         row_of = {image_id: row for row, image_id in enumerate(part.image_ids)}
