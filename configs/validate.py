@@ -1,4 +1,4 @@
-"""What a well-typed config may still get wrong: values out of range, and keys that the chosen mode would ignore."""
+"""Checks beyond types: values out of range, and keys that the chosen mode would ignore."""
 
 import dataclasses
 import math
@@ -78,7 +78,7 @@ RANGES = {
     "competition.max_parameters": (0, 1e15, "low"),
 }
 
-# keys: (is it used?, what would make it used)
+# keys: (are they used?, the setting that makes them used)
 USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ("training.focal_alpha",): (
         lambda config: config.training.loss_function == "focal",
@@ -145,7 +145,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
 
 
 def validate(config: Config, explicit: Sequence[str]) -> None:
-    """Raise InputError for the first value out of range, and for the first key of `explicit` that would be ignored.
+    """Raise InputError for a value out of range, and for a key of `explicit` that would be ignored.
 
     `explicit` are the leaf keys that the command line gave a value.
     """
