@@ -5,10 +5,10 @@ import importlib
 import sys
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
-
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cli.entry import ArgumentParser, run_script, split_overrides
 
 # command: the module that answers it, with HELP, add_arguments(parser) and run(arguments, overrides)
 COMMANDS = {
