@@ -18,6 +18,7 @@ from evaluation import metrics
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
 from evaluation.plots import confusion_figure, save_figure, worst_pairs_figure
 from models.checkpoint import Checkpoint
+from prediction.logits import softmax
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 from prediction.predict import write_prediction_files
 from prediction.provenance import describe_pipeline
@@ -80,7 +81,7 @@ def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) ->
     `logits` (N, C), `labels` int (N,). Proportions have Wilson intervals, macro F1 and the calibration error bootstrap
     intervals over images.
     """
-    probabilities = metrics.softmax(logits) if len(labels) else np.empty((0, num_classes))
+    probabilities = softmax(logits) if len(labels) else np.empty((0, num_classes))
     predicted = logits.argmax(axis=1)
     matrix = metrics.confusion_matrix(predicted, labels, num_classes)
     top1, top5 = metrics.top_k_accuracy(logits, labels, 1), metrics.top_k_accuracy(logits, labels, 5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.classes import ImageClass
+from common.classes import ImageClass, labels_in
 from common.errors import InputError
 from data.dataloader import BatchReader, eval_reader
 from data.dataset import ImageDataset
@@ -118,12 +118,12 @@ def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
 
 def with_classes_of(classes: list[ImageClass], table: ImageTable, source: Path) -> ImageTable:
     """Return the table with the labels of `classes`, matched by category id. Raises InputError for others."""
-    label_of = {image_class.category_id: image_class.label for image_class in classes}
-    used = [table.classes[label] for label in np.unique(table.labels)]
-    unknown = [image_class.category_id for image_class in used if image_class.category_id not in label_of]
+    labels = labels_in(classes, table.classes)
+    used = np.unique(table.labels).tolist()
+    unknown = [table.classes[label].category_id for label in used if labels[label] is None]
     if unknown:
         raise InputError(
             f"{source}: {len(unknown)} of its classes are unknown to the model, first category id {unknown[0]}."
         )
-    new_label = np.array([label_of.get(image_class.category_id, -1) for image_class in table.classes], dtype=np.int64)
+    new_label = np.array([-1 if label is None else label for label in labels], dtype=np.int64)
     return ImageTable(table.image_ids, new_label[table.labels], classes, table.image_dir)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.classes import ImageClass
+from common.classes import ImageClass, reordering
 from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from common.errors import InputError
 from common.progress import progress
@@ -56,7 +56,7 @@ class PredictionOptions:
 
 @dataclass(frozen=True)
 class Member:
-    """One checkpoint; `order` (C,) says which of its outputs belongs to each class of the pipeline.
+    """One checkpoint; `output_of_class` int64 (C,) says which of its outputs belongs to each class of the pipeline.
 
     `weight` is its share in the average of all members.
     """
@@ -65,7 +65,7 @@ class Member:
     sha256: str
     checkpoint: Checkpoint
     model: ViewAverage
-    order: np.ndarray
+    output_of_class: np.ndarray
     weight: float
 
 
@@ -140,10 +140,10 @@ def load_pipeline(
         )
     members = []
     for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
-        order = _class_order(checkpoint, classes, path, paths[0])
+        outputs = _output_of_class(checkpoint, classes, path, paths[0])
         model = model or _classifier(checkpoint, runtime, device)
         averaged = ViewAverage(model, answering.views, answering.average).eval()
-        members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, order, share))
+        members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, outputs, share))
     return Pipeline(
         members=members,
         config=config,
@@ -227,7 +227,7 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
             predictions = predict(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
-            total[predictions.indices] += softmax(predictions.logits)[:, member.order] * member.weight
+            total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
             unreadable, recovered = dict(predictions.skipped), predictions.recovered
     return PredictedProbabilities(total, unreadable, recovered)
 
@@ -253,15 +253,15 @@ def predict_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.n
     for member, batch in zip(pipeline.members, batches, strict=True):
         with pipeline.precision.context():
             logits = member.model(batch)
-        total += softmax(logits.float().cpu().numpy())[:, member.order] * member.weight
+        total += softmax(logits.float().cpu().numpy())[:, member.output_of_class] * member.weight
     return total
 
 
-def _class_order(checkpoint: Checkpoint, classes: list[ImageClass], path: Path, first: Path) -> np.ndarray:
-    place = {image_class.category_id: image_class.label for image_class in checkpoint.classes}
-    if set(place) != {image_class.category_id for image_class in classes}:
+def _output_of_class(checkpoint: Checkpoint, classes: list[ImageClass], path: Path, first: Path) -> np.ndarray:
+    outputs = reordering(checkpoint.classes, classes)
+    if outputs is None:
         raise InputError(f"{path}: its classes are not those of {first}; only models of the same classes are averaged.")
-    return np.array([place[image_class.category_id] for image_class in classes], dtype=np.int64)
+    return np.array(outputs, dtype=np.int64)
 
 
 def _choose_precision(device: torch.device, config: Config, name: str | None) -> Precision:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from common.classes import ImageClass
+from common.classes import ImageClass, reordering
 from common.errors import InputError
 from common.files import replacing
 from data.inputs import Inputs
@@ -30,12 +30,10 @@ class SavedProbabilities:
     values: np.ndarray
     recipe: dict[str, Any]
 
-    def in_order_of(self, category_ids: Sequence[str]) -> np.ndarray | None:
+    def in_order_of(self, classes: Sequence[ImageClass]) -> np.ndarray | None:
         """Return the values with columns in another order of the same classes, or None if the classes differ."""
-        place = {entry.category_id: entry.label for entry in self.classes}
-        if set(place) != set(category_ids):
-            return None
-        return self.values[:, [place[category] for category in category_ids]]
+        columns = reordering(self.classes, classes)
+        return None if columns is None else self.values[:, columns]
 
 
 def read_probabilities(path: Path) -> SavedProbabilities:

@@ -15,6 +15,7 @@ from data.inputs import Inputs
 from evaluation import metrics
 from evaluation.evaluate import compute_metrics, metric_lines
 from evaluation.labelled_images import KEYS, LabelledImages, choose_images
+from prediction.logits import log_of, softmax
 from prediction.pipeline import (
     Pipeline,
     PredictedProbabilities,
@@ -55,7 +56,7 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
     pipeline = load_pipeline(paths, PredictionOptions(views=tuple(views)), overrides, KEYS)
     found = _answer_folds(pipeline)
     readable = found.answers.readable
-    logits = metrics.log_of(found.answers.probabilities[readable])
+    logits = log_of(found.answers.probabilities[readable])
     labels, folds = found.labels[readable], found.folds[readable]
     hits = logits.argmax(axis=1) == labels
     of_fold = [float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()]
@@ -122,7 +123,7 @@ def _calibrate(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> dic
     return {
         "temperature": fit_temperature(logits, labels),
         "calibrated_loss": metrics.cross_entropy(scaled, labels),
-        "calibrated_error": metrics.expected_calibration_error(metrics.softmax(scaled), labels),
+        "calibrated_error": metrics.expected_calibration_error(softmax(scaled), labels),
     }
 
 

@@ -14,6 +14,7 @@ from data.table import read_labelled
 from evaluation import metrics
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
 from models.checkpoint import versions
+from prediction.logits import log_of
 from prediction.pipeline import Pipeline, only_member, predict_images, weight_shares
 from prediction.predictions_csv import FORMATS, Prediction, write_predictions
 from prediction.probabilities import read_probabilities
@@ -45,7 +46,7 @@ def read_members(paths: Sequence[Path]) -> Members:
     first = parts[0]
     values = []
     for path, part in zip(paths, parts, strict=True):
-        own = part.in_order_of([entry.category_id for entry in first.classes])
+        own = part.in_order_of(first.classes)
         if own is None:
             raise InputError(f"{path}: its classes are not those of {paths[0]}.")
         row_of = {image_id: row for row, image_id in enumerate(part.image_ids)}
@@ -146,7 +147,7 @@ def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[li
         others, own = fold_of != fold, fold_of == fold
         fitted[own] = np.tensordot(mixture_weights(values[:, others], labels[others]), values[:, own], axes=1)
     weights = mixture_weights(values, labels)
-    losses = [metrics.cross_entropy(metrics.log_of(table), labels) for table in (equal, fitted)]
+    losses = [metrics.cross_entropy(log_of(table), labels) for table in (equal, fitted)]
     hits = [table.argmax(axis=1) == labels for table in (equal, fitted)]
     low, high = metrics.gain_interval(hits[1], hits[0])
     lines = [

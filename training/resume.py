@@ -52,7 +52,7 @@ def save_state(run: Run, state: TrainingState) -> None:
     if distributed.is_main():
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
         save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
-    state.leave_totals_to_main()
+    state.reset_totals_on_other_ranks()
     # a process that ends now makes torchrun end the others, who must not be in the middle of writing
     distributed.wait_for_all()
 

@@ -162,7 +162,7 @@ def write_epoch(
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
         checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"])
         save_checkpoint(checkpoint, run.folder.best)
-    log.epoch(row, train_accuracy=state.sums[1].item() / state.images)
+    log.epoch(row, train_accuracy=state.totals.accuracy)
     if is_best and predictions is not None:
         log.pictures(run, predictions, row["epoch"])
     write_history(run.folder.history, state.history)
@@ -172,21 +172,20 @@ def write_epoch(
 
 def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | None) -> dict[str, float | None]:
     """Return the figures of the epoch that ends. Raises RunError if it saw no image, or its loss is not finite."""
-    if state.images == 0 and state.skipped_steps:
+    if state.totals.images == 0 and state.skipped_steps:
         raise RunError(
             f"The training loss of epoch {state.epoch + 1} is not finite. Lower training.learning_rate, "
             "or try training.use_amp=false."
         )
-    if state.images == 0:
+    if state.totals.images == 0:
         write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
         raise RunError(f"No training image could be read; {run.folder.skipped_images} lists each with its problem.")
-    train_loss = state.sums[0].item() / state.images
     return {
         "epoch": state.epoch + 1,
-        "train_loss": train_loss,
+        "train_loss": state.totals.mean_loss,
         **validation_metrics(predictions),
         "learning_rate": learning_rate_at(max(state.step - 1, 0), run.schedule),
-        "images_per_second": state.images / max(state.seconds, 1e-9),
+        "images_per_second": state.totals.images / max(state.seconds, 1e-9),
         "seconds": state.seconds,
     }
 
