@@ -5,13 +5,16 @@ import dataclasses
 import importlib
 import io
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
-import pytest
+import torch
 
 import cli.entry
 from configs.compose import compose
@@ -27,16 +30,60 @@ def run_script(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Co
     """
     script, *words = map(str, arguments)
     main = importlib.import_module(script.removesuffix(".py").replace("/", ".")).main
-    stdout, stderr = io.StringIO(), io.StringIO()
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in ("stdout", "stderr")]
     with (
         working_directory(cwd or REPOSITORY),
         mock.patch.object(sys, "argv", [script, *words]),
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-        pytest.raises(SystemExit) as ended,
+        mock.patch.dict(os.environ),
+        contextlib.redirect_stdout(streams[0]),
+        contextlib.redirect_stderr(streams[1]),
+        _warnings_on_stderr(),
+        _process_state_kept(),
     ):
+        code = _exit_code(main)
+    texts = [stream.buffer.getvalue().decode("utf-8").replace(os.linesep, "\n") for stream in streams]
+    return subprocess.CompletedProcess([script, *words], code, *texts)
+
+
+def _exit_code(main: Callable[[list[str]], int]) -> int:
+    """Run `main` as its script does and return the exit code that its process would have."""
+    try:
         cli.entry.run_script(main)
-    return subprocess.CompletedProcess([script, *words], ended.value.code or 0, stdout.getvalue(), stderr.getvalue())
+    except SystemExit as end:
+        return end.code or 0
+    except Exception:  # noqa: BLE001 - Python itself prints what nobody has caught, and exits with 1
+        traceback.print_exc()
+        return 1
+
+
+@contextlib.contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Show warnings where a process shows them, and only the kinds that Python shows; pytest would keep them."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        yield
+
+
+@contextlib.contextmanager
+def _process_state_kept() -> Iterator[None]:
+    """Put back what a script sets for its whole process: signal handlers and torch's choice of algorithms."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+        torch.backends.cudnn.benchmark = benchmark
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def run_process(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:

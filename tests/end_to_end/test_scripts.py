@@ -11,14 +11,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import TINY, write_pictures
-from tests.helpers import REPOSITORY, command, environment, run_script
+from tests.helpers import REPOSITORY, command, environment, run_process, run_script
 
 
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory):
     """A run trained by the script; returns its folder and what it printed."""
     root = tmp_path_factory.mktemp("runs") / "结果 (1)"
-    done = run_script("train.py", *TINY, "training.epochs=3", f"dataset.root={pictures}", f"output_dir={root}")
+    done = run_process("train.py", *TINY, "training.epochs=3", f"dataset.root={pictures}", f"output_dir={root}")
     assert done.returncode == 0, done.stderr
     return root, done.stdout
 
@@ -61,7 +61,7 @@ def test_tensorboard_has_the_promised_tags(trained):
 def test_evaluation_gives_the_figure_that_training_logged(trained, tmp_path):
     root, _ = trained
     checkpoint = root / "checkpoints" / "best_model.pt"
-    done = run_script("evaluate.py", "--checkpoint", checkpoint, "--output-dir", tmp_path, "dataset.num_workers=1")
+    done = run_process("evaluate.py", "--checkpoint", checkpoint, "--output-dir", tmp_path, "dataset.num_workers=1")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     best = max(history(root), key=lambda row: float(row["val_top1"]))
@@ -283,7 +283,7 @@ def test_evaluating_when_the_images_are_gone_says_what_to_give(trained):
 def test_preparing_and_previewing_as_the_readme_says(tmp_path):
     source = tmp_path / "photographs"
     write_pictures(source, [3, 3])
-    done = run_script("cli/flower_cli.py", "prepare-data", "--source", source, "--output", tmp_path / "data")
+    done = run_process("cli/flower_cli.py", "prepare-data", "--source", source, "--output", tmp_path / "data")
     assert done.returncode == 0, done.stderr
     assert "images               6 in 2 classes" in done.stdout
     assert f"Next: python train.py dataset.root={tmp_path / 'data'}" in done.stdout
