@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import io
 import os
@@ -18,7 +19,7 @@ import torch
 
 import cli.entry
 from configs.compose import compose
-from configs.schema import DatasetConfig, TrainingConfig
+from configs.schema import Config, DatasetConfig, TrainingConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -123,15 +124,20 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a user without a network."""
-    return {**os.environ, "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    """Return the environment of a user; conftest.py has taken the model hubs and the threads out of it."""
+    return {**os.environ, "PYTHONIOENCODING": "utf-8"}
 
 
 def training_config(**changes: object) -> TrainingConfig:
     """Return the default training config with some values changed."""
-    return dataclasses.replace(compose().training, **changes)
+    return dataclasses.replace(_defaults().training, **changes)
 
 
 def dataset_config(**changes: object) -> DatasetConfig:
     """Return the default data set's config with some values changed."""
-    return dataclasses.replace(compose().dataset, **changes)
+    return dataclasses.replace(_defaults().dataset, **changes)
+
+
+@functools.cache
+def _defaults() -> Config:
+    return compose()
