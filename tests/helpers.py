@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import importlib
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -115,6 +116,13 @@ def run_words(words: list[str], **options: object) -> subprocess.CompletedProces
         timeout=300,
         check=False,
     )
+
+
+def kill_workers() -> None:
+    """Kill the worker processes that a test has left, for whose end torch would wait seconds when it deletes them."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
 
 
 def command(*arguments: str | Path) -> list[str]:
