@@ -12,7 +12,8 @@ from pathlib import Path
 from competition.checks import Check
 from competition.zip_layout import CODE_DIR, model_names, recipe_name
 from configs.schema import CompetitionConfig
-from prediction.views import AVERAGES, PLAIN, VIEWS
+from prediction.options import AVERAGES, PLAIN
+from prediction.views import VIEWS
 
 SANDBOX = Path(__file__).resolve().parent / "sandbox.py"
 _START_SECONDS, _SECONDS_AN_IMAGE = 600, 5

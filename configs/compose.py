@@ -34,7 +34,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
     and a key that the chosen mode would ignore, unless `allow_unused`.
     """
     if config_name not in config_names():
-        raise InputError(f"--config-name {config_name}: no such config. Choose from {', '.join(config_names())}.")
+        raise InputError(f"{config_name}: no such config. Choose from {', '.join(config_names())}.")
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         _check_override(override)
@@ -119,7 +119,9 @@ def parse_override(text: str, sweep: bool = False) -> Override:
             if sweep:
                 return override
             if not is_text:
-                raise InputError(f"{text}: several values need --multirun, which runs them one after the other.")
+                raise InputError(
+                    f"{text}: several values are a sweep: python train.py --multirun runs them one after the other."
+                )
         elif not is_text or isinstance(override.value(), str | bool | None):
             return override
     except HydraException as error:

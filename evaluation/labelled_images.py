@@ -28,11 +28,15 @@ KEYS = (
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The images of an evaluation: rows of a table whose labels are the pipeline's."""
+    """The images of an evaluation: rows int64 (N,) of a table whose labels are the pipeline's.
+
+    `source` says in words where they come from; `split` is their part of the checkpoint's own data set, or None.
+    """
 
     table: ImageTable
     rows: np.ndarray
     source: str
+    split: str | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -78,17 +82,18 @@ def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> Labelled
     }[split]
     if not wanted:
         raise InputError(
-            f"--split {split}: the checkpoint's run held no images back for it. Give another --split, or --data."
+            f"{split} split: the checkpoint's run held no images back for it. Choose another split, or give other "
+            "labelled images."
         )
     row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
     missing = [image_id for image_id in wanted if image_id not in row_of]
     if missing:
         raise InputError(
             f"{table.image_dir}: {len(missing)} of the checkpoint's {len(wanted)} {split} images are not in its table, "
-            f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or --data."
+            f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or other labelled images."
         )
     rows = _sorted_rows(table, [row_of[image_id] for image_id in wanted])
-    return LabelledImages(table, rows, f"{split} split of {table.image_dir}")
+    return LabelledImages(table, rows, f"{split} split of {table.image_dir}", split)
 
 
 def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
@@ -98,9 +103,9 @@ def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
     if len(rows) == 0:
         raise InputError(
             f"Each of the {len(images.rows)} images ({images.source}) was seen in training by a model. Train with the "
-            "same seed, or with dataset.test_split and --data, or give --data with images that none has seen."
+            "same seed, or with dataset.test_split, or give labelled images that none has seen."
         )
-    return LabelledImages(images.table, rows, images.source)
+    return LabelledImages(images.table, rows, images.source, images.split)
 
 
 def training_batches(pipeline: Pipeline, count: int) -> BatchReader:

@@ -49,7 +49,7 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: Path) 
     rates = [low * (high / low) ** (step / (steps - 1)) for step in range(steps)]
     losses = _losses(run, state, steps)
     if len(losses) < _FEWEST:
-        raise RunError(f"The loss diverged after {len(losses)} steps. Start lower: --low {low / 100:g}.")
+        raise RunError(f"The loss diverged after {len(losses)} steps. Start at a lower rate, such as {low / 100:g}.")
     found = _analysed(rates[: len(losses)], losses)
     rows = [(f"{rate:.6g}", f"{loss:.6g}") for rate, loss in zip(found.rates, found.losses, strict=True)]
     write_rows(folder / "lr_range.csv", ("learning_rate", "smoothed_loss"), rows)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ from common.progress import progress
 from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint, save_checkpoint
-from prediction.logits import LoaderOutputs, predict
+from prediction.logits import LoaderOutputs, compute_logits
 from training.freezing import set_trainable
 from training.interrupts import Interrupts
 from training.resume import save_state
@@ -28,12 +29,14 @@ from training.tensorboard import EventLog
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where a run ended: its best validation top-1 (None without validation), its epoch, epochs done, and why."""
+    """Where a run ended: its best validation top-1 (a share, None without validation), its epoch, and epochs done."""
 
     best_top1: float | None
     best_epoch: int
     epochs: int
     stopped_early: bool
+    best_model: Path
+    output_dir: Path
 
 
 def fit(run: Run, state: TrainingState) -> TrainingResult:
@@ -50,6 +53,8 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
         best_epoch=state.best_epoch,
         epochs=state.epoch,
         stopped_early=state.epoch < run.config.training.epochs,
+        best_model=run.folder.best,
+        output_dir=run.folder.root,
     )
 
 
@@ -128,7 +133,7 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOu
         return None
     distributed.share_buffers(state.shipped_model)
     with progress("validation", len(run.split.val)) as advance:
-        return predict(
+        return compute_logits(
             state.shipped_model,
             run.val_loader,
             len(run.table.classes),
