@@ -84,7 +84,8 @@ def test_a_run_writes_what_it_promises(tiny):
     checkpoint = load_checkpoint(folder.best)
     assert checkpoint.metrics["val_top1"] == result.best_top1
     assert [image_class.category_id for image_class in checkpoint.classes] == ["100", "101", "102", "103"]
-    assert checkpoint.class_counts == [10, 10, 9, 9] or sum(checkpoint.class_counts) == 38
+    # 12 images a class, of which two or three validate
+    assert sorted(checkpoint.class_counts) == [9, 9, 10, 10]
     assert folder.config.is_file()
     assert list(folder.logs.glob("events.*"))
     assert not folder.skipped_images.exists()
@@ -336,9 +337,10 @@ def test_a_batch_larger_than_the_data_set_works(tiny, tmp_path):
 
 @pytest.mark.parametrize("size", [3, 37])
 def test_an_odd_last_batch_under_mixup_works(tiny, size):
-    train(
-        tiny("training.mixup_alpha=0.2", "training.cutmix_alpha=1", f"dataset.batch_size={size}", "training.epochs=1")
-    )
+    options = ["training.mixup_alpha=0.2", "training.cutmix_alpha=1", "training.epochs=1"]
+    result = train(tiny(*options, f"dataset.batch_size={size}"))
+    assert result.epochs == 1
+    assert 0 <= result.best_top1 <= 1
 
 
 def test_early_stopping_waits_for_its_patience(tiny, tmp_path, capsys):
@@ -384,12 +386,12 @@ def test_one_image_a_batch_says_what_it_needs(tiny):
 
 
 def test_validation_scores_the_weights_that_are_shipped(tiny, tmp_path):
-    # at this decay the averaged weights have barely left the random start, so raw weights would score otherwise
-    train(tiny("training.ema_decay=0.9999", "training.epochs=3"))
+    # at this decay the averaged weights have barely left the random start, so raw weights would score otherwise; a
+    # single epoch is both the best and the last, whose averaged weights the state holds
+    train(tiny("training.ema_decay=0.9999", "training.epochs=1", "training.warmup_epochs=0"))
     state = load_training_state(tmp_path / "run" / "checkpoints" / "last.pt")["state"]
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best_model.pt")
-    assert best.epoch in (1, 2, 3)
-    if best.epoch == 3:
-        assert all(torch.equal(value, state["ema"][name]) for name, value in best.state_dict.items())
+    assert best.epoch == 1
+    assert all(torch.equal(value, state["ema"][name]) for name, value in best.state_dict.items())
     raw = state["model"]["backbone.classifier.weight"]
     assert not torch.equal(best.state_dict["backbone.classifier.weight"], raw)
