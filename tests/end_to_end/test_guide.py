@@ -76,6 +76,7 @@ def test_the_guide_has_its_lines():
     assert sum(line.startswith("python train.py") for line in guide) > 12
 
 
+@pytest.mark.script
 def test_the_guides_table_is_that_of_the_models_command():
     from models.catalog import model_options
 

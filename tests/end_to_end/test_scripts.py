@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import TINY, write_pictures
 from tests.helpers import REPOSITORY, command, environment, run_process, run_script
 
+pytestmark = pytest.mark.script
+
 
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory):

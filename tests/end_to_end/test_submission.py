@@ -15,6 +15,8 @@ from competition.zip_layout import TEMPLATE_FILES
 from prediction.runtimes import missing_packages
 from tests.helpers import run_script
 
+pytestmark = pytest.mark.script
+
 FILES = [
     "broken.jpg",
     "img_0.png",

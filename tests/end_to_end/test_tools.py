@@ -13,6 +13,8 @@ from prediction.probabilities import read_probabilities
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
 
+pytestmark = pytest.mark.script
+
 SHORT = [*(option for option in TINY if not option.startswith("training.epochs")), "training.epochs=1"]
 
 

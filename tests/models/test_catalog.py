@@ -14,11 +14,13 @@ def options():
     return {option.option: option for option in model_options(100)}
 
 
+@pytest.mark.script
 def test_every_option_is_listed_with_its_licence(options):
     assert set(options) == set(option_names("model"))
     assert {option.licence for option in options.values()} <= {"apache-2.0", "mit"}
 
 
+@pytest.mark.script
 def test_known_sizes_come_out(options):
     # figures of the architectures' papers, within a rounding of the head
     assert options["convnext_large"].megabytes_fp32 == pytest.approx(786, abs=1)
@@ -28,6 +30,7 @@ def test_known_sizes_come_out(options):
     assert options["convnext_base"].parameters == pytest.approx(87.7e6, rel=0.01)
 
 
+@pytest.mark.script
 def test_every_default_size_is_the_nearest_to_600(options):
     assert {option.input_size for option in options.values()} <= {588, 592, 600, 602, 608}
     assert options["convnext_base"].input_size == options["swin_transformer_v2"].input_size == 600
@@ -46,6 +49,7 @@ def test_every_option_accepts_its_drop_rates_and_checkpointing(option):
     assert meta_classifier(model.architecture, 100, model.input_size).backbone.pretrained_cfg["hf_hub_id"]
 
 
+@pytest.mark.script
 def test_the_command_says_what_fits():
     done = run_script("cli/flower_cli.py", "models")
     assert done.returncode == 0, done.stderr

@@ -98,6 +98,7 @@ def test_the_best_model_holds_nothing_of_the_optimizer(tiny, tmp_path):
     assert payload["averaged_weights"] is True
 
 
+@pytest.mark.script
 def test_a_tiny_model_learns(tiny):
     assert train(tiny("training.epochs=12", "training.scheduler=constant")).best_top1 >= 0.75
 
@@ -141,6 +142,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("recipe", RECIPES, ids=list(RECIPES))
 def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, files, recipe):
     options = ["training.epochs=4", *(option.format(**files) for option in RECIPES[recipe])]
@@ -225,6 +227,7 @@ def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, files):
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
+@pytest.mark.script
 def test_another_seed_is_another_run(tiny, tmp_path):
     train(tiny("seed=0"))
     first = final_tensors(RunFolder(tmp_path / "run"))
@@ -281,6 +284,7 @@ def test_resuming_with_other_images_is_refused(tiny, tmp_path):
         train(tiny(f"dataset.root={tmp_path / 'data'}", "training.resume=auto"))
 
 
+@pytest.mark.script
 def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
     train(tiny())
     with pytest.raises(InputError, match=r"last\.pt for resuming"):
@@ -293,6 +297,7 @@ def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
         train(tiny(f"training.resume={tmp_path / 'none.pt'}"))
 
 
+@pytest.mark.script
 def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
     train(tiny("seed=0"))
     older = (tmp_path / "run" / "checkpoints" / "best_model.pt").read_bytes()
@@ -301,6 +306,7 @@ def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
     assert [path.read_bytes() for path in archived] == [older]
 
 
+@pytest.mark.script
 def test_a_run_that_cannot_start_leaves_the_older_one_alone(tiny, tmp_path):
     train(tiny())
     with pytest.raises(InputError):
