@@ -1,5 +1,6 @@
 """Pictures and configs small enough that a whole training run takes seconds."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -35,6 +36,12 @@ TINY = (
     "training.learning_rate=0.01",
     "device=cpu",
 )
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the million objects of the libraries, which stay until the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def stripes(label: int, index: int) -> np.ndarray:

@@ -236,6 +236,7 @@ def test_another_seed_is_another_run(tiny, tmp_path):
     assert not all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.script
 def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
     train(tiny("training.epochs=1"))
     train(tiny("training.epochs=3", "training.resume=auto"))
@@ -243,6 +244,7 @@ def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
     assert [row["epoch"] for row in history(RunFolder(tmp_path / "run"))] == ["1", "2", "3"]
 
 
+@pytest.mark.script
 def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     train(tiny())
     before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
@@ -251,6 +253,7 @@ def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     "change", ["training.weight_decay=0.1", "dataset.batch_size=4", "seed=7", "augmentation=medium"]
 )
@@ -260,6 +263,7 @@ def test_resuming_with_another_recipe_is_refused(tiny, change):
         train(tiny("training.epochs=2", "training.resume=auto", change))
 
 
+@pytest.mark.script
 def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
     train(tiny("training.epochs=1"))
     forced = ["training.resume=auto", "training.resume_force=true", "training.weight_decay=0.1"]
@@ -268,6 +272,7 @@ def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
     assert len(history(RunFolder(tmp_path / "run"))) == 2
 
 
+@pytest.mark.script
 def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     train(tiny("training.epochs=1"))
     train(tiny("training.epochs=2", "training.resume=auto", "dataset.loader_timeout=60", "experiment_name=again"))
@@ -275,6 +280,7 @@ def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     assert "without effect on the result: dataset.loader_timeout (was 300.0), experiment_name (was flowers)" in said
 
 
+@pytest.mark.script
 def test_resuming_with_other_images_is_refused(tiny, tmp_path):
     write_pictures(tmp_path / "data", [6, 6])
     train(tiny(f"dataset.root={tmp_path / 'data'}"))
