@@ -179,7 +179,7 @@ def test_the_tests_run_in_the_same_environment(sandbox):
     calls, codes = sandbox
     codes["pytest"] = 3
     assert quickstart.main(["test", "-x"]) == 3
-    assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "-x"]
+    assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "worksteal", "-x"]
     assert any("requirements-dev.txt" in call for call in calls)
 
 
