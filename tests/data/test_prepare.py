@@ -250,5 +250,5 @@ def test_labelled_images_are_found_beside_their_table(tmp_path):
     prepare_data(source, tmp_path / "out")
     assert len(read_labelled(tmp_path / "out").image_ids) == 4
     assert read_labelled(tmp_path / "out" / "train.csv").classes[0].category_id == "164"
-    with pytest.raises(InputError, match="--data takes a prepared folder"):
+    with pytest.raises(InputError, match="Labelled images are a prepared folder"):
         read_labelled(tmp_path / "none")
