@@ -30,7 +30,7 @@ def test_a_gpu_that_torch_cannot_use_is_told_with_the_remedy(driver):
     assert gpu_warning("12.8", cuda_works=True, mps_works=False) is None
 
 
-@pytest.mark.script
+@pytest.mark.integration
 @pytest.mark.skipif(os.name == "nt", reason="a pipe without a reader is an error of another kind there")
 @pytest.mark.parametrize("line", ["cli/flower_cli.py models", "train.py --cfg job", "train.py --help"])
 def test_a_reader_that_stops_early_is_no_error(line):

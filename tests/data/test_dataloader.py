@@ -97,7 +97,7 @@ def test_views_are_the_same_from_any_number_of_workers_and_new_in_each_epoch(pic
     assert all(alone[0, index] != alone[1, index] for index in range(16))
 
 
-@pytest.mark.script
+@pytest.mark.integration
 @pytest.mark.parametrize(("dies", "ahead"), [(True, False), (False, False), (False, True)])
 def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monkeypatch, dies, ahead):
     loads, broken, read = ForkingPickler.loads, [], data.dataset.read_image

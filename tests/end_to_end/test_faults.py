@@ -25,7 +25,7 @@ from training.resume import load_training_state
 from training.run_folder import RunFolder
 from training.train import train
 
-pytestmark = pytest.mark.script
+pytestmark = pytest.mark.integration
 
 ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
 PLAIN_NET = ("model.architecture=test_vit", "model.drop_path_rate=0")

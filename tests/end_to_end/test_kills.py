@@ -15,7 +15,7 @@ from tests.conftest import TINY
 from tests.helpers import run_script, run_words
 from training.resume import load_training_state
 
-pytestmark = pytest.mark.script
+pytestmark = pytest.mark.integration
 
 EPOCHS = 30
 MOMENTS = ("write", "validation", "seconds", "rename", "step")

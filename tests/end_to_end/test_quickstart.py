@@ -149,7 +149,7 @@ def test_an_interrupted_step_is_an_interrupt(sandbox):
         quickstart.main([])
 
 
-@pytest.mark.script
+@pytest.mark.integration
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process group")
 def test_an_interrupt_waits_until_the_step_has_saved(tmp_path):
     child = tmp_path / "child.py"

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import TINY, write_pictures
 from tests.helpers import REPOSITORY, command, environment, run_process, run_script
 
-pytestmark = pytest.mark.script
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.conftest import TINY
 from tests.helpers import REPOSITORY, environment, run_script, run_words
 from training.resume import load_training_state
 
-pytestmark = pytest.mark.script
+pytestmark = pytest.mark.integration
 
 # without BatchNorm, drop path and mixup nothing depends on which images share a process
 EXACT = (
