@@ -39,7 +39,14 @@ def run_script(main: Callable[[list[str]], int]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        sys.exit(main(sys.argv[1:]))
+        try:
+            code = main(sys.argv[1:])
+        except SystemExit as end:
+            # argparse ends --help so
+            code = end.code
+        # here, because at exit Python itself would report that nobody reads any more
+        sys.stdout.flush()
+        sys.exit(code)
     except (InputError, RunError) as error:
         # torchrun sets RANK, and shows what all of its processes print
         process = f"rank {os.environ['RANK']}: " if "RANK" in os.environ else ""

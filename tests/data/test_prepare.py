@@ -192,6 +192,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         prepare_data(source / "train.zip", tmp_path / "out", source / "train_labels.csv")
 
 
+@pytest.mark.integration
 def test_a_huge_member_is_refused(tmp_path):
     source = write_organisers(tmp_path / "source")
     with zipfile.ZipFile(source / "train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
