@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from cli.entry import ArgumentParser, add_pipeline_flags, add_profile_flag, run_script, split_overrides
+from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.pipeline_flags import add_pipeline_flags, add_profile_flag
 
 
 def main(arguments: list[str]) -> int:
@@ -12,15 +13,16 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
+    from cli.checks_text import describe_checks
     from cli.competition_commands import check_all
-    from competition.checks import as_json, failed, print_checks
+    from competition.checks import as_json, failed
 
     checks = check_all(flags, overrides)
     broken = failed(checks)
     if flags.json:
         print(json.dumps(as_json(checks), indent=2, ensure_ascii=False))
     else:
-        print_checks(checks)
+        print("\n".join(describe_checks(checks)))
         print(
             f"{len(broken)} rules broken: {', '.join(check.rule for check in broken)}" if broken else "All rules kept."
         )

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, add_format_flag, add_pipeline_flags, run_script, split_overrides
+from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 
 
@@ -30,30 +31,34 @@ def main(arguments: list[str]) -> int:
 
 
 def _average_saved(flags: argparse.Namespace) -> list[str]:
+    from cli.ensemble_text import describe_average, describe_fit
     from tools.ensemble import average_saved, fit_saved, read_members
 
     members = read_members(flags.probabilities)
-    weights, lines = fit_saved(members, flags.data) if flags.fit else (flags.weights, [])
-    return lines + average_saved(members, flags.probabilities, weights, flags.output, flags.format)
+    fit = fit_saved(members, flags.data) if flags.fit else None
+    weights = fit.weights if fit else flags.weights
+    average = average_saved(members, flags.probabilities, weights, flags.output, flags.format)
+    return [*(describe_fit(fit) if fit else ()), *describe_average(average), f"Wrote {flags.output}"]
 
 
 def _average_checkpoints(flags: argparse.Namespace, overrides: list[str]) -> list[str]:
-    from cli.pipeline_flags import read_prediction_options
+    from cli.ensemble_text import describe_fit
+    from cli.inference_text import describe_prediction
     from common.distributed import processes
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import OVERRIDABLE_KEYS, load_pipeline, reweighted
-    from prediction.predict import Output, infer
+    from prediction.predict import OutputFiles, predict_to_files
     from tools.ensemble import fit_checkpoints
 
     with processes():
-        pipeline = load_pipeline(
-            flags.checkpoint, read_prediction_options(flags), overrides, {*KEYS, *OVERRIDABLE_KEYS}
-        )
+        options = read_prediction_options(flags)
+        pipeline = load_pipeline(flags.checkpoint, options, overrides, {*KEYS, *OVERRIDABLE_KEYS})
         lines = []
         if flags.fit:
-            weights, lines = fit_checkpoints(pipeline, flags.data)
-            pipeline = reweighted(pipeline, weights)
-        return lines + infer(pipeline, flags.input, Output(flags.output, flags.format))
+            fit = fit_checkpoints(pipeline, flags.data)
+            lines, pipeline = describe_fit(fit), reweighted(pipeline, fit.weights)
+        result = predict_to_files(pipeline, flags.input, OutputFiles(flags.output, flags.format))
+        return lines + describe_prediction(pipeline, result)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, add_pipeline_flags, run_script, split_overrides
+from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 
 SPLITS = ("val", "test", "train", "all")
@@ -13,10 +14,13 @@ def main(arguments: list[str]) -> int:
     """Evaluate and print the figures and where the files are."""
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
+    if flags.data and flags.split:
+        raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
     if flags.keep and not flags.input_sizes:
         raise InputError("--keep: writes the best of --input-sizes. Give both.")
 
-    from cli.pipeline_flags import read_prediction_options
+    from cli.comparison_text import describe_sizes, describe_view_search
+    from cli.evaluate_text import describe_evaluation
     from common.distributed import processes
     from evaluation.evaluate import evaluate
     from evaluation.labelled_images import KEYS
@@ -24,7 +28,7 @@ def main(arguments: list[str]) -> int:
     from tools.input_size import compare_sizes
     from tools.tta_search import LIMITS, search_views
 
-    searches = flags.tta == "search"
+    searches, split = flags.tta == "search", flags.split or "val"
     if searches and flags.input_sizes:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
@@ -32,12 +36,14 @@ def main(arguments: list[str]) -> int:
         keys = (*KEYS, *LIMITS) if searches else KEYS
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)
         if searches:
-            lines = search_views(pipeline, flags.split, flags.data)
+            found = search_views(pipeline, split, flags.data)
+            lines = describe_view_search(found, pipeline.config.competition)
         elif flags.input_sizes:
-            lines = compare_sizes(pipeline, flags.input_sizes, flags.split, flags.data, flags.keep)
+            sizes = compare_sizes(pipeline, flags.input_sizes, split, flags.data, flags.keep)
+            lines = [*describe_sizes(sizes), *([f"Wrote {flags.keep} for {sizes.best} px"] if flags.keep else [])]
         else:
-            lines = evaluate(pipeline, flags.output_dir, flags.split, flags.data).lines
-            lines = [*lines, f"Tables and pictures: {flags.output_dir}"]
+            evaluation = evaluate(pipeline, split, flags.data, flags.output_dir)
+            lines = [*describe_evaluation(evaluation), f"Tables and pictures: {flags.output_dir}"]
         for line in lines:
             print(line)
     return 0

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, add_format_flag, add_pipeline_flags, run_script, split_overrides
+from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
 
 
 def main(arguments: list[str]) -> int:
@@ -11,23 +12,23 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from cli.pipeline_flags import read_prediction_options
+    from cli.inference_text import describe_benchmark, describe_prediction
     from common.distributed import processes
     from common.errors import InputError
     from prediction.latency import benchmark
     from prediction.pipeline import load_pipeline
-    from prediction.predict import Output, infer
+    from prediction.predict import OutputFiles, predict_to_files
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
     with processes():
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides)
         if flags.benchmark:
-            lines = benchmark(pipeline, flags.input)
+            lines = describe_benchmark(pipeline, benchmark(pipeline, flags.input))
         else:
             predictions = flags.output or Path("results/predictions.csv")
-            output = Output(predictions, flags.format, flags.save_probabilities, flags.top_k)
-            lines = infer(pipeline, flags.input, output)
+            output = OutputFiles(predictions, flags.format, flags.save_probabilities, flags.top_k)
+            lines = describe_prediction(pipeline, predict_to_files(pipeline, flags.input, output))
         for line in lines:
             print(line)
     return 0

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, add_pipeline_flags, add_profile_flag, run_script, split_overrides
+from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.pipeline_flags import add_pipeline_flags, add_profile_flag
 
 
 def main(arguments: list[str]) -> int:
@@ -11,9 +12,11 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
+    from cli.checks_text import describe_checks, describe_submission
     from cli.competition_commands import prepare, verify
     from common.errors import InputError
-    from competition.checks import failed, print_checks
+    from competition.checks import failed
+    from competition.profile import read_profile
 
     if flags.verify_only:
         given = [name for name in ("checkpoint", "predictions", "output", "tta") if getattr(flags, name)]
@@ -21,19 +24,15 @@ def main(arguments: list[str]) -> int:
             raise InputError(f"--verify-only takes a ZIP as it is; --{given[0]} has no effect on it.")
         print(f"Unpacking {flags.verify_only} and RUNNING its code, without network, as the judges would.", flush=True)
         checks = verify(flags, overrides)
-        print_checks(checks)
+        print("\n".join(describe_checks(checks)))
         broken = failed(checks)
         print(
             f"{len(broken)} rules broken." if broken else "The ZIP runs, and keeps all rules that can be checked here."
         )
         return 1 if broken else 0
     submission = prepare(flags, overrides)
-    print_checks(submission.checks)
-    for line in submission.lines:
-        print(line)
-    print(
-        f"Proven: {submission.path} ({submission.path.stat().st_size / 1e6:.1f} MB); figures: {submission.proof_path}"
-    )
+    profile, _ = read_profile(flags.profile, overrides)
+    print("\n".join([*describe_checks(submission.checks), *describe_submission(submission, profile)]))
     return 0
 
 

@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
 
     with processes():
         if flags.multirun:
-            return train_sweep(configs, jobs)
+            sweep = train_sweep(configs, jobs)
+            print(f"\n{sweep.runs - sweep.failures} of {sweep.runs} runs finished; {sweep.table} ranks them")
+            return 1 if sweep.failures else 0
         train(configs[0])
     return 0
 

@@ -63,7 +63,8 @@ def time_variant(name: str, path: Path) -> dict[str, float]:
     """Time drawn images one at a time, after a warm-up; return median and p95 milliseconds."""
     from data.flower_drawing import drawn_jpegs
     from prediction.latency import IMAGES, measure_latency
-    from prediction.pipeline import PredictionOptions, load_pipeline
+    from prediction.options import PredictionOptions
+    from prediction.pipeline import load_pipeline
 
     with drawn_jpegs(600, IMAGES) as drawn:
         if name == PLAIN:

@@ -1,1 +1,1 @@
-"""Command-line front: what every script shares, and one module a subcommand of flower_cli.py."""
+"""Command line: flags to typed calls, figures to text. The only place with argparse and the names of flags."""

@@ -27,13 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Run what is missing in the output folder; the same command goes on with an interrupted ablation."""
     from common.errors import InputError
-    from tools.ablation import ablate, variants_of
+    from tools.ablation import ablate, markdown, variants_of
 
     names = [name.strip() for name in arguments.drop.split(",") if name.strip()]
     if arguments.seeds < 1:
         raise InputError("--seeds: expected at least 1.")
     variants = variants_of(overrides, names, arguments.variant)
-    for line in ablate(overrides, variants, arguments.seeds, arguments.output, arguments.data):
-        print(line)
+    print(markdown(ablate(overrides, variants, arguments.seeds, arguments.output, arguments.data)), end="")
     print(f"Tables and plot: {arguments.output}")
     return 0

@@ -1,9 +1,18 @@
 """flower_cli.py audit: copies, copies with different labels, and labels that look wrong."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data.table import ImageTable
+    from tools.data_audit import Audit, Suspect
 
 HELP = "look for near-duplicates and wrong labels: dataset.root=... --label-errors --embeddings"
+
+_SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +29,39 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from configs.compose import compose
     from tools.data_audit import audit
 
-    config = compose("config", overrides)
-    for line in audit(config, arguments.output, arguments.embeddings, arguments.label_errors):
+    found = audit(compose("config", overrides), arguments.output, arguments.embeddings, arguments.label_errors)
+    for line in describe(found, arguments.output):
         print(line)
     print(f"Tables: {arguments.output}")
     return 0
+
+
+def describe(found: Audit, folder: Path) -> list[str]:
+    """Return the counts, and the first of what is doubtful."""
+    from tools.data_audit import LABEL_ERRORS
+
+    table = found.table
+    lines = [f"images            {len(table.image_ids)} in {len(table.classes)} classes, {found.readable} readable"]
+    if found.new_pairs is not None:
+        lines.append(f"by embedding      {found.new_pairs} further pairs, added to {found.pairs_file}")
+    lines.append(
+        f"near-duplicates   {len(found.pairs)} pairs, {len(found.contradictory)} of them with different labels"
+    )
+    lines += [f"  {_describe_pair(table, pair)}" for pair in found.contradictory[:_SHOWN]]
+    if found.suspects is not None:
+        lines.append(f"doubtful labels   {len(found.suspects)}, the most doubtful first in {folder / LABEL_ERRORS}")
+        lines += [f"  {_describe_suspect(table, suspect)}" for suspect in found.suspects[:_SHOWN]]
+    return lines
+
+
+def _describe_pair(table: ImageTable, pair: tuple[int, int, str]) -> str:
+    first, second = (f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in pair[:2])
+    return f"{first} = {second}: {pair[2]}"
+
+
+def _describe_suspect(table: ImageTable, suspect: Suspect) -> str:
+    given, suggested = table.classes[table.labels[suspect.row]], table.classes[suspect.suggested]
+    return (
+        f"{table.image_ids[suspect.row]}: {given.name} ({suspect.given_probability:.2f}), or "
+        f"{suggested.name} ({suspect.suggested_probability:.2f})? {suspect.reason}"
+    )

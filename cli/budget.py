@@ -1,9 +1,15 @@
 """flower_cli.py budget: the best answer that the latency and the size buy."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cli.entry import add_profile_flag
+from cli.pipeline_flags import add_profile_flag
+
+if TYPE_CHECKING:
+    from tools.latency_budget import Budget
 
 HELP = "measure models, runtimes, precisions and views; print the Pareto front and the best that keeps the limits"
 
@@ -31,15 +37,45 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     from competition.profile import read_profile
     from prediction.views import parse_views
-    from tools.latency_budget import best_of, find_best
+    from tools.latency_budget import find_best
 
     profile, others = read_profile(arguments.profile, overrides)
     given = {"max_latency_ms": arguments.max_latency, "max_model_mb": arguments.max_size}
     limits = dataclasses.replace(profile, **{name: value for name, value in given.items() if value is not None})
     views = [parse_views(text) for text in arguments.tta or ("identity", "identity,hflip", "flips")]
-    choices, table, advice = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others)
+    found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others)
     if arguments.json:
         print((arguments.output / "budget.json").read_text(encoding="utf-8"), end="")
     else:
-        print("\n".join([*table, *advice, f"Tables and plot: {arguments.output}"]))
-    return 0 if best_of(choices, allowed_only=True) else 1
+        print("\n".join([*describe(found), f"Tables and plot: {arguments.output}"]))
+    return 0 if found.best else 1
+
+
+def describe(found: Budget) -> list[str]:
+    """Return the table, fastest first, and the best choices with their command lines."""
+    size = found.limits.input_size
+    lines = [
+        *found.notes,
+        f"on {found.hardware}; p95 of files of {size}x{size}, batch 1; * = on the Pareto front",
+        f"  {'models, runtime, precision, views':<52} {'top-1 %':>8} {'median':>7} {'p95 ms':>7} {'MB':>7}",
+    ]
+    for choice in sorted(found.choices, key=lambda choice: choice.p95_ms):
+        remarks = [] if choice.fits else ["beyond the limits"]
+        remarks += [] if choice.allowed else [f"not for {found.limits.name}"]
+        lines.append(
+            f"{'*' if choice in found.front else ' '} {choice.name:<52} {100 * choice.top1:>8.2f} "
+            f"{choice.median_ms:>7.1f} {choice.p95_ms:>7.1f} {choice.size_mb:>7.1f}  {', '.join(remarks)}".rstrip()
+        )
+    return lines + _advice(found)
+
+
+def _advice(found: Budget) -> list[str]:
+    limits, best = found.limits, found.best
+    lines = [f"limits: p95 {limits.max_latency_ms:g} ms, {limits.max_model_mb:g} MB"]
+    if best is None:
+        lines.append(f"Nothing fits {limits.name} here. A smaller model.input_size or model is faster.")
+    else:
+        lines += [f"best for {limits.name}: {best.name}", f"  {best.command}"]
+    if found.best_of_all is not None and found.best_of_all is not best:
+        lines += [f"best with any runtime: {found.best_of_all.name}", f"  {found.best_of_all.command}"]
+    return lines

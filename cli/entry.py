@@ -7,8 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from common.errors import InputError, RunError
 
@@ -29,51 +28,9 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return words, overrides
 
 
-def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Declare the flags that say what answers for an image: checkpoints, views, averaging, precision."""
-    parser.add_argument(
-        "--checkpoint", type=Path, nargs="+", required=required, metavar="P", help="best_model.pt of one or more runs"
-    )
-    parser.add_argument(
-        "--tta",
-        nargs="?",
-        const="identity,hflip",
-        metavar="VIEWS",
-        help="average over views of each image, with commas: identity,hflip (without VIEWS), rotate+5, scale1.1, ..., "
-        "and the sets flips, full, crops5",
-    )
-    parser.add_argument(
-        "--average",
-        choices=("probabilities", "logits"),
-        help="of views (default: probabilities)",
-    )
-    parser.add_argument(
-        "--weights", type=float, nargs="+", metavar="W", help="of several checkpoints, in their order (default: equal)"
-    )
-    parser.add_argument(
-        "--runtime",
-        choices=("torch", "onnx", "openvino", "auto"),
-        help="auto: the fastest that is installed; exported .onnx and .xml have theirs (default: torch)",
-    )
-    parser.add_argument(
-        "--precision", choices=("fp32", "fp16", "bf16"), help="default: as trained on CUDA, fp32 elsewhere"
-    )
-
-
-def add_format_flag(parser: argparse.ArgumentParser) -> None:
-    """Declare the flag that says in which form predictions are written."""
-    parser.add_argument(
-        "--format",
-        choices=("seed", "official", "class", "kaggle"),
-        default="seed",
-        help="image_id,label; filename,category_id,confidence; img_name,predicted_class,confidence; id,label "
-        "(default: seed)",
-    )
-
-
-def add_profile_flag(parser: argparse.ArgumentParser) -> None:
-    """Declare the flag that names the contest's limits and layout."""
-    parser.add_argument("--profile", default="flower_2025", help="limits and ZIP layout (default: %(default)s)")
+def with_figures(error: RunError, describe: Callable[[Any], list[str]]) -> RunError:
+    """Return the error with the lines of what was found before it failed."""
+    return RunError("\n".join([str(error), *(describe(error.result) if error.result else ())]))
 
 
 def run_script(main: Callable[[list[str]], int]) -> NoReturn:

@@ -1,7 +1,15 @@
 """flower_cli.py export: a checkpoint for another runtime or precision."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.entry import with_figures
+
+if TYPE_CHECKING:
+    from tools.export import Export
 
 HELP = "write a checkpoint for onnx (fp32), openvino (fp32, fp16, int8) or torch (fp16), compared on real images first"
 
@@ -23,17 +31,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Convert, compare, write; print the comparison."""
+    from common.errors import RunError
     from tools.export import export
 
-    lines = export(
-        arguments.checkpoint,
-        arguments.runtime,
-        arguments.precision,
-        arguments.output,
-        arguments.data,
-        arguments.tolerance,
-        overrides,
-    )
-    for line in lines:
-        print(line)
+    try:
+        found = export(
+            arguments.checkpoint,
+            arguments.runtime,
+            arguments.precision,
+            arguments.output,
+            arguments.data,
+            arguments.tolerance,
+            overrides,
+        )
+    except RunError as error:
+        raise with_figures(error, describe) from error
+    size = sum(file.stat().st_size for file in found.files) / 1e6
+    print("\n".join([*describe(found), f"Wrote {', '.join(map(str, found.files))} ({size:.1f} MB)"]))
     return 0
+
+
+def describe(found: Export) -> list[str]:
+    """Return the comparison with the checkpoint, and whether the tolerance was kept."""
+    from tools.export import NARROW_MARGIN
+
+    comparison, gain = found.comparison, found.comparison.gain
+    limit = found.tolerance
+    unit = f"{100 * limit:g} points of top-1" if found.precision == "int8" else f"{limit:g} in probability"
+    return [
+        f"labels      {comparison.equal} of {comparison.images} equal; without the {comparison.narrow} whose two best "
+        f"classes are within {NARROW_MARGIN:g}, {comparison.equal_but_narrow - comparison.narrow} of "
+        f"{comparison.images - comparison.narrow}",
+        f"difference  at most {comparison.largest_difference:.1e} in probability",
+        f"top-1       {100 * comparison.top1_before:.2f} % before, {100 * comparison.top1_after:.2f} % after: "
+        f"{gain.points:+.2f} points (95 %: {gain.low:+.2f} to {gain.high:+.2f})",
+        f"tolerance   {'within' if found.within_tolerance else 'more than'} {unit} (--tolerance)",
+    ]

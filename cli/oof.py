@@ -1,7 +1,13 @@
 """flower_cli.py oof: the models of a cross-validation together, each image answered by the one that never saw it."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tools.cross_validation import CrossValidation
 
 HELP = "join the out-of-fold predictions of dataset.fold=0,1,...: one honest estimate, and a calibrated temperature"
 
@@ -18,7 +24,32 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from prediction.views import parse_views
     from tools.cross_validation import join_folds
 
-    for line in join_folds(arguments.folder, parse_views(arguments.tta), arguments.output, overrides):
+    found = join_folds(arguments.folder, parse_views(arguments.tta), arguments.output, overrides)
+    for line in describe(found):
         print(line)
     print(f"Tables: {arguments.output}")
     return 0
+
+
+def describe(found: CrossValidation) -> list[str]:
+    """Return the figures of all folds together, of each, and what is missing."""
+    from statistics import stdev
+
+    from cli.evaluate_text import metric_lines
+
+    folds = [100 * top1 for top1 in found.top1_of_folds]
+    lines = [
+        f"images             {found.metrics.images}, each answered by the one of {len(folds)} models that never saw it",
+        *metric_lines(found.metrics),
+        f"top-1 of the folds {', '.join(f'{top1:.2f}' for top1 in folds)} %, spread {stdev(folds):.2f}",
+        f"temperature        {found.temperature:.3f}: fitted on the other folds, the calibration error is "
+        f"{100 * found.calibrated_error:.2f} %, the loss {found.calibrated_loss:.4f}",
+        "note: each model's best epoch was chosen on its own fold, so expect a little less on new images.",
+    ]
+    if found.not_held_back:
+        lines.append(
+            f"warning: {found.not_held_back} of {found.images_of_runs} images were held back by none of these models."
+        )
+    if found.unreadable:
+        lines.append(f"warning: {found.unreadable} images could not be read.")
+    return lines

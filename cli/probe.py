@@ -18,6 +18,16 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from configs.compose import compose
     from tools.probe_baseline import probe
 
-    for line in probe(compose("config", overrides), arguments.data):
-        print(line)
+    found = probe(compose("config", overrides), arguments.data)
+    low, high = found.top1_interval
+    print(f"backbone  {found.architecture} at {found.input_size} px, frozen")
+    print(
+        f"fitted    on {found.training_images} images, {found.classes} classes; "
+        f"C={found.regularisation:g} by cross-validation"
+    )
+    print(
+        f"top-1     {100 * found.top1:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f}) "
+        f"of {found.images} images ({found.source})"
+    )
+    print(f"top-5     {100 * found.top5:.2f} %")
     return 0

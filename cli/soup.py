@@ -1,7 +1,15 @@
 """flower_cli.py soup: one model of the averaged weights of several runs."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.entry import with_figures
+
+if TYPE_CHECKING:
+    from tools.soup import SoupComparison
 
 HELP = "average the weights of runs of one architecture, all and greedily; kept only where validation gains"
 
@@ -15,15 +23,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the table and write the soup, an ordinary checkpoint."""
-    from common.errors import InputError
+    from common.errors import InputError, RunError
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
     from tools.soup import soup
 
     if len(arguments.checkpoints) < 2:
         raise InputError("A soup needs two checkpoints or more.")
-    for line in soup(
-        load_pipeline(arguments.checkpoints, overrides=overrides, keys=KEYS), arguments.data, arguments.output
-    ):
-        print(line)
+    pipeline = load_pipeline(arguments.checkpoints, overrides=overrides, keys=KEYS)
+    try:
+        found = soup(pipeline, arguments.data, arguments.output)
+    except RunError as error:
+        raise with_figures(error, describe) from error
+    print("\n".join([*describe(found), f"Wrote {arguments.output}: the {found.written} soup"]))
     return 0
+
+
+def describe(found: SoupComparison) -> list[str]:
+    """Return the table: each model alone, then both soups against the best of them."""
+    lines = [f"{found.images} images ({found.source})"]
+    lines += [
+        f"model {number}     {100 * top1:.2f} %  {path}"
+        for number, (top1, path) in enumerate(zip(found.top1_of_members, found.paths, strict=True), start=1)
+    ]
+    for item in found.soups:
+        members = ", ".join(str(place + 1) for place in item.members)
+        lines.append(
+            f"{item.kind:<11} {100 * item.top1:.2f} %  models {members}; "
+            f"{item.gain.points:+.2f} against the best (95 %: {item.gain.low:+.2f} to {item.gain.high:+.2f})"
+        )
+    return lines

@@ -11,9 +11,16 @@ class InputError(Exception):
 
 
 class RunError(Exception):
-    """The work itself failed, or a rule is broken, although the input was acceptable. Exit code 1."""
+    """The work itself failed, or a rule is broken, although the input was acceptable. Exit code 1.
+
+    `result` holds the figures that were found before it failed, where there are some.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

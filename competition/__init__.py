@@ -1,1 +1,1 @@
-"""The contest's rules, the submission ZIP, and its proof."""
+"""Competition: the contest's rules, the submission ZIP and its proof, and the technical report."""

@@ -1,4 +1,4 @@
-"""One rule and how it was kept: what the gate prints, in a table or as JSON, and what decides its exit code."""
+"""One rule of a contest and whether it was kept."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,12 +23,3 @@ def failed(checks: Sequence[Check]) -> list[Check]:
 def as_json(checks: Sequence[Check]) -> dict[str, Any]:
     """Return the checks as plain values."""
     return {"passed": not failed(checks), "checks": [asdict(check) for check in checks]}
-
-
-def print_checks(checks: Sequence[Check]) -> None:
-    """Print a line a check: pass, FAIL or - (not checked), the rule, the figure, and what is allowed."""
-    width = max(len(check.rule) for check in checks)
-    words = {True: "pass", False: "FAIL", None: "-"}
-    for check in checks:
-        allowed = f"   [{check.limit}]" if check.limit else ""
-        print(f"{words[check.passed]:<4}  {check.rule:<{width}}  {check.figure}{allowed}")

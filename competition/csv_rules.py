@@ -87,7 +87,7 @@ def _check_duplicates(found: Sequence[str]) -> Check:
 
 def _check_images(found: Sequence[str], image_ids: Iterable[str] | None) -> list[Check]:
     if image_ids is None:
-        return [Check("CSV images", None, "no test folder to compare with; give --input")]
+        return [Check("CSV images", None, "no test folder to compare with")]
     wanted = set(image_ids)
     missing, extra = sorted(wanted - set(found)), sorted(set(found) - wanted)
     return [

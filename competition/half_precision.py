@@ -1,6 +1,7 @@
 """float16 weights for a ZIP that float32 would make too large: when, and whether the answers stay."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +19,21 @@ FP16_TOLERANCE = 1e-2
 FP16_MAX_CHANGED = 0.005
 
 
+@dataclass(frozen=True)
+class HalfPrecision:
+    """Predictions of the weights rounded to float16, and how far they are from those of float32.
+
+    `largest_change` of a probability was measured on `sample` images, `changed` labels among all.
+    """
+
+    predictions: list[Prediction]
+    largest_change: float
+    sample: int
+    changed: int
+
+
 def needs_half(pipeline: Pipeline, profile: CompetitionConfig) -> bool:
+    """Say whether the models keep the size limit as float16 only. Raises RunError if they are too large even so."""
     sizes = [sum(size_in_bytes(member.model, width) for member in pipeline.members) / 1e6 for width in (4, 2)]
     # names and shapes take a little room beside the values
     full, half = (size * 1.001 + 0.5 * len(pipeline.members) for size in sizes)
@@ -30,8 +45,8 @@ def needs_half(pipeline: Pipeline, profile: CompetitionConfig) -> bool:
     return full > profile.max_model_mb
 
 
-def half_reference(pipeline: Pipeline, inputs: Inputs, reference: Sequence[Prediction]) -> tuple[list[Prediction], str]:
-    """Return the predictions of the weights rounded to fp16, after checking that they agree with `reference`."""
+def round_to_half(pipeline: Pipeline, inputs: Inputs, reference: Sequence[Prediction]) -> HalfPrecision:
+    """Round the members' weights to float16 and predict again. Raises RunError if that departs from `reference`."""
     sample = Inputs(inputs.image_ids[:64], inputs.paths[:64])
     before = predict_images(pipeline, sample, "fp32").probabilities
     for member in pipeline.members:
@@ -49,11 +64,7 @@ def half_reference(pipeline: Pipeline, inputs: Inputs, reference: Sequence[Predi
     changed = sum(prediction.label != old[prediction.image_id] for prediction in predictions)
     if changed > FP16_MAX_CHANGED * len(predictions):
         raise RunError(f"As fp16, which the size limit needs, {changed} of {len(predictions)} labels change.")
-    note = (
-        f"weights packed as fp16 to fit: probabilities change by at most {largest:.1e} on {len(before)} images, "
-        f"{changed} of {len(predictions)} labels change"
-    )
-    return predictions, note
+    return HalfPrecision(predictions, largest, len(before), changed)
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,10 @@ from pathlib import Path
 from competition.checks import Check
 from competition.zip_layout import CODE_DIR, model_names, recipe_name
 from configs.schema import CompetitionConfig
-from prediction.views import AVERAGES, PLAIN, VIEWS
+from prediction.options import AVERAGES, PLAIN
+from prediction.views import VIEWS
 
-JUDGE = Path(__file__).resolve().parent / "judge.py"
+SANDBOX = Path(__file__).resolve().parent / "sandbox.py"
 _START_SECONDS, _SECONDS_AN_IMAGE = 600, 5
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
 
@@ -42,7 +43,7 @@ def run_command(
         sys.executable,
         "-E",
         "-s",
-        str(JUDGE),
+        str(SANDBOX),
         str(report),
         *_words(root, folder, profile, images, output),
     ]

@@ -1,4 +1,4 @@
-"""A competition profile: the limits that `--profile` and `competition.*` name."""
+"""A competition profile: the limits of a contest, by name, with overrides of `competition.*`."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from configs.schema import CompetitionConfig
 def read_profile(name: str, overrides: Sequence[str]) -> tuple[CompetitionConfig, list[str]]:
     """Return the limits of a profile, changed by the overrides of `competition.*`, and the other overrides."""
     if name not in option_names("competition"):
-        raise InputError(f"--profile {name}: no such profile. Choose from {', '.join(option_names('competition'))}.")
+        raise InputError(f"{name}: no such profile. Choose from {', '.join(option_names('competition'))}.")
     limits = [text for text in overrides if text.startswith("competition.")]
     return compose("config", [f"competition={name}", *limits]).competition, [
         text for text in overrides if text not in limits

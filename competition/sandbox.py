@@ -1,4 +1,4 @@
-"""Runs a submitted script as the judges' machine would: python -E -s judge.py <report.json> <script> [arguments ...]
+"""Runs a submitted script as the judges' machine would: python -E -s sandbox.py <report.json> <script> [arguments ...]
 
 The network is closed, model hubs are offline, and the process's peak memory is written to the report. Standard library
 only; nothing of the kit is imported, so that a submission that needs the kit fails here as it would there.

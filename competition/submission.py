@@ -4,13 +4,12 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from common.errors import InputError, RunError
 from common.files import replacing, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
-from competition.half_precision import half_reference, needs_half
+from competition.half_precision import HalfPrecision, needs_half, round_to_half
 from competition.proof import prove
 from competition.zip_rules import inspect_zip
 from competition.zip_writer import add_csv, write_zip
@@ -18,19 +17,20 @@ from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
 from data.inputs import Inputs, find_inputs
 from models.checkpoint import versions
-from prediction.latency import IMAGES, measure_latency
+from prediction.latency import IMAGES, Latency, measure_latency
 from prediction.pipeline import Pipeline
 from prediction.predictions_csv import Prediction, read_predictions
 
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-    """A ZIP that was proven; `lines` say what was done on the way."""
+    """A ZIP that was proven, the latency of the kit's own pipeline here, and the rounding if it was needed to fit."""
 
     path: Path
     proof_path: Path
     checks: list[Check]
-    lines: list[str]
+    latency: Latency
+    half: HalfPrecision | None
 
 
 def prepare_submission(
@@ -44,7 +44,8 @@ def prepare_submission(
     """
     if pipeline.runtime != "torch":
         raise InputError(
-            f"{pipeline.runtime}: the code in the ZIP runs torch. Give the best_model.pt of the run, without --runtime."
+            f"{pipeline.runtime}: the code in the ZIP runs torch. Give the best_model.pt of the run, and predict with "
+            "the runtime torch."
         )
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
@@ -52,13 +53,10 @@ def prepare_submission(
     for older in (output, proof_path):
         older.unlink(missing_ok=True)
     latency = _measure(pipeline, profile)
-    half = needs_half(pipeline, profile)
-    lines = []
-    if half:
-        reference, note = half_reference(pipeline, inputs, reference)
-        lines.append(note)
+    half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
+    reference = half.predictions if half else reference
     with replacing(output) as temporary:
-        write_zip(temporary, pipeline, profile, half)
+        write_zip(temporary, pipeline, profile, half is not None)
         proof = prove(temporary, profile, input_dir, reference)
         _refuse(proof.checks)
         add_csv(temporary, profile, proof)
@@ -79,8 +77,7 @@ def prepare_submission(
         **as_json(checks),
     }
     write_text(proof_path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    lines.append(f"latency of the kit here: {latency} (limit {profile.max_latency_ms:g} ms, decided by the judges)")
-    return Submission(output, proof_path, checks, lines)
+    return Submission(output, proof_path, checks, latency, half)
 
 
 def _read_reference(path: Path, inputs: Inputs, pipeline: Pipeline) -> list[Prediction]:
@@ -96,7 +93,7 @@ def _read_reference(path: Path, inputs: Inputs, pipeline: Pipeline) -> list[Pred
     return reference
 
 
-def _measure(pipeline: Pipeline, profile: CompetitionConfig) -> Any:
+def _measure(pipeline: Pipeline, profile: CompetitionConfig) -> Latency:
     with drawn_jpegs(profile.input_size, IMAGES) as drawn:
         return measure_latency(pipeline, drawn)
 

@@ -81,7 +81,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
                 "input_size": checkpoint.input_size,
                 "crop_pct": checkpoint.crop_pct,
                 "weight": member.weight,
-                "class_order": member.order.tolist(),
+                "class_order": member.output_of_class.tolist(),
             }
         )
     return {

@@ -1,6 +1,7 @@
 """From a command line to one checked config: Hydra composes the YAML groups, our checks turn mistakes into a line."""
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from common.errors import InputError, did_you_mean
 from configs.options import CONFIG_DIR, GROUPS, config_names, option_names
@@ -33,7 +34,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
     and a key that the chosen mode would ignore, unless `allow_unused`.
     """
     if config_name not in config_names():
-        raise InputError(f"--config-name {config_name}: no such config. Choose from {', '.join(config_names())}.")
+        raise InputError(f"{config_name}: no such config. Choose from {', '.join(config_names())}.")
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         _check_override(override)
@@ -59,7 +60,8 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequenc
     """Return the config that a checkpoint carries, changed by `overrides`.
 
     `allowed` are the keys that the calling script reads: another one is refused, because it would be ignored.
-    `source` names the checkpoint in messages. Nothing in `plain` is evaluated: interpolations are refused.
+    `source` names the checkpoint in messages. Nothing in `plain` is evaluated: interpolations are refused. A key that
+    an older checkpoint lacks has its default.
     """
     if any("${" in text for text in _strings(plain)):
         raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
@@ -72,12 +74,20 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequenc
             )
         _check_override(override)
     try:
-        config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(plain))
+        config = OmegaConf.merge(OmegaConf.structured(Config), _defaults(), OmegaConf.create(plain))
         for override in parsed:
             OmegaConf.update(config, override.key_or_group, override.value())
     except OmegaConfBaseException as error:
         raise InputError(f"{source}: {_explain(error, parsed)}") from error
     return _to_config(config, [])
+
+
+@functools.cache
+def _defaults() -> DictConfig:
+    """Return the values of the default run, without its augmentations: no other run has them by default."""
+    plain = to_plain(compose())
+    plain["augmentation"] = {}
+    return OmegaConf.create(plain)
 
 
 def to_plain(config: Config) -> dict[str, Any]:
@@ -109,7 +119,9 @@ def parse_override(text: str, sweep: bool = False) -> Override:
             if sweep:
                 return override
             if not is_text:
-                raise InputError(f"{text}: several values need --multirun, which runs them one after the other.")
+                raise InputError(
+                    f"{text}: several values are a sweep: python train.py --multirun runs them one after the other."
+                )
         elif not is_text or isinstance(override.value(), str | bool | None):
             return override
     except HydraException as error:
@@ -211,6 +223,9 @@ def _strings(value: Any) -> Iterable[str]:
 def _to_config(composed: DictConfig, explicit: Sequence[str]) -> Config:
     try:
         config = OmegaConf.to_object(composed)
+    except MissingMandatoryValue as error:
+        missing = ", ".join(sorted(OmegaConf.missing_keys(composed)))
+        raise InputError(f"{missing}: no value. The YAML file of each chosen option must give all keys.") from error
     except OmegaConfBaseException as error:
         raise InputError(_first_line(error)) from error
     validate(config, explicit)

@@ -1,146 +1,145 @@
-"""The typed config. Every key is declared here; its meaning, unit and default stand in the YAML file of its group.
+"""The typed config. Every key and its type is declared here; its meaning, unit and default stand in its YAML file.
 
-Keys that may be a number or a list are `Any`, because OmegaConf refuses unions with containers; `configs.validate`
-checks them.
+There is one set of defaults: the YAML files. A key that no file gives is an error; only a list of augmentations may be
+left out, and is then empty. Keys that may be a number or a list are `Any`, because OmegaConf refuses unions with
+containers; `configs.validate` checks them.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
-
 
 @dataclass
 class ModelConfig:
-    name: str = MISSING
-    architecture: str = MISSING
-    pretrained: bool = True
-    weights: str | None = None
-    drop_path_rate: float = 0.0
-    drop_rate: float = 0.0
-    input_size: int = 600
-    eval_input_size: int | None = None
-    crop_pct: float = 1.0
-    grad_checkpointing: bool = False
-    finetune_learning_rate: float = 1e-4
+    name: str
+    architecture: str
+    pretrained: bool
+    weights: str | None
+    drop_path_rate: float
+    drop_rate: float
+    input_size: int
+    eval_input_size: int | None
+    crop_pct: float
+    grad_checkpointing: bool
+    finetune_learning_rate: float
 
 
 @dataclass
 class DemoConfig:
-    classes: int = 10
-    images_per_class: int = 40
-    image_size: int = 600
-    seed: int = 0
+    classes: int
+    images_per_class: int
+    image_size: int
+    seed: int
 
 
 @dataclass
 class DatasetConfig:
-    name: str = MISSING
-    source: str = "folder"
-    root: str = MISSING
-    train_csv: str | None = None
-    train_dir: str | None = None
-    test_dir: str | None = None
-    val_split: float = 0.2
-    test_split: float = 0.0
-    num_folds: int = 5
-    fold: int | None = None
-    batch_size: int = 32
-    num_workers: int | None = None
-    sampler: str = "shuffle"
-    loader_timeout: float = 300.0
-    max_bad_fraction: float = 0.01
-    demo: DemoConfig = field(default_factory=DemoConfig)
+    name: str
+    source: str
+    root: str
+    train_csv: str | None
+    train_dir: str | None
+    test_dir: str | None
+    val_split: float
+    test_split: float
+    num_folds: int
+    fold: int | None
+    batch_size: int
+    num_workers: int | None
+    sampler: str
+    loader_timeout: float
+    max_bad_fraction: float
+    demo: DemoConfig
 
 
 @dataclass
 class EarlyStoppingConfig:
-    patience: int = 10
-    min_delta: float = 0.0
+    patience: int
+    min_delta: float
 
 
 @dataclass
 class TrainingConfig:
-    name: str = MISSING
-    epochs: int = 30
-    learning_rate: float | None = 5e-4
-    weight_decay: float = 0.05
-    optimizer: str = "adamw"
-    scheduler: str = "cosine"
-    warmup_epochs: float = 3.0
-    min_lr: float = 1e-6
-    layer_decay: float = 1.0
-    head_lr_multiplier: float = 1.0
-    freeze_epochs: int = 0
-    freeze_layers: float = 0.0
-    head_init: str = "random"
-    freeze_batchnorm: bool = False
-    loss_function: str = "cross_entropy"
-    focal_alpha: Any = 0.25
-    focal_gamma: float = 2.0
-    class_balance_beta: float = 0.999
-    label_smoothing: float = 0.1
-    logit_adjustment: float = 1.0
-    mixup_alpha: float = 0.0
-    cutmix_alpha: float = 0.0
-    mix_off_epochs: int = 0
-    final_epochs: int = 0
-    final_input_size: int | None = None
-    teacher: Any = None
-    distillation_weight: float = 0.5
-    distillation_temperature: float = 2.0
-    distillation_hard_labels: bool = False
-    use_amp: bool = True
-    amp_dtype: str = "auto"
-    accumulation_steps: int = 1
-    clip_grad_norm: float | None = 1.0
-    ema_decay: float | None = None
-    sync_batchnorm: bool = False
-    compile: bool = False
-    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
-    max_bad_steps: int = 10
-    checkpoint_every_minutes: float = 10.0
-    resume: str | None = None
-    resume_force: bool = False
+    name: str
+    epochs: int
+    learning_rate: float | None
+    weight_decay: float
+    optimizer: str
+    scheduler: str
+    warmup_epochs: float
+    min_lr: float
+    layer_decay: float
+    head_lr_multiplier: float
+    freeze_epochs: int
+    freeze_layers: float
+    head_init: str
+    freeze_batchnorm: bool
+    loss_function: str
+    focal_alpha: Any
+    focal_gamma: float
+    class_balance_beta: float
+    label_smoothing: float
+    logit_adjustment: float
+    mixup_alpha: float
+    cutmix_alpha: float
+    mix_off_epochs: int
+    final_epochs: int
+    final_input_size: int | None
+    teacher: Any
+    distillation_weight: float
+    distillation_temperature: float
+    distillation_hard_labels: bool
+    use_amp: bool
+    amp_dtype: str
+    accumulation_steps: int
+    clip_grad_norm: float | None
+    ema_decay: float | None
+    sync_batchnorm: bool
+    compile: bool
+    early_stopping: EarlyStoppingConfig
+    max_bad_steps: int
+    checkpoint_every_minutes: float
+    resume: str | None
+    resume_force: bool
 
 
 @dataclass
 class AugmentationConfig:
-    name: str = MISSING
+    name: str
     train: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class ZipLayoutConfig:
-    code: str = "template"
-    model: str = "model/best_model.pth"
-    model_config: str | None = "model/config.json"
-    predictions: str = "results/submission.csv"
-    requirements: str = "code/requirements.txt"
+    code: str
+    model: str
+    model_config: str | None
+    predictions: str
+    requirements: str
 
 
 @dataclass
 class CompetitionConfig:
-    name: str = MISSING
-    max_model_mb: float = 500.0
-    max_latency_ms: float = 100.0
-    max_parameters: float = 1e10
-    input_size: int = 600
-    csv_columns: list[str] = field(default_factory=lambda: ["filename", "category_id", "confidence"])
-    zip_layout: ZipLayoutConfig = field(default_factory=ZipLayoutConfig)
-    command: str = "python code/predict.py {test_dir} {output}"
-    runtimes: list[str] = field(default_factory=lambda: ["torch"])
+    name: str
+    max_model_mb: float
+    max_latency_ms: float
+    max_parameters: float
+    input_size: int
+    csv_columns: list[str]
+    zip_layout: ZipLayoutConfig
+    command: str
+    runtimes: list[str]
 
 
 @dataclass
 class Config:
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    competition: CompetitionConfig = field(default_factory=CompetitionConfig)
-    seed: int = 42
-    device: str = "auto"
-    output_dir: str = "results"
-    experiment_name: str = "flowers"
+    model: ModelConfig
+    training: TrainingConfig
+    augmentation: AugmentationConfig
+    dataset: DatasetConfig
+    competition: CompetitionConfig
+    seed: int
+    device: str
+    output_dir: str
+    experiment_name: str

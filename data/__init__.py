@@ -1,1 +1,1 @@
-"""From image files to uint8 batches. Knows nothing of models."""
+"""Data: files to uint8 batches: prepare, decode, split, augment, load. Knows nothing of models."""

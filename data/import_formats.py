@@ -45,14 +45,14 @@ def open_source(source: Path, labels: Path | None) -> Iterator[Source]:
     Raises InputError if `source` is none of these, and for a ZIP with members that lead outside or are too large.
     """
     if not source.exists():
-        raise InputError(f"--source {source}: not found.")
+        raise InputError(f"Source {source}: not found.")
     folder = source if source.is_dir() else source.parent
     if labels is None:
         labels = _find_labels(folder)
     archive_path = source if source.suffix.lower() == ".zip" else _find_archive(folder, labels)
     if labels is None:
         if archive_path is not None or not source.is_dir():
-            raise InputError(f"{folder}: no train_labels.csv beside the images. Name the table with --labels.")
+            raise InputError(f"{folder}: no train_labels.csv beside the images. Name the table of labels.")
         yield _folder_per_class(source)
         return
     label_of, columns = _read_labels(labels)
@@ -95,7 +95,7 @@ def _find_labels(folder: Path) -> Path | None:
     tables = [path for path in sorted(folder.glob("*.csv")) if path.name != "classes.csv"]
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables[:5])
-        raise InputError(f"{folder}: several tables ({names}). Name the one with the labels: --labels FILE.")
+        raise InputError(f"{folder}: several tables ({names}). Name the one with the labels.")
     return tables[0] if tables else None
 
 

@@ -28,7 +28,7 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     """
     for path in paths:
         if not path.exists():
-            raise InputError(f"{path}: not found. --input takes a folder, a CSV of image names, or image files.")
+            raise InputError(f"{path}: not found. The input is a folder, a CSV of image names, or image files.")
     if len(paths) == 1 and paths[0].is_dir():
         found = {image_id: paths[0] / image_id for image_id in list_images(paths[0])}
         if not found:
@@ -64,7 +64,7 @@ def _single_files(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         if path.is_dir() or path.suffix.lower() not in IMAGE_SUFFIXES:
             kind = "a folder" if path.is_dir() else "no image"
-            raise InputError(f"{path}: {kind}. --input takes one folder, one CSV, or any number of image files.")
+            raise InputError(f"{path}: {kind}. The input is one folder, one CSV, or any number of image files.")
         if path.name in found:
             raise InputError(f"{path}: two files are called {path.name}; their rows could not be told apart.")
         found[path.name] = path

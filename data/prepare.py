@@ -62,9 +62,7 @@ def _check_apart(found: Source, target: Path) -> None:
     if found.image_dir is not None:
         source, resolved = found.image_dir.resolve(), target.resolve()
         if resolved == source or source in resolved.parents or resolved in source.parents:
-            raise InputError(
-                f"--output: {target} lies within the source images in {found.image_dir}. Name another folder."
-            )
+            raise InputError(f"{target} lies within the source images in {found.image_dir}. Name another folder.")
 
 
 def _copy_images(found: Source, image_ids: list[str], target: Path) -> _Findings:

@@ -118,7 +118,7 @@ def read_labelled(path: Path) -> ImageTable:
         path = path / "train.csv"
     if not path.is_file():
         raise InputError(
-            f"{path}: not found. --data takes a prepared folder (with train.csv) or a table image_id,label."
+            f"{path}: not found. Labelled images are a prepared folder (with train.csv) or a table image_id,label."
         )
     first = read_rows(path, ["image_id", "label"])[0]["image_id"]
     candidates = folders_beside(path)

@@ -1,25 +1,24 @@
-"""A checkpoint, or several averaged, on labelled images: figures with intervals, tables and pictures."""
+"""Evaluation: a checkpoint, or several averaged, on labelled images; figures with intervals, tables and pictures."""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from common import distributed
 from common.csv_files import write_rows
-from common.errors import InputError
 from common.files import write_text
 from evaluation import metrics
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
 from evaluation.plots import confusion_figure, save_figure, worst_pairs_figure
 from models.checkpoint import Checkpoint
+from prediction.logits import softmax
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
-from prediction.predict import write_prediction_files
+from prediction.predict import write_predictions_and_provenance
 from prediction.provenance import describe_pipeline
 
 WORST_PAIRS = 20
@@ -28,59 +27,101 @@ ANSWER_COLUMNS = ("image_id", "label", "predicted", "confidence")
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Figures of one checkpoint on one set of images; `results` is what metrics.json holds.
+class Metrics:
+    """Figures on `images` images: shares from 0 to 1, 95 % intervals, and the loss (cross-entropy) in nats."""
 
-    `correct` bool (N,) says of which of the readable `image_ids` the first answer is right.
+    images: int
+    top1: float
+    top1_interval: tuple[float, float]
+    top5: float
+    top5_interval: tuple[float, float]
+    macro_f1: float
+    macro_f1_interval: tuple[float, float]
+    balanced_accuracy: float
+    loss: float
+    calibration_error: float
+    calibration_error_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClassGroup:
+    """Classes with similarly many training images (the fewest and the most of one class), and their mean recall."""
+
+    classes: int
+    training_images: tuple[int, int]
+    balanced_accuracy: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A pipeline measured on one set of images.
+
+    `groups` are the classes with many, medium and few training images. `correct` bool (N,) says of which of the
+    readable `image_ids` the most probable class is right. `chose_epoch` says that the best epoch was chosen on these
+    very images. `files` is where tables and pictures stand, or None.
     """
 
-    results: dict[str, Any]
-    lines: list[str]
+    metrics: Metrics
+    groups: dict[str, ClassGroup]
     image_ids: list[str]
     correct: np.ndarray
+    source: str
+    split: str | None
+    seen_in_training: int
+    unreadable: int
+    recovered: int
+    models: int
+    views: tuple[str, ...]
+    precision: str
+    chose_epoch: bool
+    files: Path | None
 
 
-def evaluate(pipeline: Pipeline, output_dir: Path, split: str | None, data: Path | None) -> Evaluation:
-    """Evaluate and write metrics.json, per_class.csv, answers.csv, predictions.csv and two pictures to `output_dir`.
+def evaluate(
+    pipeline: Pipeline, split: str = "val", data: Path | None = None, output_dir: Path | None = None
+) -> Evaluation:
+    """Measure the pipeline on labelled images.
 
-    `split` chooses images of the (first) checkpoint's own data set (default val); `data` is a prepared folder or a
-    table of other images instead. Raises InputError if they cannot be had, or have classes unknown to the model.
+    `split` (val, test, train or all) chooses images of the (first) checkpoint's own data set; `data`, a prepared folder
+    or a table, names others instead. With `output_dir`, writes metrics.json, per_class.csv, answers.csv,
+    predictions.csv and two pictures there. Raises InputError if the images cannot be had, or have unknown classes.
     """
-    if data is not None and split is not None:
-        raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
-    images = choose_images(pipeline, split or "val", data)
-    answers = predict_images(pipeline, images.inputs, "evaluation")
-    readable = readable_rows(answers, images)
+    images = choose_images(pipeline, split, data)
+    predicted = predict_images(pipeline, images.inputs, "evaluation")
+    readable = readable_rows(predicted, images)
     with np.errstate(divide="ignore"):
-        logits = np.log(answers.probabilities[readable])
-    labels = images.labels[readable]
-    trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
-    results = {
-        "checkpoints": describe_pipeline(pipeline)["checkpoints"],
-        "views": list(pipeline.views),
-        "precision": pipeline.computed_in,
-        "images_from": images.source,
-        "image_dir": images.table.image_dir.resolve().as_posix(),
-        "seen_in_training": len(trained_on & set(images.inputs.image_ids)),
-        "unreadable": len(answers.unreadable),
-        "recovered": len(answers.recovered),
-        **compute_metrics(logits, labels, len(pipeline.classes)),
-        "groups": group_accuracies(logits.argmax(axis=1), labels, pipeline.members[0].checkpoint.class_counts),
-    }
-    if distributed.is_main():
-        matrix = metrics.confusion_matrix(logits.argmax(axis=1), labels, len(pipeline.classes))
-        _write(output_dir, pipeline, images, answers, matrix, results)
-    image_ids = [images.inputs.image_ids[row] for row in readable]
-    return Evaluation(results, _describe(results, pipeline), image_ids, logits.argmax(axis=1) == labels)
+        logits = np.log(predicted.probabilities[readable])
+    labels, answers = images.labels[readable], logits.argmax(axis=1)
+    checkpoints = [member.checkpoint for member in pipeline.members]
+    trained_on = set().union(*(checkpoint.split["train"] for checkpoint in checkpoints))
+    found = Evaluation(
+        metrics=compute_metrics(logits, labels, len(pipeline.classes)),
+        groups=group_accuracies(answers, labels, checkpoints[0].class_counts),
+        image_ids=[images.inputs.image_ids[row] for row in readable],
+        correct=answers == labels,
+        source=images.source,
+        split=images.split,
+        seen_in_training=len(trained_on & set(images.inputs.image_ids)),
+        unreadable=len(predicted.unreadable),
+        recovered=len(predicted.recovered),
+        models=len(pipeline.members),
+        views=pipeline.views,
+        precision=pipeline.computed_in,
+        chose_epoch=images.split == "val" and "val_top1" in checkpoints[0].metrics,
+        files=output_dir,
+    )
+    if output_dir is not None and distributed.is_main():
+        matrix = metrics.confusion_matrix(answers, labels, len(pipeline.classes))
+        _write(output_dir, pipeline, images, predicted, matrix, found)
+    return found
 
 
-def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Any]:
-    """Return top-1, top-5, macro F1, balanced accuracy, calibration error, and 95 % intervals where they make sense.
+def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> Metrics:
+    """Return the figures of logits (N, C) for labels int (N,).
 
-    `logits` (N, C), `labels` int (N,). Proportions have Wilson intervals, macro F1 and the calibration error bootstrap
-    intervals over images.
+    Proportions have Wilson intervals, macro F1 and the calibration error bootstrap intervals over images.
     """
-    probabilities = metrics.softmax(logits) if len(labels) else np.empty((0, num_classes))
+    probabilities = softmax(logits) if len(labels) else np.empty((0, num_classes))
     predicted = logits.argmax(axis=1)
     matrix = metrics.confusion_matrix(predicted, labels, num_classes)
     top1, top5 = metrics.top_k_accuracy(logits, labels, 1), metrics.top_k_accuracy(logits, labels, 5)
@@ -92,22 +133,22 @@ def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) ->
     def error_of(chosen: np.ndarray) -> float:
         return metrics.expected_calibration_error(probabilities[chosen], labels[chosen])
 
-    return {
-        "images": len(labels),
-        "top1": top1,
-        "top1_interval": metrics.wilson_interval(top1 * len(labels), len(labels)),
-        "top5": top5,
-        "top5_interval": metrics.wilson_interval(top5 * len(labels), len(labels)),
-        "macro_f1": f1_of(rows),
-        "macro_f1_interval": metrics.bootstrap_interval(rows, f1_of),
-        "balanced_accuracy": float(np.nanmean(metrics.per_class_accuracy(matrix))),
-        "loss": metrics.cross_entropy(logits, labels),
-        "calibration_error": error_of(rows),
-        "calibration_error_interval": metrics.bootstrap_interval(rows, error_of),
-    }
+    return Metrics(
+        images=len(labels),
+        top1=top1,
+        top1_interval=metrics.wilson_interval(top1 * len(labels), len(labels)),
+        top5=top5,
+        top5_interval=metrics.wilson_interval(top5 * len(labels), len(labels)),
+        macro_f1=f1_of(rows),
+        macro_f1_interval=metrics.bootstrap_interval(rows, f1_of),
+        balanced_accuracy=float(np.nanmean(metrics.per_class_accuracy(matrix))),
+        loss=metrics.cross_entropy(logits, labels),
+        calibration_error=error_of(rows),
+        calibration_error_interval=metrics.bootstrap_interval(rows, error_of),
+    )
 
 
-def group_accuracies(predicted: np.ndarray, labels: np.ndarray, class_counts: Sequence[int]) -> dict[str, Any]:
+def group_accuracies(predicted: np.ndarray, labels: np.ndarray, class_counts: Sequence[int]) -> dict[str, ClassGroup]:
     """Return the balanced accuracy of the classes with many, medium and few training images; {} if all have many.
 
     Many is at least half of what the largest class has, few at most an eighth. Liu et al. 2019 (arXiv:1904.05160) cut
@@ -124,11 +165,8 @@ def group_accuracies(predicted: np.ndarray, labels: np.ndarray, class_counts: Se
         measured = members & ~np.isnan(accuracies)
         if measured.any():
             images = sorted(counts[measured].tolist())
-            found[name] = {
-                "classes": int(measured.sum()),
-                "training_images": [images[0], images[-1]],
-                "balanced_accuracy": float(accuracies[measured].mean()),
-            }
+            accuracy = float(accuracies[measured].mean())
+            found[name] = ClassGroup(int(measured.sum()), (images[0], images[-1]), accuracy)
     return found
 
 
@@ -146,23 +184,35 @@ def _write(
     folder: Path,
     pipeline: Pipeline,
     images: LabelledImages,
-    answers: PredictedProbabilities,
+    predicted: PredictedProbabilities,
     matrix: np.ndarray,
-    results: dict[str, Any],
+    found: Evaluation,
 ) -> None:
-    classes = pipeline.classes
-    write_text(folder / "metrics.json", json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    classes, inputs = pipeline.classes, images.inputs
+    facts = {
+        "checkpoints": describe_pipeline(pipeline)["checkpoints"],
+        "views": list(found.views),
+        "precision": found.precision,
+        "images_from": found.source,
+        "image_dir": images.table.image_dir.resolve().as_posix(),
+        "seen_in_training": found.seen_in_training,
+        "unreadable": found.unreadable,
+        "recovered": found.recovered,
+        **asdict(found.metrics),
+        "groups": {name: asdict(group) for name, group in found.groups.items()},
+    }
+    write_text(folder / "metrics.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint))
-    confidences, predicted = answers.probabilities.max(axis=1), answers.probabilities.argmax(axis=1)
+    confidences, labels = predicted.probabilities.max(axis=1), predicted.probabilities.argmax(axis=1)
     rows = [
-        (images.inputs.image_ids[row], images.labels[row], predicted[row], f"{confidences[row]:.6f}")
+        (inputs.image_ids[row], images.labels[row], labels[row], f"{confidences[row]:.6f}")
         for row in range(len(images.rows))
-        if row not in answers.unreadable
+        if row not in predicted.unreadable
     ]
     write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows)
     save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
     save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
-    write_prediction_files(folder / "predictions.csv", "seed", pipeline, images.inputs, answers, None)
+    write_predictions_and_provenance(folder / "predictions.csv", "seed", pipeline, inputs, predicted, None)
 
 
 def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
@@ -180,51 +230,3 @@ def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
             (image_class.label, image_class.category_id, image_class.name, trained, total, correct, *figures)
         )
     return buffer.getvalue()
-
-
-def metric_lines(results: dict[str, Any]) -> list[str]:
-    """Return the lines of what `compute_metrics` returns."""
-
-    def per_cent(name: str) -> str:
-        low, high = results[f"{name}_interval"]
-        return f"{100 * results[name]:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f})"
-
-    return [
-        f"top-1              {per_cent('top1')}",
-        f"top-5              {per_cent('top5')}",
-        f"macro F1           {per_cent('macro_f1')}",
-        f"balanced accuracy  {100 * results['balanced_accuracy']:.2f} %",
-        f"calibration error  {per_cent('calibration_error')}",
-        f"loss               {results['loss']:.4f}",
-    ]
-
-
-def _describe(results: dict[str, Any], pipeline: Pipeline) -> list[str]:
-    lines = [
-        f"images             {results['images']} ({results['images_from']})",
-        f"answered by        {len(pipeline.members)} model(s), {'+'.join(pipeline.views)}, {pipeline.computed_in}",
-        *metric_lines(results),
-    ]
-    for name, group in results["groups"].items():
-        low, high = group["training_images"]
-        lines.append(
-            f"{name + '-shot classes':<18} {100 * group['balanced_accuracy']:.2f} % balanced "
-            f"({group['classes']} classes of {low} to {high} training images)"
-        )
-    if results["seen_in_training"]:
-        lines.append(
-            f"warning: {results['seen_in_training']} of these images were seen in training; "
-            "the figures flatter the model."
-        )
-    elif "val_top1" in pipeline.members[0].checkpoint.metrics and results["images_from"].startswith("val "):
-        lines.append("note: the best epoch was chosen on these images, so expect a little less on new ones.")
-    if results["images_from"].startswith("test "):
-        lines.append("note: this figure is honest as long as nothing is chosen by it; choose by --split val.")
-    if results["unreadable"]:
-        lines.append(
-            f"warning: {results['unreadable']} images could not be read: left out of the figures, "
-            "and given the most frequent class in predictions.csv."
-        )
-    if results["recovered"]:
-        lines.append(f"note: {results['recovered']} damaged images were read as far as they go.")
-    return lines

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.classes import ImageClass
+from common.classes import ImageClass, labels_in
 from common.errors import InputError
 from data.dataloader import BatchReader, eval_reader
 from data.dataset import ImageDataset
@@ -28,11 +28,15 @@ KEYS = (
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The images of an evaluation: rows of a table whose labels are the pipeline's."""
+    """The images of an evaluation: rows int64 (N,) of a table whose labels are the pipeline's.
+
+    `source` says in words where they come from; `split` is their part of the checkpoint's own data set, or None.
+    """
 
     table: ImageTable
     rows: np.ndarray
     source: str
+    split: str | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -78,17 +82,18 @@ def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> Labelled
     }[split]
     if not wanted:
         raise InputError(
-            f"--split {split}: the checkpoint's run held no images back for it. Give another --split, or --data."
+            f"{split} split: the checkpoint's run held no images back for it. Choose another split, or give other "
+            "labelled images."
         )
     row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
     missing = [image_id for image_id in wanted if image_id not in row_of]
     if missing:
         raise InputError(
             f"{table.image_dir}: {len(missing)} of the checkpoint's {len(wanted)} {split} images are not in its table, "
-            f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or --data."
+            f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or other labelled images."
         )
     rows = _sorted_rows(table, [row_of[image_id] for image_id in wanted])
-    return LabelledImages(table, rows, f"{split} split of {table.image_dir}")
+    return LabelledImages(table, rows, f"{split} split of {table.image_dir}", split)
 
 
 def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
@@ -98,9 +103,9 @@ def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
     if len(rows) == 0:
         raise InputError(
             f"Each of the {len(images.rows)} images ({images.source}) was seen in training by a model. Train with the "
-            "same seed, or with dataset.test_split and --data, or give --data with images that none has seen."
+            "same seed, or with dataset.test_split, or give labelled images that none has seen."
         )
-    return LabelledImages(images.table, rows, images.source)
+    return LabelledImages(images.table, rows, images.source, images.split)
 
 
 def training_batches(pipeline: Pipeline, count: int) -> BatchReader:
@@ -118,12 +123,12 @@ def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
 
 def with_classes_of(classes: list[ImageClass], table: ImageTable, source: Path) -> ImageTable:
     """Return the table with the labels of `classes`, matched by category id. Raises InputError for others."""
-    label_of = {image_class.category_id: image_class.label for image_class in classes}
-    used = [table.classes[label] for label in np.unique(table.labels)]
-    unknown = [image_class.category_id for image_class in used if image_class.category_id not in label_of]
+    labels = labels_in(classes, table.classes)
+    used = np.unique(table.labels).tolist()
+    unknown = [table.classes[label].category_id for label in used if labels[label] is None]
     if unknown:
         raise InputError(
             f"{source}: {len(unknown)} of its classes are unknown to the model, first category id {unknown[0]}."
         )
-    new_label = np.array([label_of.get(image_class.category_id, -1) for image_class in table.classes], dtype=np.int64)
+    new_label = np.array([-1 if label is None else label for label in labels], dtype=np.int64)
     return ImageTable(table.image_ids, new_label[table.labels], classes, table.image_dir)

@@ -1,6 +1,7 @@
 """Metrics as pure functions on numpy arrays; accuracies are fractions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
@@ -96,11 +97,20 @@ def paired_interval(
     return float(np.quantile(draws, tail)), float(np.quantile(draws, 1 - tail))
 
 
-def gain_interval(hits: np.ndarray, baseline: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval, in points, of the accuracy of `hits` bool (N,) less that of `baseline`, same images."""
+@dataclass(frozen=True)
+class Gain:
+    """A paired difference in top-1 on the same images, and its 95 % interval; all in points (hundredths)."""
+
+    points: float
+    low: float
+    high: float
+
+
+def paired_gain(hits: np.ndarray, baseline: np.ndarray) -> Gain:
+    """Return what `hits` bool (N,) gains over `baseline` bool (N,): whether each answer is right, same images."""
     method, other = ({str(row): bool(hit) for row, hit in enumerate(values)} for values in (hits, baseline))
     low, high = paired_interval([(method, other)])
-    return 100 * low, 100 * high
+    return Gain(100 * float(hits.mean() - baseline.mean()), 100 * low, 100 * high)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -1,1 +1,1 @@
-"""Classifiers, their pretrained weights and their losses. Knows nothing of data sets."""
+"""Models: architectures, pretrained weights, losses, the checkpoint file. Knows nothing of data sets."""

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
 from torch import nn
 
+from common.classes import positions_of
 from common.errors import InputError
 from models.classifier import Classifier
 from models.layers import head_parameter_names
@@ -178,8 +179,8 @@ def _load_checkpoint(
     architecture = model.backbone.pretrained_cfg["architecture"]
     if str(payload.get("architecture")).split(".")[0] != architecture:
         raise InputError(f"{source}: a checkpoint of {payload.get('architecture')}, not of {architecture}.")
-    row_of = {str(entry["category_id"]): row for row, entry in enumerate(classes)}
-    matches = [(row, row_of[category]) for row, category in enumerate(category_ids) if category in row_of]
+    saved_rows = positions_of(category_ids, [str(entry["category_id"]) for entry in classes])
+    matches = [(row, saved_row) for row, saved_row in enumerate(saved_rows) if saved_row is not None]
     own, head = model.state_dict(), head_parameter_names(model)
     merged = dict(state)
     for name in head:

@@ -58,6 +58,19 @@ class Latency(Percentiles):
         )
 
 
+@dataclass(frozen=True)
+class Benchmark:
+    """Latency of single images, and the batch size with the least forward time per image, with that time.
+
+    `source` is where the timed images came from; None for drawn ones.
+    """
+
+    latency: Latency
+    best_batch: int
+    ms_per_image: float
+    source: Path | None
+
+
 def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
     """Time the pipeline on up to `IMAGES` of these files, one at a time, after a warm-up. Unreadable ones are left out.
 
@@ -147,27 +160,11 @@ def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
     return decode, preprocess, forward
 
 
-def benchmark(pipeline: Pipeline, paths: Sequence[Path]) -> list[str]:
-    """Time the pipeline on images of `paths`, or on drawn ones of the contest's size; return lines that say how long.
-
-    The figures are shown against the limit; whether the limit is kept is for `check_competition.py` to decide.
-    """
+def benchmark(pipeline: Pipeline, paths: Sequence[Path] = ()) -> Benchmark:
+    """Time the pipeline on images of `paths` (see `find_inputs`), or on drawn ones of `competition.input_size`."""
     limits = pipeline.config.competition
     with drawn_jpegs(limits.input_size, 0 if paths else IMAGES) as drawn:
         images = find_inputs(paths).paths if paths else drawn
         latency = measure_latency(pipeline, images)
         size, milliseconds = best_batch(pipeline, images)
-    source = f"of {paths[0]}" if paths else f"drawn here, {limits.input_size}x{limits.input_size} JPEG"
-    verdict = f"{'kept' if latency.p95_ms <= limits.max_latency_ms else 'NOT kept'} by the p95"
-    if latency.images < IMAGES:
-        verdict = f"not decided: {latency.images} images are too few, the p95 needs {IMAGES}"
-    return [
-        f"hardware   {latency.hardware}{' (not the judges: their machine decides)' if latency.on_cpu else ''}",
-        f"runtime    {latency.runtime}, {latency.precision}",
-        f"views      {'+'.join(latency.views)}, {len(pipeline.members)} model(s)",
-        f"images     {latency.images} {source}; one at a time: decode, resize, forward, average",
-        *(f"{name:<10} {stage}" for name, stage in latency.stages.items()),
-        f"total      {latency.median_ms:.1f} ms median, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms",
-        f"best batch {size}: {milliseconds:.1f} ms an image, forward alone",
-        f"limit      {limits.max_latency_ms:g} ms an image ({limits.name}): {verdict}",
-    ]
+    return Benchmark(latency, size, milliseconds, paths[0] if paths else None)

@@ -24,7 +24,7 @@ class LoaderOutputs:
 
 
 @torch.inference_mode()
-def predict(
+def compute_logits(
     model: Classifier,
     loader: BatchReader,
     num_classes: int,

@@ -1,4 +1,7 @@
-"""All that answers for an image: one or more checkpoints, the views, the device. It is measured and shipped whole."""
+"""Everything needed to turn an image into class probabilities: checkpoints, TTA views, device.
+
+The same object is evaluated, timed and packed.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.classes import ImageClass
+from common.classes import ImageClass, reordering
 from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from common.errors import InputError
 from common.progress import progress
@@ -22,11 +25,10 @@ from data.images import read_image
 from data.inputs import Inputs
 from data.transforms import EvalTransform, eval_image
 from models.checkpoint import Checkpoint, load_checkpoint
-from prediction.logits import predict, softmax
+from prediction.logits import compute_logits, softmax
+from prediction.options import DEFAULTS, PRECISIONS, PredictionOptions
 from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
-from prediction.views import AVERAGES, PLAIN, ViewAverage
-
-PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+from prediction.views import ViewAverage
 
 OVERRIDABLE_KEYS = (
     "device",
@@ -39,24 +41,8 @@ OVERRIDABLE_KEYS = (
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """How the checkpoints answer: views, their averaging, the members' weights, and the precision.
-
-    `weights` are one number a checkpoint, 0 or more, of any sum; None counts all equally. `precision` is one of
-    `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is CUDA. `runtime` is one of
-    `prediction.runtimes.RUNTIMES` or `auto`; exported files have theirs.
-    """
-
-    views: tuple[str, ...] = PLAIN
-    average: str = AVERAGES[0]
-    weights: Sequence[float] | None = None
-    precision: str | None = None
-    runtime: str = "torch"
-
-
-@dataclass(frozen=True)
 class Member:
-    """One checkpoint; `order` (C,) says which of its outputs belongs to each class of the pipeline.
+    """One checkpoint; `output_of_class` int64 (C,) says which of its outputs belongs to each class of the pipeline.
 
     `weight` is its share in the average of all members.
     """
@@ -65,7 +51,7 @@ class Member:
     sha256: str
     checkpoint: Checkpoint
     model: ViewAverage
-    order: np.ndarray
+    output_of_class: np.ndarray
     weight: float
 
 
@@ -111,7 +97,7 @@ class PredictedProbabilities:
 
 def load_pipeline(
     paths: Sequence[Path],
-    answering: PredictionOptions = PredictionOptions(),
+    options: PredictionOptions = DEFAULTS,
     overrides: Sequence[str] = (),
     keys: Sequence[str] = OVERRIDABLE_KEYS,
 ) -> Pipeline:
@@ -120,7 +106,7 @@ def load_pipeline(
     `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
     there is not one weight for each, or the device does not compute the precision.
     """
-    shares = weight_shares(answering.weights, len(paths))
+    shares = weight_shares(options.weights, len(paths))
     loaded = [
         load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths
     ]
@@ -132,27 +118,27 @@ def load_pipeline(
         tune_cpu_memory()
     configure_algorithms(device)
     classes = checkpoints[0].classes
-    runtime = choose_runtime(answering.runtime, device)
-    if answering.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
+    runtime = choose_runtime(options.runtime, device)
+    if options.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
         raise InputError(
-            f"--precision {answering.precision}: only torch chooses it when it runs; "
-            "'flower_cli.py export --precision' writes models of other runtimes in it."
+            f"precision {options.precision}: only torch chooses it when it runs; "
+            "'python cli/flower_cli.py export' writes models of other runtimes in it."
         )
     members = []
     for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
-        order = _class_order(checkpoint, classes, path, paths[0])
+        outputs = _output_of_class(checkpoint, classes, path, paths[0])
         model = model or _classifier(checkpoint, runtime, device)
-        averaged = ViewAverage(model, answering.views, answering.average).eval()
-        members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, order, share))
+        averaged = ViewAverage(model, options.views, options.average).eval()
+        members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, outputs, share))
     return Pipeline(
         members=members,
         config=config,
         classes=classes,
         fallback_label=int(np.argmax(checkpoints[0].class_counts)),
-        views=answering.views,
-        average=answering.average,
+        views=options.views,
+        average=options.average,
         device=device,
-        precision=_choose_precision(device, config, answering.precision),
+        precision=_choose_precision(device, config, options.precision),
     )
 
 
@@ -207,9 +193,9 @@ def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
     if weights is None:
         return [1 / count] * count
     if len(weights) != count:
-        raise InputError(f"--weights: {len(weights)} weights for {count} members; give one for each, in their order.")
+        raise InputError(f"{len(weights)} weights for {count} members; give one for each, in their order.")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise InputError("--weights: expected numbers from 0 on, not all of them 0.")
+        raise InputError("Weights of members: expected numbers from 0 on, not all of them 0.")
     return [weight / sum(weights) for weight in weights]
 
 
@@ -224,10 +210,10 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
             view = EvalTransform(member.checkpoint.input_size, member.checkpoint.crop_pct)
             images = ImageDataset(Path(), [str(path) for path in inputs.paths], np.zeros(count, np.int64), view)
             loader = eval_reader(images, range(count), config, pipeline.device)
-            predictions = predict(
+            predictions = compute_logits(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
-            total[predictions.indices] += softmax(predictions.logits)[:, member.order] * member.weight
+            total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
             unreadable, recovered = dict(predictions.skipped), predictions.recovered
     return PredictedProbabilities(total, unreadable, recovered)
 
@@ -253,15 +239,15 @@ def predict_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.n
     for member, batch in zip(pipeline.members, batches, strict=True):
         with pipeline.precision.context():
             logits = member.model(batch)
-        total += softmax(logits.float().cpu().numpy())[:, member.order] * member.weight
+        total += softmax(logits.float().cpu().numpy())[:, member.output_of_class] * member.weight
     return total
 
 
-def _class_order(checkpoint: Checkpoint, classes: list[ImageClass], path: Path, first: Path) -> np.ndarray:
-    place = {image_class.category_id: image_class.label for image_class in checkpoint.classes}
-    if set(place) != {image_class.category_id for image_class in classes}:
+def _output_of_class(checkpoint: Checkpoint, classes: list[ImageClass], path: Path, first: Path) -> np.ndarray:
+    outputs = reordering(checkpoint.classes, classes)
+    if outputs is None:
         raise InputError(f"{path}: its classes are not those of {first}; only models of the same classes are averaged.")
-    return np.array([place[image_class.category_id] for image_class in classes], dtype=np.int64)
+    return np.array(outputs, dtype=np.int64)
 
 
 def _choose_precision(device: torch.device, config: Config, name: str | None) -> Precision:
@@ -271,5 +257,5 @@ def _choose_precision(device: torch.device, config: Config, name: str | None) ->
         return Precision(device.type, None)
     precision = choose_precision(device, True, PRECISIONS[name])
     if precision.note:
-        raise InputError(f"--precision {name}: {precision.note}. Leave the flag out, or give --precision fp32.")
+        raise InputError(f"precision {name}: {precision.note}. Choose fp32, or leave it to the device.")
     return precision

@@ -1,12 +1,13 @@
-"""Checkpoints and images to predictions.csv with its recipe; and the benchmark of the same pipeline."""
+"""Prediction: checkpoints and images to probabilities, and to predictions.csv with its provenance beside it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from common import distributed
+from common.classes import ImageClass
 from common.csv_files import write_rows
 from common.errors import InputError
 from data.inputs import Inputs, find_inputs
@@ -15,12 +16,10 @@ from prediction.predictions_csv import FORMATS, Prediction, write_predictions
 from prediction.probabilities import save_probabilities
 from prediction.provenance import describe_pipeline, provenance_path, write_provenance
 
-_NAMED = 5
-
 
 @dataclass(frozen=True)
-class Output:
-    """Where the predictions go and in which form; `probabilities` and `top_k` are further files, on request."""
+class OutputFiles:
+    """Where the predictions go and in which form of `FORMATS`; `probabilities` and `top_k` are further files."""
 
     predictions: Path
     format: str = "seed"
@@ -28,31 +27,83 @@ class Output:
     top_k: int | None = None
 
 
-def infer(pipeline: Pipeline, paths: Sequence[Path], output: Output) -> list[str]:
-    """Predict the images of `paths` (see `find_inputs`), or else of the checkpoint's test folder, and write the files.
+@dataclass(frozen=True)
+class PredictionResult:
+    """One prediction per image, sorted by image id, and the probabilities float64 (N, C) behind them.
 
-    Returns lines that say what was done. Every image has its row: an unreadable one the most frequent class of the
-    training images, with confidence 0. Raises InputError if there are no images.
+    Every image has its row: an unreadable one has the most frequent class of the training images, confidence 0 and
+    probabilities of 0; `unreadable` says why. `recovered` are damaged images, read as far as they go. `files` are the
+    files written.
     """
-    paths = paths or [default_input(pipeline)]
-    if output.predictions.suffix.lower() != ".csv":
-        raise InputError(f"--output {output.predictions}: must end in .csv; its recipe stands beside it as .json.")
+
+    predictions: list[Prediction]
+    probabilities: np.ndarray
+    classes: list[ImageClass]
+    fallback: ImageClass
+    unreadable: dict[str, str]
+    recovered: list[str]
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def image_ids(self) -> list[str]:
+        """The ids of the images, in order."""
+        return [prediction.image_id for prediction in self.predictions]
+
+    @property
+    def names(self) -> list[str]:
+        """The name of the predicted class of each image."""
+        return [self.classes[prediction.label].name for prediction in self.predictions]
+
+
+def predict(pipeline: Pipeline, paths: Sequence[Path] = ()) -> PredictionResult:
+    """Predict the images of `paths` (see `find_inputs`), or else of the checkpoint's test folder.
+
+    Raises InputError if there are no images.
+    """
+    inputs = find_inputs(paths or [default_input(pipeline)])
+    return _result(pipeline, inputs, predict_images(pipeline, inputs))
+
+
+def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFiles) -> PredictionResult:
+    """Predict as `predict` does and write the files of `output`, with their provenance beside them.
+
+    Raises InputError, before anything is predicted, for an output that cannot be.
+    """
+    check_csv_path(output.predictions)
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
-        raise InputError(f"--top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
+        raise InputError(f"top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
+    paths = paths or [default_input(pipeline)]
     inputs = find_inputs(paths)
-    answers = predict_images(pipeline, inputs)
+    predicted = predict_images(pipeline, inputs)
+    result = _result(pipeline, inputs, predicted)
     if not distributed.is_main():
-        return []
-    predictions = write_prediction_files(
-        output.predictions, output.format, pipeline, inputs, answers, paths[0] if len(paths) == 1 else None
-    )
+        return result
+    source = paths[0] if len(paths) == 1 else None
+    write_predictions_and_provenance(output.predictions, output.format, pipeline, inputs, predicted, source)
     files = [output.predictions, provenance_path(output.predictions)]
     if output.probabilities:
-        save_probabilities(output.probabilities, pipeline, inputs, answers)
+        save_probabilities(output.probabilities, pipeline, inputs, predicted)
         files.append(output.probabilities)
     if output.top_k:
-        files.append(_write_top_k(output, pipeline, inputs, answers))
-    return [*_describe(pipeline, inputs, answers, predictions), f"Wrote {', '.join(map(str, files))}"]
+        files.append(_write_top_k(output, pipeline, inputs, predicted))
+    return replace(result, files=files)
+
+
+def check_csv_path(path: Path) -> None:
+    """Raise InputError if predictions cannot be written to `path`, because its provenance could not stand beside it."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: predictions go to a file that ends in .csv; its .json says how they were made.")
+
+
+def _result(pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities) -> PredictionResult:
+    return PredictionResult(
+        predictions=to_predictions(pipeline, inputs, predicted),
+        probabilities=predicted.probabilities,
+        classes=pipeline.classes,
+        fallback=pipeline.classes[pipeline.fallback_label],
+        unreadable={inputs.image_ids[row]: reason for row, reason in predicted.unreadable.items()},
+        recovered=[inputs.image_ids[row] for row in predicted.recovered],
+    )
 
 
 def default_input(pipeline: Pipeline) -> Path:
@@ -61,35 +112,34 @@ def default_input(pipeline: Pipeline) -> Path:
     folder = Path(test_dir) if test_dir else Path(pipeline.config.dataset.root) / "test"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: not found, so there is nothing to predict. Give --input <folder, CSV or images>, "
-            "or dataset.test_dir=<folder>."
+            f"{folder}: not found, so there is nothing to predict. Name a folder, a CSV or images as the input, "
+            "or give dataset.test_dir=<folder>."
         )
     return folder
 
 
-def write_prediction_files(
-    path: Path, form: str, pipeline: Pipeline, inputs: Inputs, answers: PredictedProbabilities, source: Path | None
-) -> list[Prediction]:
-    """Write the predictions in a form of `FORMATS`, and their recipe; `source` is where the images came from."""
-    predictions = to_predictions(pipeline, inputs, answers)
+def write_predictions_and_provenance(
+    path: Path, form: str, pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities, source: Path | None
+) -> None:
+    """Write predictions in a form of `FORMATS`, and how they were made; `source` is where the images came from."""
+    predictions = to_predictions(pipeline, inputs, predicted)
     write_predictions(path, FORMATS[form], predictions, pipeline.classes)
     facts = {
         "input": source.resolve().as_posix() if source else None,
         "images": len(predictions),
         "format": form,
         **describe_pipeline(pipeline),
-        "unreadable": {inputs.image_ids[row]: reason for row, reason in answers.unreadable.items()},
-        "recovered": [inputs.image_ids[row] for row in answers.recovered],
+        "unreadable": {inputs.image_ids[row]: reason for row, reason in predicted.unreadable.items()},
+        "recovered": [inputs.image_ids[row] for row in predicted.recovered],
     }
     write_provenance(path, facts)
-    return predictions
 
 
-def to_predictions(pipeline: Pipeline, inputs: Inputs, answers: PredictedProbabilities) -> list[Prediction]:
-    """Return one prediction an image: the most probable class, or the most frequent one with confidence 0."""
+def to_predictions(pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities) -> list[Prediction]:
+    """Return one prediction per image: the most probable class, or the most frequent one with confidence 0."""
     predictions = []
-    for row, (image_id, probabilities) in enumerate(zip(inputs.image_ids, answers.probabilities, strict=True)):
-        if row in answers.unreadable:
+    for row, (image_id, probabilities) in enumerate(zip(inputs.image_ids, predicted.probabilities, strict=True)):
+        if row in predicted.unreadable:
             predictions.append(Prediction(image_id, pipeline.fallback_label, 0.0))
         else:
             label = int(probabilities.argmax())
@@ -97,45 +147,16 @@ def to_predictions(pipeline: Pipeline, inputs: Inputs, answers: PredictedProbabi
     return predictions
 
 
-def _write_top_k(output: Output, pipeline: Pipeline, inputs: Inputs, answers: PredictedProbabilities) -> Path:
+def _write_top_k(output: OutputFiles, pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities) -> Path:
     path = output.predictions.with_name(f"{output.predictions.stem}_top{output.top_k}.csv")
     rows = []
     for row, image_id in enumerate(inputs.image_ids):
-        if row in answers.unreadable:
+        if row in predicted.unreadable:
             continue
-        ranked = np.argsort(-answers.probabilities[row], kind="stable")[: output.top_k]
+        ranked = np.argsort(-predicted.probabilities[row], kind="stable")[: output.top_k]
         for rank, label in enumerate(ranked, start=1):
             image_class = pipeline.classes[label]
-            confidence = f"{answers.probabilities[row, label]:.6f}"
+            confidence = f"{predicted.probabilities[row, label]:.6f}"
             rows.append((image_id, rank, label, image_class.category_id, image_class.name, confidence))
     write_rows(path, ("image_id", "rank", "label", "category_id", "name", "confidence"), rows)
     return path
-
-
-def _describe(
-    pipeline: Pipeline, inputs: Inputs, answers: PredictedProbabilities, predictions: Sequence[Prediction]
-) -> list[str]:
-    count = len(predictions)
-    lines = [
-        f"{count} images, views {'+'.join(pipeline.views)}, {len(pipeline.members)} model(s), {pipeline.computed_in}"
-    ]
-    if count <= _NAMED:
-        for prediction in predictions:
-            image_class = pipeline.classes[prediction.label]
-            lines.append(
-                f"  {prediction.image_id}: {image_class.name} (category {image_class.category_id}, "
-                f"{100 * prediction.confidence:.1f} %)"
-            )
-    if answers.unreadable:
-        fallback = pipeline.classes[pipeline.fallback_label]
-        lines.append(
-            f"warning: {len(answers.unreadable)} of {count} images could not be read; they have the most frequent "
-            f"class ({fallback.name}, category {fallback.category_id}) with confidence 0:"
-        )
-        shown = list(answers.unreadable.items())[:_NAMED]
-        lines += [f"  {inputs.image_ids[row]}: {reason}" for row, reason in shown]
-        if len(answers.unreadable) > len(shown):
-            lines.append(f"  and {len(answers.unreadable) - len(shown)} more, all named in the recipe")
-    if answers.recovered:
-        lines.append(f"note: {len(answers.recovered)} damaged images were read as far as they go.")
-    return lines

@@ -10,9 +10,10 @@ from common.errors import InputError
 from common.files import write_text
 from common.torch_files import sha256
 from models.checkpoint import versions
-from prediction.pipeline import PRECISIONS, Pipeline
-from prediction.runtimes import RUNTIMES, SUFFIXES, files_of
-from prediction.views import AVERAGES, PLAIN, VIEWS
+from prediction.options import AVERAGES, PLAIN, PRECISIONS, RUNTIMES
+from prediction.pipeline import Pipeline
+from prediction.runtimes import SUFFIXES, files_of
+from prediction.views import VIEWS
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def check_hashes(recipe: Provenance, checkpoints: list[Path], predictions: Path)
         )
     for path, expected in zip(checkpoints, recipe.hashes, strict=True):
         if not path.is_file():
-            raise InputError(f"{path}: not found, although {provenance_path(predictions)} names it. Give --checkpoint.")
+            raise InputError(
+                f"{path}: not found, although {provenance_path(predictions)} names it. Name the checkpoint."
+            )
         if sha256(*files_of(path)) != expected:
             raise InputError(
                 f"{predictions}: was not made with {path} as it is now (its SHA-256 differs). Predict again."

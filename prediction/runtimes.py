@@ -18,8 +18,6 @@ from torch import nn
 from common.errors import InputError
 from models.checkpoint import Checkpoint, checkpoint_of, plain_fields
 
-RUNTIMES = ("torch", "onnx", "openvino")
-
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino"}
 
 # what each runtime needs to run a model, and what to convert one
@@ -32,7 +30,7 @@ _KEY = "flower_kit"
 _SMALLEST = 1e-30
 
 
-class Served(nn.Module):
+class ProbabilityHead(nn.Module):
     """A classifier that gives probabilities, as the other runtimes do."""
 
     def __init__(self, classifier: nn.Module) -> None:
@@ -68,8 +66,8 @@ def choose_runtime(name: str, device: torch.device) -> str:
         ranked = ("openvino", "onnx") if device.type == "cpu" else ()
         return next((runtime for runtime in ranked if not missing_packages(CONVERTERS[runtime])), "torch")
     if name != "torch" and device.type != "cpu":
-        raise InputError(f"--runtime {name}: runs on the CPU here. Give device=cpu, or --runtime torch.")
-    require(CONVERTERS[name], f"--runtime {name}")
+        raise InputError(f"runtime {name}: runs on the CPU here. Give device=cpu, or the runtime torch.")
+    require(CONVERTERS[name], f"runtime {name}")
     return name
 
 
@@ -97,12 +95,12 @@ def load_exported(path: Path) -> tuple[Checkpoint, RuntimeModel]:
     runtime = SUFFIXES[path.suffix.lower()]
     require(PACKAGES[runtime], f"{path}")
     if not path.is_file():
-        raise InputError(f"{path}: no such file. 'flower_cli.py export' writes it.")
+        raise InputError(f"{path}: no such file. 'python cli/flower_cli.py export' writes it.")
     try:
         model, facts = _read_onnx(path) if runtime == "onnx" else _read_openvino(path)
         payload = json.loads(facts)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged, or not a model that 'flower_cli.py export' wrote.") from error
+        raise InputError(f"{path}: damaged, or not a model that 'python cli/flower_cli.py export' wrote.") from error
     if not isinstance(payload, dict):
         raise InputError(f"{path}: damaged: it says nothing of its classes.")
     model.precision = str(payload.get("precision"))
@@ -115,7 +113,7 @@ def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
     batch = torch.export.Dim("batch")
     with torch.no_grad():
         program = torch.onnx.export(
-            Served(classifier).eval(),
+            ProbabilityHead(classifier).eval(),
             (example,),
             dynamo=True,
             verbose=False,
@@ -135,7 +133,7 @@ def to_openvino(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         # it traces, which torch is about to drop
         warnings.simplefilter("ignore", FutureWarning)
-        model = openvino.convert_model(Served(classifier).eval(), example_input=_example(checkpoint))
+        model = openvino.convert_model(ProbabilityHead(classifier).eval(), example_input=_example(checkpoint))
     size = checkpoint.input_size
     model.reshape({model.input(0): openvino.PartialShape([-1, 3, size, size])})
     model.input(0).get_tensor().set_names({"images"})

@@ -8,10 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common.errors import InputError, did_you_mean
-
-PLAIN = ("identity",)
-
-AVERAGES = ("probabilities", "logits")
+from prediction.options import PLAIN
 
 # share of the side that each of the five crops keeps, as in Krizhevsky et al. 2012 (224 of 256 pixels)
 CROP = 0.875
@@ -63,7 +60,7 @@ SETS = {
 
 
 def parse_views(text: str | None) -> tuple[str, ...]:
-    """Return the views that `--tta` names, as in `identity,hflip` or `flips`; None, for no `--tta`, is the image alone.
+    """Return the views that a text names, as in `identity,hflip` or `flips`; None is the image alone.
 
     Raises InputError for an unknown name, and for a view that stands in it twice, be it within a set.
     """
@@ -73,10 +70,10 @@ def parse_views(text: str | None) -> tuple[str, ...]:
     for name in (part.strip() for part in text.split(",")):
         if name not in VIEWS and name not in SETS:
             known = [*VIEWS, *SETS]
-            raise InputError(f"--tta {text}: no view {name!r}.{did_you_mean(name, known)} Views: {', '.join(known)}.")
+            raise InputError(f"TTA {text}: no view {name!r}.{did_you_mean(name, known)} Views: {', '.join(known)}.")
         views.extend(SETS.get(name, (name,)))
     if len(set(views)) < len(views):
-        raise InputError(f"--tta {text}: a view stands in it twice.")
+        raise InputError(f"TTA {text}: a view stands in it twice.")
     return tuple(views)
 
 

@@ -1,5 +1,6 @@
 """Pictures and configs small enough that a whole training run takes seconds."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,9 @@ import torch
 from common.classes import ImageClass
 from configs.compose import compose
 from data.table import write_classes, write_table
+
+# no test may reach a model hub; huggingface_hub reads this when it is imported
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # the models are so small that a second thread would only wait for the first
 torch.set_num_threads(1)

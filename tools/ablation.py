@@ -153,7 +153,7 @@ def variants_of(base: Sequence[str], names: Sequence[str], own: Sequence[str]) -
     for name in names:
         if name not in INGREDIENTS:
             hint = did_you_mean(name, INGREDIENTS)
-            raise InputError(f"--drop {name}: no such ingredient.{hint} Choose from {', '.join(INGREDIENTS)}.")
+            raise InputError(f"{name}: no such ingredient.{hint} Choose from {', '.join(INGREDIENTS)}.")
         ingredient = INGREDIENTS[name]
         on = ingredient.is_on(config)
         variants.append(
@@ -162,19 +162,21 @@ def variants_of(base: Sequence[str], names: Sequence[str], own: Sequence[str]) -
     for text in own:
         name, colon, overrides = text.partition(":")
         if not colon or not name.strip() or not overrides.strip():
-            raise InputError(f"--variant {text}: expected a name, a colon and overrides.")
+            raise InputError(f"variant {text}: expected a name, a colon and overrides.")
         variants.append(Variant(name.strip(), tuple(overrides.split())))
     if len({variant.name for variant in variants}) < len(variants):
-        raise InputError("--drop and --variant: two variants have the same name.")
+        raise InputError("Two variants have the same name.")
     return variants
 
 
-def ablate(base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data: Path | None) -> list[str]:
+def ablate(
+    base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data: Path | None = None
+) -> list[Difference]:
     """Train and measure what is not yet in `folder`, seed by seed; write the tables after each run.
 
-    Measured is top-1 on the table `data`, or on the test split if the base holds one back, or on validation. Returns
-    the lines of the table. Raises InputError before training if a variant's config is wrong or the folder holds another
-    ablation, and RunError at the end if runs failed.
+    Measured is top-1 on the table `data`, or on the test split if the base holds one back, or on validation. Raises
+    InputError before training if a variant's config is wrong or the folder holds another ablation, and RunError at the
+    end if runs failed.
     """
     configs = {}
     for variant in variants:
@@ -199,7 +201,7 @@ def ablate(base: Sequence[str], variants: Sequence[Variant], seeds: int, folder:
         )
     found = differences(folder, variants, rows)
     write_differences(folder, found)
-    return markdown(found)
+    return found
 
 
 def _read_runs(folder: Path, base: Sequence[str], variants: Sequence[Variant]) -> dict[tuple[str, str], dict]:
@@ -209,14 +211,14 @@ def _read_runs(folder: Path, base: Sequence[str], variants: Sequence[Variant]) -
     if not about.is_file():
         write_text(about, text)
     elif about.read_text(encoding="utf-8") != text:
-        raise InputError(f"{folder}: holds runs of another base ({about}). Give another --output.")
+        raise InputError(f"{folder}: holds runs of another base ({about}). Name another folder.")
     if not path.is_file():
         return {}
     rows = read_rows(path, RUN_COLUMNS)
     overrides = {variant.name: " ".join(variant.overrides) for variant in variants}
     for row in rows:
         if overrides.get(row["variant"], row["overrides"]) != row["overrides"]:
-            raise InputError(f"{path}: '{row['variant']}' had the overrides {row['overrides']}. Give another --output.")
+            raise InputError(f"{path}: '{row['variant']}' had the overrides {row['overrides']}. Name another folder.")
     return {(row["variant"], row["seed"]): row for row in rows}
 
 
@@ -227,19 +229,17 @@ def _run(config: Config, variant: Variant, seed: int, data: Path | None) -> dict
     try:
         train(config)
         minutes = (before + time.perf_counter() - started) / 60
-        split = None if data else "test" if config.dataset.test_split else "val"
-        overrides = [f"device={config.device}"]
-        evaluation = evaluate(
-            load_pipeline([folder.best], overrides=overrides), folder.root / "evaluation", split, data
-        )
+        pipeline = load_pipeline([folder.best], overrides=[f"device={config.device}"])
+        split = "test" if config.dataset.test_split else "val"
+        found = evaluate(pipeline, split, data, folder.root / "evaluation")
     except (InputError, RunError) as error:
         return {**row, "top1": "", "few_shot": "", "minutes": "", "status": f"failed: {error}"}
     with replacing(folder.root / "correct.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, image_ids=evaluation.image_ids, correct=evaluation.correct)
-    print(f"top-1 {100 * evaluation.results['top1']:.2f} %, {minutes:.1f} minutes", flush=True)
-    few = evaluation.results["groups"].get("few")
-    row["few_shot"] = "" if few is None else f"{few['balanced_accuracy']:.6f}"
-    return {**row, "top1": f"{evaluation.results['top1']:.6f}", "minutes": f"{minutes:.2f}", "status": "finished"}
+        np.savez(file, image_ids=found.image_ids, correct=found.correct)
+    print(f"top-1 {100 * found.metrics.top1:.2f} %, {minutes:.1f} minutes", flush=True)
+    few = found.groups.get("few")
+    row["few_shot"] = "" if few is None else f"{few.balanced_accuracy:.6f}"
+    return {**row, "top1": f"{found.metrics.top1:.6f}", "minutes": f"{minutes:.2f}", "status": "finished"}
 
 
 def _seconds_so_far(history: Path) -> float:
@@ -296,14 +296,14 @@ def write_differences(folder: Path, found: Sequence[Difference]) -> None:
         for item in found
     ]
     write_rows(folder / "ablation.csv", TABLE_COLUMNS, rows)
-    write_text(folder / "ablation.md", "\n".join(markdown(found)) + "\n")
+    write_text(folder / "ablation.md", markdown(found))
     others = [item for item in found if item.variant.name != BASE]
     points = [(item.variant.name, 100 * item.gain, *(100 * bound for bound in item.interval)) for item in others]
     save_figure(differences_figure(points, "points of top-1 against the base"), folder / "ablation.png")
 
 
-def markdown(found: Sequence[Difference]) -> list[str]:
-    """Return the lines of a Markdown table; the interval is the 95 % interval of the paired difference."""
+def markdown(found: Sequence[Difference]) -> str:
+    """Return the differences as a Markdown table; the interval is the 95 % interval of the paired difference."""
     lines = [
         "| variant | top-1 % | spread | difference, points | 95 % interval | few-shot % | minutes | seeds |",
         "|---|---|---|---|---|---|---|---|",
@@ -317,4 +317,4 @@ def markdown(found: Sequence[Difference]) -> list[str]:
             f"| {item.variant.name} | {100 * item.top1:.2f} | {100 * item.spread:.2f} | {difference} | {interval} | "
             f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
         )
-    return lines
+    return "\n".join(lines) + "\n"

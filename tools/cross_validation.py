@@ -1,10 +1,9 @@
-"""Cross-validation: what each fold's model says of the images it was not trained on, joined to one estimate."""
+"""Cross-validation: the out-of-fold predictions of all models, joined to one estimate and one temperature."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -12,37 +11,58 @@ from scipy.optimize import minimize_scalar
 from common.errors import InputError
 from common.files import write_text
 from data.inputs import Inputs
-from evaluation import metrics
-from evaluation.evaluate import compute_metrics, metric_lines
+from evaluation.evaluate import Metrics, compute_metrics
 from evaluation.labelled_images import KEYS, LabelledImages, choose_images
+from evaluation.metrics import cross_entropy, expected_calibration_error
+from prediction.logits import log_of, softmax
+from prediction.options import PredictionOptions
 from prediction.pipeline import (
     Pipeline,
     PredictedProbabilities,
-    PredictionOptions,
     load_pipeline,
     only_member,
     predict_images,
 )
-from prediction.predict import write_prediction_files
+from prediction.predict import write_predictions_and_provenance
 from prediction.probabilities import save_probabilities
 from training.run_folder import ARCHIVE
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """All images in order, each with the answer of the model that held it back; labels and folds int64 (N,)."""
+    """All images in order, each predicted by the model that held it back; labels and folds int64 (N,)."""
 
     inputs: Inputs
-    answers: PredictedProbabilities
+    predicted: PredictedProbabilities
     labels: np.ndarray
     folds: np.ndarray
 
 
-def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequence[str]) -> list[str]:
-    """Evaluate every best_model.pt below `folder` on its own validation images and join the answers.
+@dataclass(frozen=True)
+class CrossValidation:
+    """The models of a cross-validation together: each image is predicted by the model that did not train on it.
 
-    Writes metrics.json, predictions.csv and probabilities.npz to `output`; returns lines. Raises InputError if there
-    are fewer than two models, their classes differ, or two held back the same image.
+    `top1_of_folds` are shares. `temperature` divides logits; `calibrated_loss` (nats) and `calibrated_error` (a share)
+    are those of each fold with the temperature of the others. `not_held_back` counts images of the runs, of
+    `images_of_runs`, that none of the models held back.
+    """
+
+    models: int
+    metrics: Metrics
+    top1_of_folds: list[float]
+    temperature: float
+    calibrated_loss: float
+    calibrated_error: float
+    unreadable: int
+    not_held_back: int
+    images_of_runs: int
+
+
+def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequence[str] = ()) -> CrossValidation:
+    """Evaluate every best_model.pt below `folder` on its own validation images and join the predictions.
+
+    Writes metrics.json, predictions.csv and probabilities.npz to `output`. Raises InputError if there are fewer than
+    two models, their classes differ, or two held back the same image.
     """
     # an older run of the same folder lies in its archive
     found = [path for path in folder.glob("**/best_model.pt") if ARCHIVE not in path.relative_to(folder).parts]
@@ -53,35 +73,54 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
             "python train.py -m dataset.fold=0,1,2,3,4 dataset.num_folds=5"
         )
     pipeline = load_pipeline(paths, PredictionOptions(views=tuple(views)), overrides, KEYS)
-    found = _answer_folds(pipeline)
-    readable = found.answers.readable
-    logits = metrics.log_of(found.answers.probabilities[readable])
-    labels, folds = found.labels[readable], found.folds[readable]
+    joined = _predict_folds(pipeline)
+    readable = joined.predicted.readable
+    logits = log_of(joined.predicted.probabilities[readable])
+    labels, folds = joined.labels[readable], joined.folds[readable]
     hits = logits.argmax(axis=1) == labels
-    of_fold = [float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()]
-    results = {
-        "checkpoints": [path.as_posix() for path in paths],
-        "views": list(views),
-        "unreadable": len(found.answers.unreadable),
-        **compute_metrics(logits, labels, len(pipeline.classes)),
-        "top1_of_folds": of_fold,
-        **_calibrate(logits, labels, folds),
+    everything = {*pipeline.members[0].checkpoint.split["train"], *pipeline.members[0].checkpoint.split["val"]}
+    temperature, scaled = _calibrate(logits, labels, folds)
+    result = CrossValidation(
+        models=len(paths),
+        metrics=compute_metrics(logits, labels, len(pipeline.classes)),
+        top1_of_folds=[float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()],
+        temperature=temperature,
+        calibrated_loss=cross_entropy(scaled, labels),
+        calibrated_error=expected_calibration_error(softmax(scaled), labels),
+        unreadable=len(joined.predicted.unreadable),
+        not_held_back=len(everything - set(joined.inputs.image_ids)),
+        images_of_runs=len(everything),
+    )
+    _write(output, pipeline, joined, result)
+    return result
+
+
+def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossValidation) -> None:
+    facts = {
+        "checkpoints": [member.path.as_posix() for member in pipeline.members],
+        "views": list(pipeline.views),
+        "unreadable": result.unreadable,
+        **asdict(result.metrics),
+        "top1_of_folds": result.top1_of_folds,
+        "temperature": result.temperature,
+        "calibrated_loss": result.calibrated_loss,
+        "calibrated_error": result.calibrated_error,
     }
-    write_text(output / "metrics.json", json.dumps(results, indent=2) + "\n")
-    write_prediction_files(output / "predictions.csv", "seed", pipeline, found.inputs, found.answers, None)
-    save_probabilities(output / "probabilities.npz", pipeline, found.inputs, found.answers)
-    return [*_describe(results), *_missing(pipeline, found)]
+    write_text(output / "metrics.json", json.dumps(facts, indent=2) + "\n")
+    path = output / "predictions.csv"
+    write_predictions_and_provenance(path, "seed", pipeline, joined.inputs, joined.predicted, None)
+    save_probabilities(output / "probabilities.npz", pipeline, joined.inputs, joined.predicted)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the divisor of `logits` (N, C) that gives the least log loss (Guo et al. 2017, arXiv:1706.04599)."""
     found = minimize_scalar(
-        lambda log_t: metrics.cross_entropy(logits / np.exp(log_t), labels), bounds=(-3, 3), method="bounded"
+        lambda log_t: cross_entropy(logits / np.exp(log_t), labels), bounds=(-3, 3), method="bounded"
     )
     return float(np.exp(found.x))
 
 
-def _answer_folds(pipeline: Pipeline) -> OutOfFold:
+def _predict_folds(pipeline: Pipeline) -> OutOfFold:
     held_by: dict[str, Path] = {}
     parts: list[tuple[LabelledImages, PredictedProbabilities]] = []
     for number, member in enumerate(pipeline.members, start=1):
@@ -94,7 +133,7 @@ def _answer_folds(pipeline: Pipeline) -> OutOfFold:
                     f"{member.path} and {other} both held back {image_id}; folds of one cross-validation share no "
                     "image. Train with one seed and dataset.num_folds, and another dataset.fold for each run."
                 )
-        # answers in the class order of the first member, as `answer_all` gives them
+        # `predict_images` gives probabilities in the class order of the first member
         parts.append((images, predict_images(single, images.inputs, f"fold {number}")))
     sizes = [len(images.rows) for images, _ in parts]
     starts = np.cumsum([0, *sizes])
@@ -103,49 +142,23 @@ def _answer_folds(pipeline: Pipeline) -> OutOfFold:
             [image_id for images, _ in parts for image_id in images.inputs.image_ids],
             [path for images, _ in parts for path in images.inputs.paths],
         ),
-        answers=PredictedProbabilities(
-            np.concatenate([answers.probabilities for _, answers in parts]),
-            {starts[k] + row: why for k, (_, answers) in enumerate(parts) for row, why in answers.unreadable.items()},
-            [starts[k] + row for k, (_, answers) in enumerate(parts) for row in answers.recovered],
+        predicted=PredictedProbabilities(
+            np.concatenate([found.probabilities for _, found in parts]),
+            {starts[k] + row: why for k, (_, found) in enumerate(parts) for row, why in found.unreadable.items()},
+            [starts[k] + row for k, (_, found) in enumerate(parts) for row in found.recovered],
         ),
         labels=np.concatenate([images.labels for images, _ in parts]),
         folds=np.repeat(np.arange(len(parts)), sizes),
     )
 
 
-def _calibrate(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> dict[str, float]:
-    """Return the temperature of all folds, and what the temperature of the others gives on each fold."""
+def _calibrate(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the temperature of all folds, and the logits of each fold divided by the temperature of the others."""
     scaled = np.empty_like(logits)
     for fold in np.unique(folds):
         own = folds == fold
         scaled[own] = logits[own] / fit_temperature(logits[~own], labels[~own])
-    return {
-        "temperature": fit_temperature(logits, labels),
-        "calibrated_loss": metrics.cross_entropy(scaled, labels),
-        "calibrated_error": metrics.expected_calibration_error(metrics.softmax(scaled), labels),
-    }
-
-
-def _describe(results: dict[str, Any]) -> list[str]:
-    folds = 100 * np.array(results["top1_of_folds"])
-    return [
-        f"images             {results['images']}, each answered by the one of {len(folds)} models that never saw it",
-        *metric_lines(results),
-        f"top-1 of the folds {', '.join(f'{top1:.2f}' for top1 in folds)} %, spread {folds.std(ddof=1):.2f}",
-        f"temperature        {results['temperature']:.3f}: fitted on the other folds, the calibration error is "
-        f"{100 * results['calibrated_error']:.2f} %, the loss {results['calibrated_loss']:.4f}",
-        "note: each model's best epoch was chosen on its own fold, so expect a little less on new images.",
-    ]
-
-
-def _missing(pipeline: Pipeline, found: OutOfFold) -> list[str]:
-    checkpoint = pipeline.members[0].checkpoint
-    everything = {*checkpoint.split["train"], *checkpoint.split["val"]}
-    missing, problems = len(everything - set(found.inputs.image_ids)), found.answers.unreadable
-    lines = (
-        [f"warning: {missing} of {len(everything)} images were held back by none of these models."] if missing else []
-    )
-    return [*lines, f"warning: {len(problems)} images could not be read."] if problems else lines
+    return fit_temperature(logits, labels), scaled
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -23,7 +23,7 @@ MIN_COSINE = 0.95
 
 _BLOCK = 1024
 
-_SHOWN = 10
+LABEL_ERRORS = "label_errors.csv"
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,55 @@ class Suspect:
     reason: str
 
 
-def audit(config: Config, folder: Path, embeddings: bool, label_errors: bool) -> list[str]:
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a table: near-duplicates as (row, row, found by), and doubtful labels, the worst first.
+
+    `contradictory` are the pairs whose labels differ. `new_pairs` counts those that the embedding alone found and that
+    were added to `pairs_file`; None without embedding. `suspects` is None if labels were not looked at.
+    """
+
+    table: ImageTable
+    readable: int
+    pairs: list[tuple[int, int, str]]
+    contradictory: list[tuple[int, int, str]]
+    new_pairs: int | None
+    pairs_file: Path
+    suspects: list[Suspect] | None
+
+
+def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: bool = False) -> Audit:
     """Look for near-duplicates, on request by embedding too and for label errors, and write tables to `folder`.
 
-    Pairs found by embedding are added to duplicates.csv in the data set's folder, which the split reads. Returns lines.
+    Pairs found by embedding are added to duplicates.csv in the data set's folder, which the split reads.
     """
     table, root = load_table(config.dataset), Path(config.dataset.root)
     hashes = image_hashes(table, root)
     ids = [image_id for image_id in table.image_ids if image_id in hashes]
     row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
     pairs = [(row_of[ids[a]], row_of[ids[b]], f"hash, {bits} bits of 256") for a, b, bits in _pairs(ids, hashes)]
-    lines = [f"images            {len(table.image_ids)} in {len(table.classes)} classes, {len(hashes)} readable"]
     features = _features(config) if embeddings or label_errors else None
+    new = []
     if embeddings:
-        found = [(a, b, f"embedding, cosine {cosine:.3f}") for a, b, cosine in similar_pairs(features, MIN_COSINE)]
         known = {(a, b) for a, b, _ in pairs}
-        new = [pair for pair in found if pair[:2] not in known]
-        pairs += new
-        lines.append(f"by embedding      {len(new)} further pairs, added to {_add_pairs(root, table, new)}")
+        found = similar_pairs(features, MIN_COSINE)
+        new = [(a, b, f"embedding, cosine {cosine:.3f}") for a, b, cosine in found if (a, b) not in known]
+        _add_pairs(root, table, new)
+    pairs += new
     _write_pairs(folder / "near_duplicates.csv", table, pairs)
     contradictory = [pair for pair in pairs if table.labels[pair[0]] != table.labels[pair[1]]]
-    lines.append(f"near-duplicates   {len(pairs)} pairs, {len(contradictory)} of them with different labels")
-    lines += [f"  {_describe_pair(table, pair)}" for pair in contradictory[:_SHOWN]]
-    if label_errors:
-        suspects = find_suspects(table, features, contradictory, config.seed)
-        _write_suspects(folder / "label_errors.csv", table, suspects)
-        lines.append(f"doubtful labels   {len(suspects)}, the most doubtful first in {folder / 'label_errors.csv'}")
-        lines += [f"  {_describe_suspect(table, suspect)}" for suspect in suspects[:_SHOWN]]
-    return lines
+    suspects = find_suspects(table, features, contradictory, config.seed) if label_errors else None
+    if suspects is not None:
+        _write_suspects(folder / LABEL_ERRORS, table, suspects)
+    return Audit(
+        table=table,
+        readable=len(hashes),
+        pairs=pairs,
+        contradictory=contradictory,
+        new_pairs=len(new) if embeddings else None,
+        pairs_file=root / PAIRS_FILE,
+        suspects=suspects,
+    )
 
 
 def _pairs(ids: Sequence[str], hashes: dict[str, str]) -> list[tuple[int, int, int]]:
@@ -132,7 +153,7 @@ def _label_of_partner(table: ImageTable, pairs: Sequence[tuple[int, int, str]], 
     return int(table.labels[partner])
 
 
-def _add_pairs(root: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> Path:
+def _add_pairs(root: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> None:
     path, known = root / PAIRS_FILE, {frozenset(pair) for pair in read_pairs(root)}
     rows = []
     if path.is_file():
@@ -142,7 +163,6 @@ def _add_pairs(root: Path, table: ImageTable, pairs: Sequence[tuple[int, int, st
             rows.append([table.image_ids[a], table.image_ids[b], found_by])
     if rows:
         write_rows(path, PAIR_COLUMNS, rows)
-    return path
 
 
 def _write_pairs(path: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> None:
@@ -162,16 +182,3 @@ def _write_suspects(path: Path, table: ImageTable, suspects: Sequence[Suspect]) 
         names = (given.label, given.name, suggested.label, suggested.name)
         rows.append((table.image_ids[suspect.row], *names, *figures, suspect.reason))
     write_rows(path, header, rows)
-
-
-def _describe_pair(table: ImageTable, pair: tuple[int, int, str]) -> str:
-    first, second = (f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in pair[:2])
-    return f"{first} = {second}: {pair[2]}"
-
-
-def _describe_suspect(table: ImageTable, suspect: Suspect) -> str:
-    given, suggested = table.classes[table.labels[suspect.row]], table.classes[suspect.suggested]
-    return (
-        f"{table.image_ids[suspect.row]}: {given.name} ({suspect.given_probability:.2f}), or "
-        f"{suggested.name} ({suspect.suggested_probability:.2f})? {suspect.reason}"
-    )

@@ -11,10 +11,12 @@ from common.classes import ImageClass
 from common.errors import InputError
 from common.torch_files import sha256
 from data.table import read_labelled
-from evaluation import metrics
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
+from evaluation.metrics import Gain, cross_entropy, paired_gain
 from models.checkpoint import versions
+from prediction.logits import log_of
 from prediction.pipeline import Pipeline, only_member, predict_images, weight_shares
+from prediction.predict import check_csv_path
 from prediction.predictions_csv import FORMATS, Prediction, write_predictions
 from prediction.probabilities import read_probabilities
 from prediction.provenance import write_provenance
@@ -30,11 +32,11 @@ _FLOOR = 1e-12
 class Members:
     """Probabilities float64 (M, N, C) of M members for the same images and classes; zeros where unreadable.
 
-    `recipes` say what each member's file was made with.
+    `provenance` says what each member's file was made with.
     """
 
     values: np.ndarray
-    recipes: list[dict[str, Any]]
+    provenance: list[dict[str, Any]]
     image_ids: list[str]
     classes: list[ImageClass]
 
@@ -45,68 +47,90 @@ def read_members(paths: Sequence[Path]) -> Members:
     first = parts[0]
     values = []
     for path, part in zip(paths, parts, strict=True):
-        own = part.in_order_of([entry.category_id for entry in first.classes])
+        own = part.in_order_of(first.classes)
         if own is None:
             raise InputError(f"{path}: its classes are not those of {paths[0]}.")
         row_of = {image_id: row for row, image_id in enumerate(part.image_ids)}
         if set(row_of) != set(first.image_ids):
             raise InputError(f"{path}: its images are not those of {paths[0]}.")
         values.append(own[[row_of[image_id] for image_id in first.image_ids]])
-    return Members(np.stack(values), [part.recipe for part in parts], first.image_ids, first.classes)
+    return Members(np.stack(values), [part.provenance for part in parts], first.image_ids, first.classes)
+
+
+@dataclass(frozen=True)
+class AveragedPredictions:
+    """The mean of saved probabilities, as written: images, how many of them are unreadable, and the members.
+
+    `repeatable` says whether one pipeline of the members' models gives this mean, so that a ZIP can be built.
+    """
+
+    images: int
+    unreadable: int
+    members: int
+    repeatable: bool
+
+
+@dataclass(frozen=True)
+class WeightFit:
+    """Weights of members fitted on labelled images: log loss (nats) and top-1 (shares), equal and fitted.
+
+    The figures are those of images that each fit did not see. `weights` is None, for equal ones, where the fitted
+    weights do not lower the log loss.
+    """
+
+    images: int
+    source: str
+    equal_loss: float
+    fitted_loss: float
+    equal_top1: float
+    fitted_top1: float
+    gain: Gain
+    weights: list[float] | None
 
 
 def average_saved(
     members: Members, paths: Sequence[Path], weights: Sequence[float] | None, output: Path, form: str
-) -> list[str]:
-    """Write the predictions of the mean of saved probabilities, in a form of `FORMATS`, and their recipe.
+) -> AveragedPredictions:
+    """Write the predictions of the mean of saved probabilities, in a form of `FORMATS`, and their provenance.
 
-    An image that could not be read gets the class that the first member's models give it, with confidence 0. Returns
-    lines. Raises InputError if there is not one weight for each member.
+    An image that could not be read gets the class that the first member's models give it, with confidence 0. Raises
+    InputError if there is not one weight for each member, or `output` is no CSV.
     """
-    if output.suffix.lower() != ".csv":
-        raise InputError(f"--output {output}: must end in .csv; its recipe stands beside it as .json.")
+    check_csv_path(output)
     shares = weight_shares(weights, len(paths))
     total = np.tensordot(shares, members.values, axes=1)
     readable = total.sum(axis=1) > 0
-    answers = total.argmax(axis=1)
-    fallback = next(entry.label for entry in members.classes if entry.category_id == members.recipes[0]["fallback"])
-    predictions = [
-        Prediction(image_id, int(answer), min(float(row.max()), 1.0)) if fine else Prediction(image_id, fallback, 0.0)
-        for image_id, answer, row, fine in zip(members.image_ids, answers, total, readable, strict=True)
-    ]
+    fallback = next(entry.label for entry in members.classes if entry.category_id == members.provenance[0]["fallback"])
+    predictions = []
+    for image_id, row, fine in zip(members.image_ids, total, readable, strict=True):
+        label, confidence = (int(row.argmax()), min(float(row.max()), 1.0)) if fine else (fallback, 0.0)
+        predictions.append(Prediction(image_id, label, confidence))
     predictions.sort(key=lambda prediction: prediction.image_id)
     write_predictions(output, FORMATS[form], predictions, members.classes)
     sources = [
         {"path": path.resolve().as_posix(), "sha256": sha256(path), "weight": share}
         for path, share in zip(paths, shares, strict=True)
     ]
-    joint = _joint_recipe(members.recipes, shares)
+    joint = _joint_provenance(members.provenance, shares)
     facts = {"images": len(predictions), "format": form, **joint, "probabilities": sources, "versions": versions()}
     write_provenance(output, facts)
-    unread = f", {int((~readable).sum())} unreadable" if not readable.all() else ""
-    lines = [f"images      {len(predictions)}{unread}, mean of {len(paths)} files"]
-    if not joint["checkpoints"]:
-        lines.append(
-            "note: the files were made with different views or averages, so no ZIP can repeat their mean; "
-            "ensemble.py --checkpoint predicts with one set of views."
-        )
-    return [*lines, f"Wrote {output}"]
+    return AveragedPredictions(len(predictions), int((~readable).sum()), len(paths), bool(joint["checkpoints"]))
 
 
-def _joint_recipe(recipes: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
-    """Return the recipe of one pipeline that answers like the mean; it has no checkpoints if there is none."""
-    if any(recipe[name] != recipes[0][name] for recipe in recipes for name in ("views", "average")):
+def _joint_provenance(parts: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
+    """Return the provenance of one pipeline that predicts the mean; without checkpoints if there is none."""
+    if any(part[name] != parts[0][name] for part in parts for name in ("views", "average")):
         return {"checkpoints": []}
     checkpoints = [
         {**entry, "weight": entry["weight"] * share}
-        for recipe, share in zip(recipes, shares, strict=True)
-        for entry in recipe["checkpoints"]
+        for part, share in zip(parts, shares, strict=True)
+        for entry in part["checkpoints"]
     ]
-    joined = {name: "+".join(dict.fromkeys(recipe[name] for recipe in recipes)) for name in ("runtime", "precision")}
-    return {"checkpoints": checkpoints, "views": recipes[0]["views"], "average": recipes[0]["average"], **joined}
+    joined = {name: "+".join(dict.fromkeys(part[name] for part in parts)) for name in ("runtime", "precision")}
+    return {"checkpoints": checkpoints, "views": parts[0]["views"], "average": parts[0]["average"], **joined}
 
 
-def fit_saved(members: Members, data: Path) -> tuple[list[float] | None, list[str]]:
+def fit_saved(members: Members, data: Path) -> WeightFit:
     """Fit weights on those images of saved probabilities that the table `data` labels; see `fit_members`."""
     table = with_classes_of(members.classes, read_labelled(data), data)
     label_of = dict(zip(table.image_ids, table.labels.tolist(), strict=True))
@@ -115,7 +139,7 @@ def fit_saved(members: Members, data: Path) -> tuple[list[float] | None, list[st
     return fit_members(members.values[:, rows], labels, f"labelled by {data}")
 
 
-def fit_checkpoints(pipeline: Pipeline, data: Path | None) -> tuple[list[float] | None, list[str]]:
+def fit_checkpoints(pipeline: Pipeline, data: Path | None = None) -> WeightFit:
     """Fit the members' weights on validation images, or those of `data`, that none was trained on; see `fit_members`.
 
     Raises InputError if there are none.
@@ -127,37 +151,35 @@ def fit_checkpoints(pipeline: Pipeline, data: Path | None) -> tuple[list[float] 
     return fit_members(np.stack(values), images.labels, images.source)
 
 
-def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> tuple[list[float] | None, list[str]]:
-    """Fit weights of members by log loss, and say what they gain on images that the fit did not see.
+def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> WeightFit:
+    """Fit weights of members by log loss, and measure what they gain on images that the fit did not see.
 
-    `values` (M, N, C), `labels` int (N,). Each fifth of the images is answered with weights fitted on the others.
-    Returns the weights fitted on all images, or None, for equal ones, if the fitted ones do not lower the log loss
-    there; and lines. Raises InputError if there are fewer than two readable images a fold.
+    `values` (M, N, C), `labels` int (N,). Each fifth of the images is predicted with weights fitted on the others; the
+    weights returned are fitted on all. Raises InputError if there are fewer than two readable images per fold.
     """
     readable = (values.sum(axis=2) > 0).all(axis=0)
     values, labels = values[:, readable], labels[readable]
     if len(labels) < 2 * FOLDS:
         raise InputError(
-            f"--fit: {len(labels)} labelled images ({source}) are too few; at least {2 * FOLDS} are needed."
+            f"Fitting weights: {len(labels)} labelled images ({source}) are too few; at least {2 * FOLDS} are needed."
         )
     fold_of = np.random.default_rng(0).permutation(len(labels)) % FOLDS
     equal, fitted = values.mean(axis=0), np.empty_like(values[0])
     for fold in range(FOLDS):
         others, own = fold_of != fold, fold_of == fold
         fitted[own] = np.tensordot(mixture_weights(values[:, others], labels[others]), values[:, own], axes=1)
-    weights = mixture_weights(values, labels)
-    losses = [metrics.cross_entropy(metrics.log_of(table), labels) for table in (equal, fitted)]
+    losses = [cross_entropy(log_of(table), labels) for table in (equal, fitted)]
     hits = [table.argmax(axis=1) == labels for table in (equal, fitted)]
-    low, high = metrics.gain_interval(hits[1], hits[0])
-    lines = [
-        f"fit         on {len(labels)} images ({source}); figures on the fifth that each fit did not see",
-        f"log loss    equal {losses[0]:.4f}, fitted {losses[1]:.4f}",
-        f"top-1       equal {100 * hits[0].mean():.2f} %, fitted {100 * hits[1].mean():.2f} % "
-        f"(difference 95 %: {low:+.2f} to {high:+.2f})",
-    ]
-    if losses[1] >= losses[0]:
-        return None, [*lines, "weights     equal: the fitted ones gain nothing on images that they have not seen"]
-    return weights.tolist(), [*lines, f"weights     {' '.join(f'{weight:.3f}' for weight in weights)}"]
+    return WeightFit(
+        images=len(labels),
+        source=source,
+        equal_loss=losses[0],
+        fitted_loss=losses[1],
+        equal_top1=float(hits[0].mean()),
+        fitted_top1=float(hits[1].mean()),
+        gain=paired_gain(hits[1], hits[0]),
+        weights=mixture_weights(values, labels).tolist() if losses[1] < losses[0] else None,
+    )
 
 
 def mixture_weights(values: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.errors import InputError, RunError
 from evaluation.labelled_images import KEYS, choose_images, readable_rows, training_batches
-from evaluation.metrics import gain_interval
+from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import half_weights, save_checkpoint
 from prediction.pipeline import Pipeline, load_pipeline, predict_images, require_torch
 from prediction.runtimes import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino
@@ -50,7 +50,25 @@ class Comparison:
     largest_difference: float
     top1_before: float
     top1_after: float
-    gain_interval: tuple[float, float]  # 95 % interval of the paired difference in top-1, points
+    gain: Gain
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A conversion compared with its checkpoint; `files` were written only if the tolerance was kept."""
+
+    comparison: Comparison
+    precision: str
+    tolerance: float
+    files: list[Path] = dataclasses.field(default_factory=list)
+
+    @property
+    def within_tolerance(self) -> bool:
+        """Whether the answers are close enough: probabilities, or for int8 top-1."""
+        found = self.comparison
+        change = found.top1_before - found.top1_after if self.precision == "int8" else found.largest_difference
+        # a difference that is not a number is too large, too
+        return bool(np.isfinite(found.largest_difference) and change <= self.tolerance)
 
 
 def export(
@@ -61,11 +79,11 @@ def export(
     data: Path | None = None,
     tolerance: float | None = None,
     overrides: Sequence[str] = (),
-) -> list[str]:
+) -> Export:
     """Convert a checkpoint, compare on validation images (or `data`), and only then give the files their names.
 
-    Returns lines. Raises InputError for a combination that is not offered, a wrong suffix or a missing package, and
-    RunError, with nothing written, if the answers differ by more than `tolerance` (see `TOLERANCES`).
+    Raises InputError for a combination that is not offered, a wrong suffix or a missing package, and RunError, with the
+    comparison and with nothing written, if the answers differ by more than `tolerance` (see `TOLERANCES`).
     """
     _check(runtime, precision, output)
     pipeline = load_pipeline([path], overrides=["device=cpu", *overrides], keys=KEYS)
@@ -75,65 +93,37 @@ def export(
         target = Path(folder) / output.name
         _convert(pipeline, runtime, precision, target)
         exported = load_pipeline([target], overrides=["device=cpu", *overrides], keys=KEYS)
-        found = compare(pipeline, exported, data)
         limit = TOLERANCES[precision] if tolerance is None else tolerance
-        lines = [*describe_comparison(found), _verdict(found, precision, limit)]
-        if _is_worse(found, precision, limit):
-            raise RunError("\n".join([f"{output}: not written: it answers otherwise than {path}.", *lines]))
+        found = Export(compare(pipeline, exported, data), precision, limit)
+        if not found.within_tolerance:
+            raise RunError(f"{output}: not written: it answers otherwise than {path}.", found)
         for file in files_of(target):
             file.replace(output.with_suffix(file.suffix))
-    written = files_of(output)
-    size = sum(file.stat().st_size for file in written) / 1e6
-    return [*lines, f"Wrote {', '.join(map(str, written))} ({size:.1f} MB)"]
+    return dataclasses.replace(found, files=files_of(output))
 
 
 def compare(before: Pipeline, after: Pipeline, data: Path | None) -> Comparison:
     """Answer the same images with both. Raises InputError if there are none."""
     images = choose_images(before, "val", data)
-    answers = [
+    predicted = [
         predict_images(pipeline, images.inputs, name) for pipeline, name in ((before, "torch"), (after, "exported"))
     ]
-    rows = readable_rows(answers[0], images)
-    labels, tables = images.labels[rows], [found.probabilities[rows] for found in answers]
+    rows = readable_rows(predicted[0], images)
+    labels, tables = images.labels[rows], [found.probabilities[rows] for found in predicted]
     best = np.sort(tables[0], axis=1)
     narrow = best[:, -1] - best[:, -2] < NARROW_MARGIN
-    said = [table.argmax(axis=1) for table in tables]
-    equal = said[0] == said[1]
+    answers = [table.argmax(axis=1) for table in tables]
+    equal = answers[0] == answers[1]
     return Comparison(
         images=len(labels),
         equal=int(equal.sum()),
         equal_but_narrow=int((equal | narrow).sum()),
         narrow=int(narrow.sum()),
         largest_difference=float(np.abs(tables[0] - tables[1]).max()),
-        top1_before=float((said[0] == labels).mean()),
-        top1_after=float((said[1] == labels).mean()),
-        gain_interval=gain_interval(said[1] == labels, said[0] == labels),
+        top1_before=float((answers[0] == labels).mean()),
+        top1_after=float((answers[1] == labels).mean()),
+        gain=paired_gain(answers[1] == labels, answers[0] == labels),
     )
-
-
-def describe_comparison(found: Comparison) -> list[str]:
-    """Return lines."""
-    low, high = found.gain_interval
-    gain = 100 * (found.top1_after - found.top1_before)
-    return [
-        f"labels      {found.equal} of {found.images} equal; without the {found.narrow} whose two best classes are "
-        f"within {NARROW_MARGIN:g}, {found.equal_but_narrow - found.narrow} of {found.images - found.narrow}",
-        f"difference  at most {found.largest_difference:.1e} in probability",
-        f"top-1       {100 * found.top1_before:.2f} % before, {100 * found.top1_after:.2f} % after: "
-        f"{gain:+.2f} points (95 %: {low:+.2f} to {high:+.2f})",
-    ]
-
-
-def _verdict(found: Comparison, precision: str, limit: float) -> str:
-    word = "more than" if _is_worse(found, precision, limit) else "within"
-    unit = f"{100 * limit:g} points of top-1" if precision == "int8" else f"{limit:g} in probability"
-    return f"tolerance   {word} {unit} (--tolerance)"
-
-
-def _is_worse(found: Comparison, precision: str, limit: float) -> bool:
-    change = found.top1_before - found.top1_after if precision == "int8" else found.largest_difference
-    # not a number is worse, too
-    return not (np.isfinite(found.largest_difference) and change <= limit)
 
 
 def packages_for(runtime: str, precision: str) -> tuple[str, ...]:
@@ -144,10 +134,10 @@ def packages_for(runtime: str, precision: str) -> tuple[str, ...]:
 def _check(runtime: str, precision: str, output: Path) -> None:
     if (runtime, precision) not in COMBINATIONS:
         offered = ", ".join(" ".join(pair) for pair in COMBINATIONS)
-        raise InputError(f"--runtime {runtime} --precision {precision}: not offered. Choose from: {offered}.")
+        raise InputError(f"Export to {runtime} {precision}: not offered. Choose from: {offered}.")
     if output.suffix.lower() != SUFFIX_OF[runtime]:
-        raise InputError(f"--output {output}: a model for {runtime} must end in {SUFFIX_OF[runtime]}.")
-    require(packages_for(runtime, precision), f"--runtime {runtime} --precision {precision}")
+        raise InputError(f"{output}: a model for {runtime} must end in {SUFFIX_OF[runtime]}.")
+    require(packages_for(runtime, precision), f"export to {runtime} {precision}")
 
 
 def _convert(pipeline: Pipeline, runtime: str, precision: str, target: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.errors import InputError
 from evaluation.labelled_images import LabelledImages, choose_images, correct_answers
-from evaluation.metrics import gain_interval
+from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import check_sizes
 from prediction.pipeline import Pipeline, require_torch
@@ -21,32 +21,47 @@ def resized(checkpoint: Checkpoint, size: int) -> Checkpoint:
     return dataclasses.replace(checkpoint, input_size=size, architecture_arguments=arguments)
 
 
-def compare_sizes(
-    pipeline: Pipeline, sizes: Sequence[int], split: str | None, data: Path | None, keep: Path | None
-) -> list[str]:
-    """Return a table of top-1 at each of `sizes`, against the checkpoint's own; with `keep`, write the best of them.
+@dataclasses.dataclass(frozen=True)
+class SizeScore:
+    """Top-1 (a share) at an input size in pixels, and the gain over the checkpoint's own size."""
 
-    The smallest of equally good sizes is the best. Raises InputError for several checkpoints, models of other runtimes,
-    or a size that the model does not take.
+    size: int
+    top1: float
+    gain: Gain
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeComparison:
+    """A model at several input sizes, smallest first; `best` has the highest top-1, of equal ones the smallest size."""
+
+    scores: list[SizeScore]
+    own_size: int
+    best: int
+    images: int
+    source: str
+
+
+def compare_sizes(
+    pipeline: Pipeline, sizes: Sequence[int], split: str = "val", data: Path | None = None, keep: Path | None = None
+) -> SizeComparison:
+    """Measure top-1 at each of `sizes` and at the checkpoint's own; with `keep`, write the best as a checkpoint.
+
+    Raises InputError for several checkpoints, models of other runtimes, or a size that the model does not take.
     """
     if len(pipeline.members) > 1:
-        raise InputError("--input-sizes: give one checkpoint; each model of an ensemble has a size of its own.")
-    require_torch(pipeline, "--input-sizes")
+        raise InputError("Input sizes are compared for one checkpoint; each model of an ensemble has its own.")
+    require_torch(pipeline, "comparing input sizes")
     own = pipeline.members[0].checkpoint
-    images = choose_images(pipeline, split or "val", data)
+    images = choose_images(pipeline, split, data)
     correct = {size: _correct(pipeline, resized(own, size), images) for size in sorted({*sizes, own.input_size})}
-    lines = ["size  top-1 %   gain  95 % interval"]
-    for size, right in correct.items():
-        gain = 100 * (right.mean() - correct[own.input_size].mean())
-        low, high = gain_interval(right, correct[own.input_size])
-        note = "as trained" if size == own.input_size else f"{gain:+.2f}  {low:+.2f} to {high:+.2f}"
-        lines.append(f"{size:>4}  {100 * right.mean():>7.2f}  {note}")
-    best = max(correct, key=lambda size: (correct[size].mean(), -size))
-    lines.append(f"best  {best} px, of {len(correct[best])} images ({images.source})")
+    scores = [
+        SizeScore(size, float(hits.mean()), paired_gain(hits, correct[own.input_size]))
+        for size, hits in correct.items()
+    ]
+    best = max(scores, key=lambda score: (score.top1, -score.size)).size
     if keep is not None:
         save_checkpoint(resized(own, best), keep)
-        lines.append(f"Wrote {keep} for {best} px")
-    return lines
+    return SizeComparison(scores, own.input_size, best, len(correct[best]), images.source)
 
 
 def _correct(pipeline: Pipeline, checkpoint: Checkpoint, images: LabelledImages) -> np.ndarray:

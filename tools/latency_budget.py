@@ -1,4 +1,4 @@
-"""What the latency and the size buy: every model, runtime, precision and view set, measured end to end."""
+"""The best accuracy within a latency and size limit: every model, runtime, precision and view set, measured."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from data.flower_drawing import drawn_jpegs
 from evaluation.labelled_images import KEYS, LabelledImages, choose_images, correct_answers, images_new_to
 from evaluation.plots import front_figure, save_figure
 from prediction.latency import IMAGES, measure_latency
-from prediction.pipeline import Member, Pipeline, PredictionOptions, load_pipeline, require_torch, with_views
+from prediction.options import PredictionOptions
+from prediction.pipeline import Member, Pipeline, load_pipeline, require_torch, with_views
 from prediction.runtimes import files_of, missing_packages
 from tools.export import COMBINATIONS, SUFFIX_OF, export, packages_for
 
@@ -38,8 +39,8 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Served:
-    """Model files that answer together; `keys` are the config keys that their command line must repeat."""
+class DeployedModel:
+    """Model files that predict together; `keys` are the overrides that their command line must repeat."""
 
     name: str
     paths: tuple[Path, ...]
@@ -50,9 +51,9 @@ class Served:
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to answer and what it takes; `allowed` says whether the contest has its runtime."""
+    """One way to predict: top-1 (a share), ms per image, size in MB; `allowed` if the contest has its runtime."""
 
-    served: Served
+    deployed: DeployedModel
     views: tuple[str, ...]
     top1: float
     median_ms: float
@@ -63,18 +64,34 @@ class Choice:
 
     @property
     def name(self) -> str:
-        return f"{self.served.name} {self.served.runtime} {self.served.precision} {'+'.join(self.views)}"
+        return f"{self.deployed.name} {self.deployed.runtime} {self.deployed.precision} {'+'.join(self.views)}"
 
     @property
     def command(self) -> str:
         """The command line that predicts so."""
-        script = "inference.py" if len(self.served.paths) == 1 else "ensemble.py"
-        words = ["python", script, "--checkpoint", *map(_quoted, self.served.paths)]
-        if self.served.paths[0].suffix == ".pt" and self.served.runtime != "torch":
-            words += ["--runtime", self.served.runtime]
+        script = "inference.py" if len(self.deployed.paths) == 1 else "ensemble.py"
+        words = ["python", script, "--checkpoint", *map(_quoted, self.deployed.paths)]
+        if self.deployed.paths[0].suffix == ".pt" and self.deployed.runtime != "torch":
+            words += ["--runtime", self.deployed.runtime]
         if len(self.views) > 1:
             words += ["--tta", ",".join(self.views)]
-        return " ".join([*words, *self.served.keys])
+        return " ".join([*words, *self.deployed.keys])
+
+
+@dataclass(frozen=True)
+class Budget:
+    """All choices, the Pareto front (fastest first), and the best that keeps the limits, None if none does.
+
+    `best` has a runtime that the contest allows, `best_of_all` any. `notes` say what could not be measured.
+    """
+
+    choices: list[Choice]
+    front: list[Choice]
+    best: Choice | None
+    best_of_all: Choice | None
+    limits: CompetitionConfig
+    hardware: str
+    notes: list[str]
 
 
 def find_best(
@@ -83,31 +100,37 @@ def find_best(
     view_sets: Sequence[tuple[str, ...]],
     data: Path | None,
     output: Path,
-    overrides: Sequence[str],
-) -> tuple[list[Choice], list[str], list[str]]:
-    """Measure all choices; return them, the table's lines, and lines that say which is best.
+    overrides: Sequence[str] = (),
+) -> Budget:
+    """Measure all choices: each checkpoint alone and, of several, all of them averaged.
 
-    Each checkpoint alone and, of several, all of them averaged; every runtime and precision of `export` that this
-    device and its packages allow. Latency is that of files of `limits.input_size`, batch 1, p95; top-1 of the
-    validation images, or of `data`. Writes budget.csv, budget.json, budget.png and the exported models to `output`.
-    Raises InputError for checkpoints that are exported models.
+    Every runtime and precision of `export` that this device and its packages allow. Latency is that of files of
+    `limits.input_size`, batch 1, p95; top-1 of the validation images, or of `data`. Writes budget.csv, budget.json,
+    budget.png and the exported models to `output`. Raises InputError for checkpoints that are exported models.
     """
     every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
     require_torch(every, "budget")
     # one set of images for all, which none of them was trained on
     images = images_new_to(every, choose_images(every, "val", data))
-    served, notes = _all_served(every, data, output, overrides)
-    hardware = f"{describe_device(every.device)}, torch computing in {every.computed_in}"
+    deployed, notes = _deployable(every, data, output, overrides)
     choices = []
-    with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(served) * len(view_sets)) as advance:
-        for item in served:
+    with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(deployed) * len(view_sets)) as advance:
+        for item in deployed:
             pipeline = load_pipeline(item.paths, PredictionOptions(runtime=item.runtime), overrides, KEYS)
             for views in view_sets:
                 choices.append(_measure(with_views(pipeline, views), item, views, limits, drawn, images))
                 advance(1)
-    front = pareto_front(choices)
-    _write(output, choices, front, {"hardware": hardware, "notes": notes}, limits)
-    return choices, [*notes, *_table(choices, front, limits, hardware)], _advice(choices, limits)
+    found = Budget(
+        choices=choices,
+        front=pareto_front(choices),
+        best=best_of(choices, allowed_only=True),
+        best_of_all=best_of(choices, allowed_only=False),
+        limits=limits,
+        hardware=f"{describe_device(every.device)}, torch computing in {every.computed_in}",
+        notes=notes,
+    )
+    _write(output, found)
+    return found
 
 
 def pareto_front(choices: Sequence[Choice]) -> list[Choice]:
@@ -125,14 +148,14 @@ def best_of(choices: Sequence[Choice], allowed_only: bool) -> Choice | None:
     return max(fitting, key=lambda choice: (choice.top1, -choice.p95_ms), default=None)
 
 
-def _all_served(
+def _deployable(
     every: Pipeline, data: Path | None, output: Path, overrides: Sequence[str]
-) -> tuple[list[Served], list[str]]:
+) -> tuple[list[DeployedModel], list[str]]:
     """Return what can be measured here, and notes on what cannot."""
     kinds, notes = _kinds_here(every.device)
     groups = [[member] for member in every.members] + ([every.members] if len(every.members) > 1 else [])
     device = tuple(text for text in overrides if text.startswith("device="))
-    served = []
+    deployed = []
     for number, group in enumerate(groups, start=1):
         name = f"model {number}" if len(group) == 1 else "all models"
         for runtime, precision in kinds:
@@ -141,8 +164,8 @@ def _all_served(
             except RunError as error:
                 notes.append(f"note: {name} {runtime} {precision}: {str(error).splitlines()[0]}")
                 continue
-            served.append(Served(name, paths, runtime, precision, device))
-    return served, notes
+            deployed.append(DeployedModel(name, paths, runtime, precision, device))
+    return deployed, notes
 
 
 def _kinds_here(device: torch.device) -> tuple[list[tuple[str, str]], list[str]]:
@@ -177,57 +200,51 @@ def _as_file(
 
 def _measure(
     pipeline: Pipeline,
-    served: Served,
+    deployed: DeployedModel,
     views: tuple[str, ...],
     limits: CompetitionConfig,
     drawn: Sequence[Path],
     images: LabelledImages,
 ) -> Choice:
-    top1 = float(correct_answers(pipeline, images, f"{served.name} {served.runtime} {served.precision}").mean())
+    top1 = float(correct_answers(pipeline, images, f"{deployed.name} {deployed.runtime} {deployed.precision}").mean())
     latency = measure_latency(pipeline, drawn)
-    size = sum(file.stat().st_size for path in served.paths for file in files_of(path)) / 1e6
+    size = sum(file.stat().st_size for path in deployed.paths for file in files_of(path)) / 1e6
     return Choice(
-        served,
+        deployed,
         views,
         top1,
         latency.median_ms,
         latency.p95_ms,
         size,
-        allowed=served.runtime in limits.runtimes,
+        allowed=deployed.runtime in limits.runtimes,
         fits=latency.p95_ms <= limits.max_latency_ms and size <= limits.max_model_mb,
     )
 
 
-def _write(
-    output: Path,
-    choices: Sequence[Choice],
-    front: Sequence[Choice],
-    circumstances: dict[str, Any],
-    limits: CompetitionConfig,
-) -> None:
-    rows = [tuple(_row(choice, front)[name] for name in COLUMNS) for choice in choices]
+def _write(output: Path, found: Budget) -> None:
+    rows = [tuple(_row(choice, found.front)[name] for name in COLUMNS) for choice in found.choices]
     write_rows(output / "budget.csv", COLUMNS, rows)
-    facts = {**circumstances, **_as_json(choices, front, limits)}
+    facts = {"hardware": found.hardware, "notes": found.notes, **_as_json(found)}
     write_text(output / "budget.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in front) for choice in choices]
-    save_figure(front_figure(points, limits.max_latency_ms), output / "budget.png")
+    points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in found.front) for choice in found.choices]
+    save_figure(front_figure(points, found.limits.max_latency_ms), output / "budget.png")
 
 
-def _as_json(choices: Sequence[Choice], front: Sequence[Choice], limits: CompetitionConfig) -> dict[str, Any]:
+def _as_json(found: Budget) -> dict[str, Any]:
     """Return all figures as plain values."""
-    best = best_of(choices, allowed_only=True)
+    limits, best = found.limits, found.best
     return {
         "limits": {"profile": limits.name, "p95_ms": limits.max_latency_ms, "size_mb": limits.max_model_mb},
-        "choices": [_row(choice, front) for choice in choices],
-        "best": None if best is None else {**_row(best, front), "command": best.command},
+        "choices": [_row(choice, found.front) for choice in found.choices],
+        "best": None if best is None else {**_row(best, found.front), "command": best.command},
     }
 
 
 def _row(choice: Choice, front: Sequence[Choice]) -> dict[str, Any]:
     return {
-        "models": " ".join(path.as_posix() for path in choice.served.paths),
-        "runtime": choice.served.runtime,
-        "precision": choice.served.precision,
+        "models": " ".join(path.as_posix() for path in choice.deployed.paths),
+        "runtime": choice.deployed.runtime,
+        "precision": choice.deployed.precision,
         "views": ",".join(choice.views),
         "top1": round(choice.top1, 6),
         "median_ms": round(choice.median_ms, 2),
@@ -237,33 +254,6 @@ def _row(choice: Choice, front: Sequence[Choice]) -> dict[str, Any]:
         "fits": choice.fits,
         "front": choice in front,
     }
-
-
-def _table(choices: Sequence[Choice], front: Sequence[Choice], limits: CompetitionConfig, hardware: str) -> list[str]:
-    lines = [
-        f"on {hardware}; p95 of files of {limits.input_size}x{limits.input_size}, batch 1; * = on the Pareto front",
-        f"  {'models, runtime, precision, views':<52} {'top-1 %':>8} {'median':>7} {'p95 ms':>7} {'MB':>7}",
-    ]
-    for choice in sorted(choices, key=lambda choice: choice.p95_ms):
-        remarks = [] if choice.fits else ["beyond the limits"]
-        remarks += [] if choice.allowed else [f"not for {limits.name}"]
-        lines.append(
-            f"{'*' if choice in front else ' '} {choice.name:<52} {100 * choice.top1:>8.2f} {choice.median_ms:>7.1f} "
-            f"{choice.p95_ms:>7.1f} {choice.size_mb:>7.1f}  {', '.join(remarks)}".rstrip()
-        )
-    return lines
-
-
-def _advice(choices: Sequence[Choice], limits: CompetitionConfig) -> list[str]:
-    best, anywhere = (best_of(choices, allowed_only) for allowed_only in (True, False))
-    lines = [f"limits: p95 {limits.max_latency_ms:g} ms, {limits.max_model_mb:g} MB"]
-    if best is None:
-        lines.append(f"Nothing fits {limits.name} here. A smaller model.input_size or model is faster.")
-    else:
-        lines += [f"best for {limits.name}: {best.name}", f"  {best.command}"]
-    if anywhere is not None and anywhere is not best:
-        lines += [f"best with any runtime: {anywhere.name}", f"  {anywhere.command}"]
-    return lines
 
 
 def _quoted(path: Path) -> str:

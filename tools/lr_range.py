@@ -17,7 +17,7 @@ from training.freezing import set_trainable
 from training.run import Run, set_up_run
 from training.schedule import Schedule
 from training.start import fresh_state
-from training.state import TrainingState
+from training.state import StepTotals, TrainingState
 from training.step import take_step
 
 # smoothing and stop as in the fastai library's finder
@@ -49,7 +49,7 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: Path) 
     rates = [low * (high / low) ** (step / (steps - 1)) for step in range(steps)]
     losses = _losses(run, state, steps)
     if len(losses) < _FEWEST:
-        raise RunError(f"The loss diverged after {len(losses)} steps. Start lower: --low {low / 100:g}.")
+        raise RunError(f"The loss diverged after {len(losses)} steps. Start at a lower rate, such as {low / 100:g}.")
     found = _analysed(rates[: len(losses)], losses)
     rows = [(f"{rate:.6g}", f"{loss:.6g}") for rate, loss in zip(found.rates, found.losses, strict=True)]
     write_rows(folder / "lr_range.csv", ("learning_rate", "smoothed_loss"), rows)
@@ -66,14 +66,13 @@ def _losses(run: Run, state: TrainingState, steps: int) -> list[float]:
             set_trainable(state.model, run.config)
             batches, count = iter(run.train_loader), run.config.training.accumulation_steps
             while state.step < steps and (step := list(itertools.islice(batches, count))):
-                state.sums.zero_()
-                state.images = 0
+                state.totals = StepTotals.zero(run.device)
                 take_step(run, state, state.model, step)
                 state.batch += len(step)
-                if state.images == 0:
+                if state.totals.images == 0:
                     # all images unreadable, or a loss that is not finite any more
                     return losses
-                mean = _SMOOTHING * mean + (1 - _SMOOTHING) * state.sums[0].item() / state.images
+                mean = _SMOOTHING * mean + (1 - _SMOOTHING) * state.totals.mean_loss
                 losses.append(mean / (1 - _SMOOTHING ** (len(losses) + 1)))
                 lowest = min(lowest, losses[-1])
                 if len(losses) > _FEWEST and losses[-1] > _DIVERGED * lowest:

@@ -16,15 +16,35 @@ from training.run import Run, set_up_run
 from training.start import pretrained_model
 
 
-def probe(config: Config, data: Path | None) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class ProbeResult:
+    """The accuracy (shares) of a linear classifier on frozen features, with the 95 % interval of top-1.
+
+    `regularisation` is the inverse strength of the penalty, chosen by cross-validation.
+    """
+
+    architecture: str
+    input_size: int
+    training_images: int
+    classes: int
+    regularisation: float
+    images: int
+    source: str
+    top1: float
+    top1_interval: tuple[float, float]
+    top5: float
+
+
+def probe(config: Config, data: Path | None = None) -> ProbeResult:
     """Fit on the training images and measure on the table `data`, or on the images held back for validation.
 
-    The strength of the penalty is chosen by cross-validation among the training images. Returns lines to print. Raises
-    InputError if there is nothing to measure on.
+    Raises InputError if there is nothing to measure on.
     """
     run = set_up_run(config)
     if data is None and len(run.split.val) == 0:
-        raise InputError("dataset.val_split=0: nothing is held back to measure on. Give --data, or hold images back.")
+        raise InputError(
+            "dataset.val_split=0: nothing is held back to measure on. Hold images back, or give other labelled images."
+        )
     model = pretrained_model(run)[0].eval()
     classes = len(run.table.classes)
     training = frozen_features(run, model, run.split.train)
@@ -36,13 +56,18 @@ def probe(config: Config, data: Path | None) -> list[str]:
     measured = frozen_features(measured_run, model, rows)
     logits, truth = classifier.logits(measured.values), measured_run.table.labels[measured.rows]
     top1 = top_k_accuracy(logits, truth, 1)
-    low, high = wilson_interval(top1 * len(truth), len(truth))
-    return [
-        f"backbone  {config.model.architecture} at {eval_size(config)} px, frozen",
-        f"fitted    on {len(labels)} images, {classes} classes; C={regularisation:g} by cross-validation",
-        f"top-1     {100 * top1:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f}) of {len(truth)} images ({source})",
-        f"top-5     {100 * top_k_accuracy(logits, truth, 5):.2f} %",
-    ]
+    return ProbeResult(
+        architecture=config.model.architecture,
+        input_size=eval_size(config),
+        training_images=len(labels),
+        classes=classes,
+        regularisation=regularisation,
+        images=len(truth),
+        source=source,
+        top1=top1,
+        top1_interval=wilson_interval(top1 * len(truth), len(truth)),
+        top5=top_k_accuracy(logits, truth, 5),
+    )
 
 
 def _measured(run: Run, data: Path | None) -> tuple[Run, Sequence[int], str]:

@@ -1,7 +1,7 @@
 """Model soups: one model of the averaged weights of several (Wortsman et al. 2022, arXiv:2203.05482)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import nn
 
 from common.errors import InputError, RunError
 from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
-from evaluation.metrics import gain_interval
+from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
 from prediction.pipeline import Pipeline, require_torch, with_checkpoint
 
@@ -20,14 +20,35 @@ STATISTICS_IMAGES = 2000
 _SAME = ("architecture", "input_size", "crop_pct", "classes")
 
 
-def soup(pipeline: Pipeline, data: Path | None, output: Path) -> list[str]:
-    """Average the members' weights, all of them and greedily; write the better soup if validation gains; return lines.
+@dataclasses.dataclass(frozen=True)
+class Soup:
+    """Averaged weights of some members (positions from 0): their top-1 and the gain over the best member alone."""
+
+    kind: str
+    members: list[int]
+    top1: float
+    gain: Gain
+
+
+@dataclasses.dataclass(frozen=True)
+class SoupComparison:
+    """Top-1 (shares) of each member alone and of both soups on the same images; `written` is the better soup's kind."""
+
+    images: int
+    source: str
+    paths: list[Path]
+    top1_of_members: list[float]
+    soups: list[Soup]
+    written: str | None = None
+
+
+def soup(pipeline: Pipeline, data: Path | None, output: Path) -> SoupComparison:
+    """Average the members' weights, all of them and greedily; write the better soup to `output` if validation gains.
 
     Greedy: from the best member on, each further one stays in if top-1 does not fall. Measured on the validation images
     (or `data`) that no member was trained on. Raises InputError for models that differ in more than their weights, and
-    RunError if neither soup is better than the best member; then nothing is written.
+    RunError, with the comparison, if neither soup is better than the best member; then nothing is written.
     """
-    checkpoints = [member.checkpoint for member in pipeline.members]
     require_torch(pipeline, "soup")
     _check_alike(pipeline)
     images = images_new_to(pipeline, choose_images(pipeline, "val", data))
@@ -35,39 +56,45 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> list[str]:
     def correct(checkpoint: Checkpoint, name: str) -> np.ndarray:
         return correct_answers(with_checkpoint(pipeline, checkpoint), images, name)
 
-    own = [correct(checkpoint, f"model {number}") for number, checkpoint in enumerate(checkpoints, start=1)]
-    lines = [f"{len(own[0])} images ({images.source})"]
-    lines += [
-        f"model {number}     {100 * hits.mean():.2f} %  {member.path}"
-        for number, (hits, member) in enumerate(zip(own, pipeline.members, strict=True), start=1)
-    ]
-    ranked = sorted(range(len(own)), key=lambda place: -own[place].mean())
-    best = own[ranked[0]]
-    found = {"uniform": (averaged(pipeline, range(len(own))), list(range(len(own))))}
-    kept, greedy_hits, greedy = ranked[:1], best, checkpoints[ranked[0]]
-    for place in ranked[1:]:
-        mixed = averaged(pipeline, [*kept, place])
-        hits = correct(mixed, f"with model {place + 1}")
-        if hits.mean() >= greedy_hits.mean():
-            kept, greedy_hits, greedy = [*kept, place], hits, mixed
-    found["greedy"] = (greedy, kept)
-    results = {
-        name: (greedy_hits if name == "greedy" else correct(checkpoint, name))
-        for name, (checkpoint, _) in found.items()
+    own = [correct(member.checkpoint, f"model {number}") for number, member in enumerate(pipeline.members, start=1)]
+    best = max(own, key=np.mean)
+    everyone = list(range(len(own)))
+    uniform = averaged(pipeline, everyone)
+    greedy, kept, greedy_hits = _greedy(pipeline, own, correct)
+    candidates = {
+        "uniform": (uniform, everyone, correct(uniform, "uniform")),
+        "greedy": (greedy, kept, greedy_hits),
     }
-    for name, (_, places) in found.items():
-        gain, (low, high) = 100 * (results[name].mean() - best.mean()), gain_interval(results[name], best)
-        lines.append(
-            f"{name:<11} {100 * results[name].mean():.2f} %  models {', '.join(str(place + 1) for place in places)}; "
-            f"{gain:+.2f} against the best (95 %: {low:+.2f} to {high:+.2f})"
-        )
-    winner = max(results, key=lambda name: results[name].mean())
-    if results[winner].mean() <= best.mean():
-        table = "\n".join(lines)
-        raise RunError(f"No soup is better than the best model alone: nothing was written.\n{table}")
-    top1 = float(results[winner].mean())
-    save_checkpoint(dataclasses.replace(found[winner][0], metrics={"val_top1": top1}), output)
-    return [*lines, f"Wrote {output}: the {winner} soup"]
+    found = SoupComparison(
+        images=len(best),
+        source=images.source,
+        paths=[member.path for member in pipeline.members],
+        top1_of_members=[float(hits.mean()) for hits in own],
+        soups=[
+            Soup(kind, members, float(hits.mean()), paired_gain(hits, best))
+            for kind, (_, members, hits) in candidates.items()
+        ],
+    )
+    winner = max(found.soups, key=lambda candidate: candidate.top1)
+    if winner.top1 <= best.mean():
+        raise RunError("No soup is better than the best model alone: nothing was written.", found)
+    checkpoint = candidates[winner.kind][0]
+    save_checkpoint(dataclasses.replace(checkpoint, metrics={"val_top1": winner.top1}), output)
+    return dataclasses.replace(found, written=winner.kind)
+
+
+def _greedy(
+    pipeline: Pipeline, own: Sequence[np.ndarray], correct: Callable[[Checkpoint, str], np.ndarray]
+) -> tuple[Checkpoint, list[int], np.ndarray]:
+    """Return the greedy soup, its members in the order in which they joined, and which of its answers are right."""
+    ranked = sorted(range(len(own)), key=lambda place: -own[place].mean())
+    kept, mixed, hits = ranked[:1], pipeline.members[ranked[0]].checkpoint, own[ranked[0]]
+    for place in ranked[1:]:
+        candidate = averaged(pipeline, [*kept, place])
+        candidate_hits = correct(candidate, f"with model {place + 1}")
+        if candidate_hits.mean() >= hits.mean():
+            kept, mixed, hits = [*kept, place], candidate, candidate_hits
+    return mixed, kept, hits
 
 
 def averaged(pipeline: Pipeline, places: Sequence[int]) -> Checkpoint:

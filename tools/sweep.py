@@ -15,11 +15,20 @@ from training.trainer import TrainingResult
 COLUMNS = ("job", "overrides", "val_top1", "best_epoch", "epochs", "status", "output_dir")
 
 
-def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> int:
-    """Train one run after the other, each in `<output_dir>/sweeps/<time>/<number>`; return the exit code.
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """How many runs there were, how many failed, and the table that ranks them."""
 
-    `jobs` are the overrides that gave each config. A run that fails does not stop the others; the exit code is then 1.
-    After each run `sweep.csv` beside them is written anew, sorted by validation top-1 (a fraction), the best first.
+    runs: int
+    failures: int
+    table: Path
+
+
+def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> Sweep:
+    """Train one run after the other, each in `<output_dir>/sweeps/<time>/<number>`.
+
+    `jobs` are the overrides that gave each config. A run that fails does not stop the others. After each run
+    `sweep.csv` beside them is written anew, sorted by validation top-1 (a fraction), the best first.
     """
     started = distributed.gather(datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))[0]
     folder = Path(configs[0].output_dir) / "sweeps" / started
@@ -37,8 +46,7 @@ def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> int
         if distributed.is_main():
             write_sweep(folder / "sweep.csv", rows)
     failures = sum(str(row["status"]).startswith("failed") for row in rows)
-    print(f"\n{len(configs) - failures} of {len(configs)} runs finished; {folder / 'sweep.csv'} ranks them")
-    return 1 if failures else 0
+    return Sweep(len(configs), failures, folder / "sweep.csv")
 
 
 def write_sweep(path: Path, rows: Sequence[dict[str, object]]) -> None:

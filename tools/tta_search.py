@@ -9,11 +9,12 @@ import numpy as np
 
 from data.flower_drawing import drawn_jpegs
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
-from evaluation.metrics import cross_entropy, gain_interval
+from evaluation.metrics import Gain, cross_entropy, paired_gain
 from prediction.latency import IMAGES, Latency, measure_latency
 from prediction.logits import log_of, softmax
+from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, only_member, predict_images, with_views
-from prediction.views import PLAIN, VIEWS
+from prediction.views import VIEWS
 
 LIMITS = ("competition.max_latency_ms", "competition.input_size")
 
@@ -48,13 +49,43 @@ class ViewScores:
         return np.tensordot(self.weights, of_members, axes=1)
 
 
-def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> list[str]:
-    """Measure every view, pick greedily those that raise top-1 within `competition.max_latency_ms`, return lines.
+@dataclass(frozen=True)
+class ViewGain:
+    """A view beside the image itself: top-1 (a share), and the milliseconds that it adds to the median."""
+
+    view: str
+    top1: float
+    added_ms: float
+
+
+@dataclass(frozen=True)
+class ViewSearch:
+    """Every view beside the image itself, and the set chosen greedily.
+
+    `gain` is that of the chosen set on the images that chose it. `too_slow` are the sets of one view more that would
+    raise top-1 but take longer than the limit.
+    """
+
+    images: int
+    source: str
+    hardware: str
+    plain_top1: float
+    plain_ms: float
+    views: list[ViewGain]
+    chosen: tuple[str, ...]
+    top1: float
+    gain: Gain
+    p95_ms: float
+    too_slow: list[tuple[str, ...]]
+
+
+def search_views(pipeline: Pipeline, split: str = "val", data: Path | None = None) -> ViewSearch:
+    """Measure every view, and pick greedily those that raise top-1 within `competition.max_latency_ms`.
 
     A view is added while top-1 rises and the p95 latency of the set, measured here, stays within the limit; of equal
     gains the lower log loss decides. Raises InputError if no image can be read.
     """
-    images = choose_images(pipeline, split or "val", data)
+    images = choose_images(pipeline, split, data)
     limits = pipeline.config.competition
     with drawn_jpegs(limits.input_size, IMAGES) as drawn:
         # the search asks again for the pairs of the table
@@ -64,30 +95,26 @@ def search_views(pipeline: Pipeline, split: str | None, data: Path | None) -> li
 
         scores = _score(pipeline, images)
         plain = latency(PLAIN)
-        lines = [
-            f"{len(scores.labels)} images ({images.source}); latency on {plain.hardware}, of files of "
-            f"{limits.input_size}x{limits.input_size}",
-            f"{'beside identity':<18} {'top-1 %':>8} {'gain':>6} {'added ms':>9}",
-            f"{'(identity alone)':<18} {100 * scores.correct(PLAIN).mean():>8.2f} {'':>6} "
-            f"{f'({plain.median_ms:.1f})':>9}",
+        pairs = [(view, (*PLAIN, view)) for view in VIEWS if view not in PLAIN]
+        views = [
+            ViewGain(view, float(scores.correct(pair).mean()), latency(pair).median_ms - plain.median_ms)
+            for view, pair in pairs
         ]
-        for view in (name for name in VIEWS if name not in PLAIN):
-            pair = (*PLAIN, view)
-            top1, added = scores.correct(pair).mean(), latency(pair).median_ms - plain.median_ms
-            gain = top1 - scores.correct(PLAIN).mean()
-            lines.append(f"{view:<18} {100 * top1:>8.2f} {100 * gain:>+6.2f} {added:>9.1f}")
         chosen, taken, too_slow = choose_greedily(scores, latency, limits.max_latency_ms)
     before, after = scores.correct(PLAIN), scores.correct(chosen)
-    low, high = gain_interval(after, before)
-    lines.append(
-        f"chosen      top-1 {100 * after.mean():.2f} %, {100 * (after.mean() - before.mean()):+.2f} points "
-        f"(95 %: {low:+.2f} to {high:+.2f}) on the images that chose it; p95 {taken.p95_ms:.1f} ms of "
-        f"{limits.max_latency_ms:g} ms"
+    return ViewSearch(
+        images=len(scores.labels),
+        source=images.source,
+        hardware=plain.hardware,
+        plain_top1=float(before.mean()),
+        plain_ms=plain.median_ms,
+        views=views,
+        chosen=chosen,
+        top1=float(after.mean()),
+        gain=paired_gain(after, before),
+        p95_ms=taken.p95_ms,
+        too_slow=too_slow,
     )
-    if len(chosen) > 1:
-        return [*lines, f"--tta {','.join(chosen)}"]
-    reason = f"A view that helps takes more than {limits.max_latency_ms:g} ms" if too_slow else "No view helps"
-    return [*lines, f"{reason}: leave --tta out."]
 
 
 def _score(pipeline: Pipeline, images: LabelledImages) -> ViewScores:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from common.classes import ImageClass
+from common.classes import ImageClass, reordering
 from common.errors import InputError
 from data.table import ImageTable
 from models.checkpoint import Checkpoint, load_checkpoint
@@ -20,33 +20,60 @@ _SMALLEST = 1e-8
 _OTHER_CLASSES = "training.teacher: {} has other classes than the training images."
 
 
-class Teacher:
-    """Either `models`, each with its input size and class order, or a `table` of probabilities (rows, C)."""
+class Teacher(Protocol):
+    """Who gives probabilities, float32 (N, C), of training images; `seen` are the image ids it was trained on."""
 
-    def __init__(
-        self,
-        models: Sequence[tuple[Classifier, int, torch.Tensor]] = (),
-        table: torch.Tensor | None = None,
-        seen: frozenset[str] = frozenset(),
-    ) -> None:
+    seen: frozenset[str]
+
+    def saved(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return what is known of table rows int64 (N,) without their pixels: float32 (N, C), or (N, 0)."""
+        ...
+
+    def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of images (N, 3, H, W) of values 0..255; `saved` is mixed as the images are."""
+        ...
+
+
+class ModelTeacher:
+    """Trained models, each with its input size and the output that belongs to each class, int64 (C,)."""
+
+    def __init__(self, models: Sequence[tuple[Classifier, int, torch.Tensor]], seen: frozenset[str]) -> None:
         self.models = models
-        self.table = table
-        # image ids that the teacher was trained on
         self.seen = seen
 
+    def saved(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return nothing, (N, 0): models look at the pixels."""
+        return torch.empty((len(rows), 0), device=rows.device)
+
     @torch.no_grad()
-    def answer(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the models' mean probabilities, float32 (N, C), of images (N, 3, H, W) of values 0..255.
+    def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
+        """Return the models' mean probabilities.
 
         The teacher sees the very pixels that the student learns from (Beyer et al. 2022, arXiv:2106.05237).
         """
-        total = 0.0
-        for model, size, order in self.models:
-            seen = images.float()
-            if seen.shape[-1] != size:
-                seen = interpolate(seen, size=(size, size), mode="bilinear", antialias=True)
-            total = total + model(seen).float().softmax(dim=1)[:, order]
+        total = torch.zeros((), device=images.device)
+        for model, size, output_of_class in self.models:
+            resized = images.float()
+            if resized.shape[-1] != size:
+                resized = interpolate(resized, size=(size, size), mode="bilinear", antialias=True)
+            total = total + model(resized).float().softmax(dim=1)[:, output_of_class]
         return total / len(self.models)
+
+
+class SavedTeacher:
+    """Probabilities of every table row, float32 (rows, C), saved before."""
+
+    def __init__(self, table: torch.Tensor) -> None:
+        self.table = table
+        self.seen: frozenset[str] = frozenset()
+
+    def saved(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of table rows."""
+        return self.table[rows]
+
+    def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
+        """Return `saved`."""
+        return saved
 
 
 def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch.device) -> Teacher | None:
@@ -60,19 +87,19 @@ def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch
     if any(path.suffix == ".npz" for path in paths):
         if len(paths) > 1:
             raise InputError("training.teacher: give one probabilities.npz, or checkpoints, not both.")
-        return Teacher(table=_read_table(paths[0], table, rows).to(device))
+        return SavedTeacher(_read_table(paths[0], table, rows).to(device))
     models, seen = [], set()
     for path in paths:
         checkpoint = load_checkpoint(path)
         model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last).requires_grad_(False)
-        models.append((model, checkpoint.input_size, _order(checkpoint, table.classes, path).to(device)))
+        models.append((model, checkpoint.input_size, _output_of_class(checkpoint, table.classes, path).to(device)))
         seen.update(checkpoint.split["train"])
-    return Teacher(models, seen=frozenset(seen))
+    return ModelTeacher(models, frozenset(seen))
 
 
 def _read_table(path: Path, table: ImageTable, rows: np.ndarray) -> torch.Tensor:
     saved = read_probabilities(path)
-    values = saved.in_order_of([entry.category_id for entry in table.classes])
+    values = saved.in_order_of(table.classes)
     if values is None:
         raise InputError(_OTHER_CLASSES.format(path))
     row_of = {Path(image_id).name: place for place, image_id in enumerate(saved.image_ids)}
@@ -87,8 +114,8 @@ def _read_table(path: Path, table: ImageTable, rows: np.ndarray) -> torch.Tensor
     return found
 
 
-def _order(checkpoint: Checkpoint, classes: Sequence[ImageClass], path: Path) -> torch.Tensor:
-    place = {entry.category_id: entry.label for entry in checkpoint.classes}
-    if set(place) != {entry.category_id for entry in classes}:
+def _output_of_class(checkpoint: Checkpoint, classes: Sequence[ImageClass], path: Path) -> torch.Tensor:
+    outputs = reordering(checkpoint.classes, classes)
+    if outputs is None:
         raise InputError(_OTHER_CLASSES.format(path))
-    return torch.tensor([place[entry.category_id] for entry in classes])
+    return torch.tensor(outputs)

@@ -16,7 +16,7 @@ from configs.input_sizes import eval_size
 from data.dataloader import BatchReader, eval_loader
 from models.classifier import Classifier
 from models.layers import head_parameter_names
-from prediction.logits import LoaderOutputs, predict
+from prediction.logits import LoaderOutputs, compute_logits
 from training.run import Run
 
 
@@ -84,7 +84,7 @@ def _read_cache(path: Path) -> Features | None:
 def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> Features:
     backbone = Backbone(model).to(device=run.device, memory_format=torch.channels_last)
     with progress("features", images) as advance:
-        predictions: LoaderOutputs = predict(
+        predictions: LoaderOutputs = compute_logits(
             backbone, loader, final_layer(model).in_features, run.device, run.precision, advance
         )
     if len(predictions.indices) == 0:

@@ -9,7 +9,7 @@ from common.errors import InputError
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import leaf_keys, to_plain
 from training.run import Run, check_same_data, describe_table
-from training.start import build_model
+from training.start import Start, build_model
 from training.state import TrainingState, new_state
 
 STATE_FORMAT = "flower-kit-training-state"
@@ -22,6 +22,7 @@ _FREE_KEYS = (
     "dataset.root",
     "dataset.train_csv",
     "dataset.train_dir",
+    "dataset.test_dir",
     "dataset.num_workers",
     "dataset.loader_timeout",
     "dataset.max_bad_fraction",
@@ -37,13 +38,12 @@ _FREE_KEYS = (
     "training.checkpoint_every_minutes",
     "training.early_stopping.patience",
     "training.early_stopping.min_delta",
-    "competition.name",
-    "competition.max_model_mb",
-    "competition.max_parameters",
 )
+# Nothing of training reads these sections' keys.
+_FREE_SECTIONS = ("competition.",)
 
 # These always change from a run to its resumption, or are said in a line of their own.
-_SAID_KEYS = set(_FREE_KEYS) - {"training.resume", "training.resume_force", "training.epochs", "output_dir"}
+_NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "output_dir")
 
 
 def save_state(run: Run, state: TrainingState) -> None:
@@ -52,7 +52,7 @@ def save_state(run: Run, state: TrainingState) -> None:
     if distributed.is_main():
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
         save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
-    state.leave_totals_to_main()
+    state.reset_totals_on_other_ranks()
     # a process that ends now makes torchrun end the others, who must not be in the middle of writing
     distributed.wait_for_all()
 
@@ -65,14 +65,14 @@ def resume_files(run: Run) -> list[Path]:
     return [] if wanted is None else [Path(wanted)]
 
 
-def resume_run(run: Run, paths: Sequence[Path]) -> tuple[TrainingState, list[str]]:
-    """Return the state saved in the first of `paths` that is whole, and what to tell the user.
+def resume_run(run: Run, paths: Sequence[Path]) -> Start:
+    """Return the state saved in the first of `paths` that is whole, with notes on what differs.
 
     Raises InputError if none is, or if it belongs to another run.
     """
     path, saved, notes = _first_whole(paths)
     changed = _changed_keys(saved["config"], to_plain(run.config))
-    refused = [f"{key} (was {was})" for key, was in changed.items() if key not in _FREE_KEYS]
+    refused = [f"{key} (was {was})" for key, was in changed.items() if not _is_free(key)]
     if refused and not run.config.training.resume_force:
         raise InputError(
             f"{path}: its run had other values of {', '.join(refused)}. Give the same values, start anew with "
@@ -84,7 +84,7 @@ def resume_run(run: Run, paths: Sequence[Path]) -> tuple[TrainingState, list[str
     notes.append(f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done")
     if refused:
         notes.append(f"note: training.resume_force=true, the run goes on with other values of {', '.join(refused)}")
-    harmless = [f"{key} (was {was})" for key, was in changed.items() if key in _SAID_KEYS]
+    harmless = [f"{key} (was {was})" for key, was in changed.items() if _is_free(key) and key not in _NOT_SAID]
     if harmless:
         notes.append(f"note: changed since, without effect on the result: {', '.join(harmless)}")
     if "training.epochs" in changed:
@@ -92,7 +92,11 @@ def resume_run(run: Run, paths: Sequence[Path]) -> tuple[TrainingState, list[str
         notes.append(
             f"training.epochs is {run.config.training.epochs}, was {was}: the learning-rate schedule is recomputed"
         )
-    return state, notes
+    return Start(state, None, notes)
+
+
+def _is_free(key: str) -> bool:
+    return key in _FREE_KEYS or key.startswith(_FREE_SECTIONS)
 
 
 def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:

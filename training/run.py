@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from common import distributed
 from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
@@ -19,8 +18,8 @@ from data.prepared import load_table
 from data.sampler import EpochBatches
 from data.split import Split, needs_groups, split_table
 from data.table import ImageTable
-from models.losses import get_loss_function
 from training.distillation import Teacher, load_teacher
+from training.objective import Objective, build_objective
 from training.run_folder import RunFolder
 from training.schedule import Schedule, build_schedule
 
@@ -36,7 +35,7 @@ class Run:
     device: torch.device
     precision: Precision
     memory_tuned: bool
-    loss_function: nn.Module
+    objective: Objective
     teacher: Teacher | None
     steps_per_epoch: int
     schedule: Schedule
@@ -65,6 +64,7 @@ def set_up_run(config: Config) -> Run:
         distributed.rank(),
         distributed.world_size(),
     )
+    teacher = load_teacher(config.training.teacher, table, split.train, device)
     steps_per_epoch = -(-len(batches) // config.training.accumulation_steps)
     return Run(
         config=config,
@@ -74,8 +74,8 @@ def set_up_run(config: Config) -> Run:
         device=device,
         precision=choose_precision(device, config.training.use_amp, config.training.amp_dtype),
         memory_tuned=memory_tuned,
-        loss_function=get_loss_function(config.training, training_counts(table, split)).to(device),
-        teacher=load_teacher(config.training.teacher, table, split.train, device),
+        objective=build_objective(config.training, training_counts(table, split), teacher, device),
+        teacher=teacher,
         steps_per_epoch=steps_per_epoch,
         schedule=build_schedule(config.training, steps_per_epoch),
         batches=batches,

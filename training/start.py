@@ -1,5 +1,7 @@
 """The state before the first step: the model, its pretrained weights, the optimizer."""
 
+from dataclasses import dataclass
+
 import torch
 
 from common import distributed
@@ -12,11 +14,23 @@ from training.run import Run
 from training.state import TrainingState, new_state
 
 
-def start_run(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
-    """Return the state of a new run and what to tell the user; an older run is moved away once this one can start."""
+@dataclass(frozen=True)
+class Start:
+    """The state that a run starts from, what was loaded of pretrained weights, and notes for the user.
+
+    `weights` is None for random weights and for a saved state.
+    """
+
+    state: TrainingState
+    weights: WeightsReport | None
+    notes: list[str]
+
+
+def start_run(run: Run) -> Start:
+    """Return the start of a new run; an older run in its folder is moved away once this one can start."""
     state, report = fresh_state(run)
     archived = run.folder.archive() if distributed.is_main() else None
-    return state, report, [] if archived is None else [f"the older run moved to {archived}"]
+    return Start(state, report, [] if archived is None else [f"the older run moved to {archived}"])
 
 
 def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:

@@ -14,19 +14,46 @@ from configs.schema import TrainingConfig
 from models.classifier import Classifier
 from training.optimizer import build_optimizer
 
-_COUNTERS = (
-    "epoch",
-    "batch",
-    "step",
-    "images",
-    "seconds",
-    "best_top1",
-    "best_epoch",
-    "epochs_without_gain",
-    "bad_steps",
-    "skipped_steps",
-    "splits",
-)
+# the counters of `TrainingState`, with their names in last.pt
+_COUNTERS = {
+    "epoch": "epoch",
+    "batch": "batch",
+    "step": "step",
+    "seconds": "seconds",
+    "best_top1": "best_top1",
+    "best_epoch": "best_epoch",
+    "epochs_without_gain": "epochs_without_gain",
+    "bad_steps": "bad_steps",
+    "skipped_steps": "skipped_steps",
+    "parts_per_micro_batch": "splits",
+}
+
+
+@dataclass(frozen=True)
+class StepTotals:
+    """Totals over images: loss x images and correct answers (float32 scalars, on the device), and the images."""
+
+    loss_sum: torch.Tensor
+    correct: torch.Tensor
+    images: int
+
+    @classmethod
+    def zero(cls, device: torch.device) -> "StepTotals":
+        """Return the totals of no images."""
+        return cls(torch.zeros((), device=device), torch.zeros((), device=device), 0)
+
+    def __add__(self, other: "StepTotals") -> "StepTotals":
+        return StepTotals(self.loss_sum + other.loss_sum, self.correct + other.correct, self.images + other.images)
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss per image."""
+        return self.loss_sum.item() / self.images
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct answers."""
+        return self.correct.item() / self.images
 
 
 @dataclass
@@ -34,27 +61,26 @@ class TrainingState:
     """Weights, optimizer and counters of a run.
 
     `epoch` counts finished epochs, `batch` the micro-batches done in the epoch that runs, `step` all optimizer steps.
-    `sums` (loss x images, correct; float32), `images` and `seconds` belong to the epoch that runs; until `add_up`
-    each rank has its own. `bad_steps` counts the steps skipped in a row, `skipped_steps` all; `splits` is the number
-    of parts that a micro-batch is computed in, so that it fits the memory.
+    `totals` and `seconds` belong to the epoch that runs; until `add_up` each rank has its own. `bad_steps` counts the
+    steps skipped in a row, `skipped_steps` all. A micro-batch is computed in `parts_per_micro_batch` parts, so that it
+    fits the memory.
     """
 
     model: Classifier
     ema: ModelEmaV3 | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    sums: torch.Tensor
+    totals: StepTotals
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    images: int = 0
     seconds: float = 0.0
     best_top1: float = -1.0
     best_epoch: int = 0
     epochs_without_gain: int = 0
     bad_steps: int = 0
     skipped_steps: int = 0
-    splits: int = 1
+    parts_per_micro_batch: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -65,22 +91,25 @@ class TrainingState:
 
     def add_up(self) -> None:
         """Give every rank the totals of what each counted in the epoch that runs, and all skipped images."""
-        counts, skipped = distributed.gather((self.sums.cpu(), self.images)), distributed.gather(self.skipped)
-        self.sums.copy_(torch.stack([sums for sums, _ in counts]).sum(dim=0))
-        self.images = sum(images for _, images in counts)
+        device, skipped = self.totals.loss_sum.device, distributed.gather(self.skipped)
+        of_ranks = distributed.gather((self.totals.loss_sum.cpu(), self.totals.correct.cpu(), self.totals.images))
+        self.totals = StepTotals(
+            torch.stack([loss_sum for loss_sum, _, _ in of_ranks]).sum(dim=0).to(device),
+            torch.stack([correct for _, correct, _ in of_ranks]).sum(dim=0).to(device),
+            sum(images for _, _, images in of_ranks),
+        )
         self.skipped = {image_id: problem for part in skipped for image_id, problem in part.items()}
 
-    def leave_totals_to_main(self) -> None:
-        """Count from nothing on all ranks but the first, so that the next `add_up` counts nothing twice."""
+    def reset_totals_on_other_ranks(self) -> None:
+        """Zero the running totals on every rank but 0, so that the next `add_up` does not count them twice."""
         if not distributed.is_main():
-            self.sums.zero_()
-            self.images = 0
+            self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
     def start_next_epoch(self) -> None:
         """Count the epoch as finished and clear what belongs to it alone."""
         self.epoch += 1
-        self.batch, self.images, self.seconds = 0, 0, 0.0
-        self.sums.zero_()
+        self.batch, self.seconds = 0, 0.0
+        self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as tensors and plain containers."""
@@ -89,10 +118,11 @@ class TrainingState:
             "ema": None if self.ema is None else self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "sums": self.sums,
+            "sums": torch.stack([self.totals.loss_sum, self.totals.correct]),
+            "images": self.totals.images,
             "history": self.history,
             "skipped": self.skipped,
-            **{name: getattr(self, name) for name in _COUNTERS},
+            **{saved_name: getattr(self, name) for name, saved_name in _COUNTERS.items()},
         }
 
     def load_dict(self, saved: dict[str, Any]) -> None:
@@ -103,11 +133,12 @@ class TrainingState:
                 self.ema.module.load_state_dict(saved["ema"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.scaler.load_state_dict(saved["scaler"])
-            self.sums.copy_(saved["sums"])
+            loss_sum, correct = saved["sums"].to(self.totals.loss_sum.device).unbind()
+            self.totals = StepTotals(loss_sum, correct, saved["images"])
             self.history, self.skipped = saved["history"], saved["skipped"]
-            for name in _COUNTERS:
-                setattr(self, name, saved[name])
-            self.leave_totals_to_main()
+            for name, saved_name in _COUNTERS.items():
+                setattr(self, name, saved[saved_name])
+            self.reset_totals_on_other_ranks()
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise InputError("The saved training state does not fit this model and optimizer.") from error
 
@@ -122,5 +153,5 @@ def new_state(model: Classifier, config: TrainingConfig, device: torch.device, p
         ema=None if config.ema_decay is None else ModelEmaV3(model, decay=config.ema_decay, use_warmup=True),
         optimizer=build_optimizer(model, config),
         scaler=torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16),
-        sums=torch.zeros(2, device=device),
+        totals=StepTotals.zero(device),
     )

@@ -1,40 +1,28 @@
-"""One optimizer step: micro-batches to gradients to weights, or no change at all if that went wrong."""
+"""One optimizer step: micro-batches to gradients to weights and averaged weights, or no change at all."""
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import one_hot
 
 from common import distributed
 from common.errors import RunError
 from common.randomness import Purpose, keyed_generator, keyed_integer
 from configs.input_sizes import training_size
 from data.dataset import Batch
-from models.losses import distillation_loss
 from training.mixup import mix_batch, mixes
 from training.optimizer import set_learning_rate
 from training.run import Run
 from training.schedule import learning_rate_at
-from training.state import TrainingState
-
-
-@dataclass(frozen=True)
-class StepTotals:
-    """What the forward passes of a step found: `sums` (loss x images, correct; float32) and images, on this rank."""
-
-    sums: torch.Tensor
-    images: int
+from training.state import StepTotals, TrainingState
 
 
 class MicroBatchPart(NamedTuple):
-    """Images of a forward pass (N, 3, H, W), their targets, and a teacher's saved probabilities of them (N, C)."""
+    """Images of one forward pass (N, 3, H, W) and their targets float32 (N, K); see `training.objective`."""
 
     images: torch.Tensor
     targets: torch.Tensor
-    teacher: torch.Tensor | None = None
 
 
 def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> None:
@@ -45,15 +33,14 @@ def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[
     """
     set_learning_rate(state.optimizer, learning_rate_at(state.step, run.schedule))
     before = [buffer.clone() for buffer in state.model.buffers()]
-    gradients = compute_gradients(run, state, forward, batches)
-    while gradients is None:
+    totals = compute_gradients(run, state, forward, batches)
+    while totals is None:
         _roll_back(state, before)
-        state.splits = _split_further(state, batches)
-        gradients = compute_gradients(run, state, forward, batches)
-    if distributed.add_up([gradients.images])[0] > 0:
-        if _apply(run, state, gradients):
-            state.sums += gradients.sums
-            state.images += gradients.images
+        state.parts_per_micro_batch = _more_parts(state, batches)
+        totals = compute_gradients(run, state, forward, batches)
+    if distributed.add_up([totals.images])[0] > 0:
+        if _apply(run, state, totals):
+            state.totals += totals
             state.bad_steps = 0
         else:
             _roll_back(state, before)
@@ -63,27 +50,27 @@ def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[
 
 
 def compute_gradients(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> StepTotals | None:
-    """Add the gradients of all micro-batches, each in `state.splits` parts; None if the device's memory is too small.
+    """Add up the gradients of all micro-batches; return this rank's totals, or None if the memory is too small.
 
-    Each part counts by its share of the images planned for the step, so that the sum is the mean over the images.
+    Each micro-batch is computed in `state.parts_per_micro_batch` parts. Each part counts by its share of the images
+    planned for the step, so that the sum is the mean over the images.
     """
-    sums, images = torch.zeros_like(state.sums), 0
+    totals = StepTotals.zero(run.device)
     for number, batch in enumerate(batches):
-        pieces = _parts_of(run, state, batch, state.batch + number)
-        for piece, part in enumerate(pieces):
-            is_last = number == len(batches) - 1 and piece == len(pieces) - 1
-            torch.manual_seed(_dropout_seed(run, state, state.batch + number, piece))
+        parts = _parts_of(run, state, batch, state.batch + number)
+        for place, part in enumerate(parts):
+            is_last = number == len(batches) - 1 and place == len(parts) - 1
+            torch.manual_seed(_dropout_seed(run, state, state.batch + number, place))
             try:
                 with distributed.without_averaging(forward, not is_last):
-                    sums += _backward(run, state, forward, part)
+                    totals += _backward(run, state, forward, part)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if distributed.world_size() > 1:
                     raise RunError(_ADVICE_FOR_MEMORY) from error
                 return None
-            images += len(part.images)
-    return StepTotals(sums, images)
+    return totals
 
 
 _ADVICE_FOR_MEMORY = (
@@ -99,25 +86,20 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _parts_of(run: Run, state: TrainingState, batch: Batch, number: int) -> list[MicroBatchPart]:
-    """Return images and targets of micro-batch `number` of the epoch, mixed, in `state.splits` parts."""
+    """Return images and targets of micro-batch `number` of the epoch, mixed, in `state.parts_per_micro_batch` parts."""
     images, labels = batch.images.to(run.device, non_blocking=True), batch.labels.to(run.device, non_blocking=True)
     if len(images) == 0:
         # every rank must take part in the last pass of a step, because the others wait for its gradients
         size = training_size(run.config, state.epoch)
-        return [MicroBatchPart(images.new_zeros((0, 3, size, size)), labels)] if distributed.world_size() > 1 else []
-    targets, known = labels, None
-    if run.teacher is not None and run.teacher.table is not None:
-        known = run.teacher.table[batch.indices.to(run.device)]
+        blank = MicroBatchPart(images.new_zeros((0, 3, size, size)), labels)
+        return [blank] if distributed.world_size() > 1 else []
+    targets = run.objective.targets(labels, batch.indices.to(run.device))
     if mixes(run.config.training, state.epoch):
         generator = keyed_generator(run.config.seed, Purpose.MIXING, state.epoch, number, *_own_number())
-        classes = len(run.table.classes)
-        targets = one_hot(labels, classes).float()
-        both = targets if known is None else torch.cat([targets, known], dim=1)
-        images, both = mix_batch(images, both, run.config.training, generator)
-        targets, known = both[:, :classes], None if known is None else both[:, classes:]
-    parts = min(state.splits, len(images))
+        images, targets = mix_batch(images, targets, run.config.training, generator)
+    parts = min(state.parts_per_micro_batch, len(images))
     rows = torch.arange(len(images), device=run.device).tensor_split(parts)
-    return [MicroBatchPart(images[part], targets[part], None if known is None else known[part]) for part in rows]
+    return [MicroBatchPart(images[part], targets[part]) for part in rows]
 
 
 def _own_number() -> tuple[int, ...]:
@@ -125,38 +107,28 @@ def _own_number() -> tuple[int, ...]:
     return (distributed.rank(),) if distributed.rank() else ()
 
 
-def _dropout_seed(run: Run, state: TrainingState, batch: int, piece: int) -> int:
-    part = (piece, distributed.rank()) if piece or distributed.rank() else ()
+def _dropout_seed(run: Run, state: TrainingState, batch: int, place: int) -> int:
+    part = (place, distributed.rank()) if place or distributed.rank() else ()
     return keyed_integer(run.config.seed, Purpose.DROPOUT, state.epoch, batch, *part)
 
 
-def _backward(run: Run, state: TrainingState, forward: nn.Module, part: MicroBatchPart) -> torch.Tensor:
-    """Add the gradients of some images; return loss x images and correct answers, float32 (2,)."""
-    images, targets = part.images, part.targets
+def _backward(run: Run, state: TrainingState, forward: nn.Module, part: MicroBatchPart) -> StepTotals:
+    """Add the gradients of some images and return their totals."""
+    images, targets = part
     if len(images) == 0:
         return _backward_of_nothing(state, forward, images)
     with run.precision.context():
         logits = _forward(forward, images)
-        loss = run.loss_function(logits, targets)
-        if run.teacher is not None:
-            loss = _with_teacher(run, loss, logits, part)
-    # the gradients of the ranks are averaged, but the images of the step shall be
+        loss = run.objective.loss(logits, targets, images)
+    # DDP averages gradients over ranks; scaled so, the result is the mean over all images of the step
     share = len(images) * distributed.world_size() / planned_images(run, state.batch)
     state.scaler.scale(loss * share).backward()
     with torch.no_grad():
-        answers = targets.argmax(dim=1) if targets.ndim == 2 else targets
-        correct = (logits.argmax(dim=1) == answers).sum()
-        return torch.stack([loss.detach().float() * len(images), correct.float()])
+        correct = run.objective.correct(logits, targets).float()
+        return StepTotals(loss.detach().float() * len(images), correct, len(images))
 
 
-def _with_teacher(run: Run, loss: torch.Tensor, logits: torch.Tensor, part: MicroBatchPart) -> torch.Tensor:
-    config = run.config.training
-    teacher = run.teacher.answer(part.images) if part.teacher is None else part.teacher
-    distilled = distillation_loss(logits, teacher, config.distillation_temperature, config.distillation_hard_labels)
-    return loss.lerp(distilled, config.distillation_weight)
-
-
-def _backward_of_nothing(state: TrainingState, forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def _backward_of_nothing(state: TrainingState, forward: nn.Module, images: torch.Tensor) -> StepTotals:
     """Take part in a pass with gradients of zero; blank images stand in for the ones that could not be read."""
     blank = images.new_zeros((2, *images.shape[1:]))
     training = [module for module in state.model.modules() if module.training]
@@ -164,7 +136,7 @@ def _backward_of_nothing(state: TrainingState, forward: nn.Module, images: torch
     (forward(blank).float().sum() * 0).backward()
     for module in training:
         module.training = True
-    return torch.zeros_like(state.sums)
+    return StepTotals.zero(images.device)
 
 
 def _forward(forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -185,12 +157,12 @@ def planned_images(run: Run, batch: int) -> int:
     return run.batches.first_image(last) - run.batches.first_image(batch)
 
 
-def _apply(run: Run, state: TrainingState, gradients: StepTotals) -> bool:
+def _apply(run: Run, state: TrainingState, totals: StepTotals) -> bool:
     """Change weights and averages by the gradients, clipped, if all is finite; clear them; return whether it was."""
     state.scaler.unscale_(state.optimizer)
     largest = run.config.training.clip_grad_norm or math.inf
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), largest)
-    finite = not distributed.any_rank(not bool(torch.isfinite(norm) & torch.isfinite(gradients.sums[0])))
+    finite = not distributed.any_rank(not bool(torch.isfinite(norm) & torch.isfinite(totals.loss_sum)))
     if finite:
         state.scaler.step(state.optimizer)
     state.scaler.update()
@@ -206,25 +178,25 @@ def _roll_back(state: TrainingState, buffers: list[torch.Tensor]) -> None:
         buffer.copy_(saved)
 
 
-def _split_further(state: TrainingState, batches: list[Batch]) -> int:
+def _more_parts(state: TrainingState, batches: list[Batch]) -> int:
     """Return twice the parts of a micro-batch, and say what changes. Raises RunError if one image is a part already."""
     images = max(len(batch.images) for batch in batches)
-    if state.splits >= images:
+    if state.parts_per_micro_batch >= images:
         raise RunError(
             "The device's memory does not hold a single image in training. Give model.grad_checkpointing=true, a "
             "smaller model.input_size, or a smaller model."
         )
-    splits = 2 * state.splits
+    parts = 2 * state.parts_per_micro_batch
     print(
-        f"warning: out of memory with {-(-images // state.splits)} images at once. From here on each micro-batch is "
-        f"computed in {splits} parts of at most {-(-images // splits)}, accumulated {splits} times as often. The "
-        "effective batch and the learning rate stay. What differs: BatchNorm's statistics come from fewer images, and "
-        "dropout draws otherwise.",
+        f"warning: out of memory with {-(-images // state.parts_per_micro_batch)} images at once. From here on each "
+        f"micro-batch is computed in {parts} parts of at most {-(-images // parts)}, accumulated {parts} times as "
+        "often. The effective batch and the learning rate stay. What differs: BatchNorm's statistics come from fewer "
+        "images, and dropout draws otherwise.",
         flush=True,
     )
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return splits
+    return parts
 
 
 def _count_bad_step(run: Run, state: TrainingState, batches: list[Batch]) -> None:

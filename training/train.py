@@ -1,4 +1,4 @@
-"""Training as a user starts it: what will run is said first, then it runs, then where the results are."""
+"""Entry point of a training run: print the plan, train, print where the results are."""
 
 from contextlib import nullcontext
 
@@ -6,12 +6,10 @@ from common import distributed
 from common.files import write_text
 from configs.compose import to_yaml
 from configs.schema import Config
-from models.pretrained import WeightsReport
 from training.messages import describe_result, describe_run
 from training.resume import resume_files, resume_run
 from training.run import Run, set_up_run
-from training.start import start_run
-from training.state import TrainingState
+from training.start import Start, start_run
 from training.trainer import TrainingResult, fit, is_complete
 
 
@@ -19,8 +17,9 @@ def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
     run = set_up_run(config)
     with run.folder.locked() if distributed.is_main() else nullcontext():
-        state, report, notes = _begin(run)
-        for line in [*describe_run(run, state, report), *notes]:
+        start = _start(run)
+        state = start.state
+        for line in [*describe_run(run, state, start.weights), *start.notes]:
             print(line, flush=True)
         if is_complete(run, state):
             print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
@@ -32,10 +31,7 @@ def train(config: Config) -> TrainingResult:
     return result
 
 
-def _begin(run: Run) -> tuple[TrainingState, WeightsReport | None, list[str]]:
+def _start(run: Run) -> Start:
     # all ranks look before the first one changes a file
     paths = distributed.gather(resume_files(run))[0]
-    if paths:
-        state, notes = resume_run(run, paths)
-        return state, None, notes
-    return start_run(run)
+    return resume_run(run, paths) if paths else start_run(run)

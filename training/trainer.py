@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ from common.progress import progress
 from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint, save_checkpoint
-from prediction.logits import LoaderOutputs, predict
+from prediction.logits import LoaderOutputs, compute_logits
 from training.freezing import set_trainable
 from training.interrupts import Interrupts
 from training.resume import save_state
@@ -28,12 +29,14 @@ from training.tensorboard import EventLog
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where a run ended: its best validation top-1 (None without validation), its epoch, epochs done, and why."""
+    """Where a run ended: its best validation top-1 (a share, None without validation), its epoch, and epochs done."""
 
     best_top1: float | None
     best_epoch: int
     epochs: int
     stopped_early: bool
+    best_model: Path
+    output_dir: Path
 
 
 def fit(run: Run, state: TrainingState) -> TrainingResult:
@@ -50,6 +53,8 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
         best_epoch=state.best_epoch,
         epochs=state.epoch,
         stopped_early=state.epoch < run.config.training.epochs,
+        best_model=run.folder.best,
+        output_dir=run.folder.root,
     )
 
 
@@ -128,7 +133,7 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOu
         return None
     distributed.share_buffers(state.shipped_model)
     with progress("validation", len(run.split.val)) as advance:
-        return predict(
+        return compute_logits(
             state.shipped_model,
             run.val_loader,
             len(run.table.classes),
@@ -162,7 +167,7 @@ def write_epoch(
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
         checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"])
         save_checkpoint(checkpoint, run.folder.best)
-    log.epoch(row, train_accuracy=state.sums[1].item() / state.images)
+    log.epoch(row, train_accuracy=state.totals.accuracy)
     if is_best and predictions is not None:
         log.pictures(run, predictions, row["epoch"])
     write_history(run.folder.history, state.history)
@@ -172,21 +177,20 @@ def write_epoch(
 
 def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | None) -> dict[str, float | None]:
     """Return the figures of the epoch that ends. Raises RunError if it saw no image, or its loss is not finite."""
-    if state.images == 0 and state.skipped_steps:
+    if state.totals.images == 0 and state.skipped_steps:
         raise RunError(
             f"The training loss of epoch {state.epoch + 1} is not finite. Lower training.learning_rate, "
             "or try training.use_amp=false."
         )
-    if state.images == 0:
+    if state.totals.images == 0:
         write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
         raise RunError(f"No training image could be read; {run.folder.skipped_images} lists each with its problem.")
-    train_loss = state.sums[0].item() / state.images
     return {
         "epoch": state.epoch + 1,
-        "train_loss": train_loss,
+        "train_loss": state.totals.mean_loss,
         **validation_metrics(predictions),
         "learning_rate": learning_rate_at(max(state.step - 1, 0), run.schedule),
-        "images_per_second": state.images / max(state.seconds, 1e-9),
+        "images_per_second": state.totals.images / max(state.seconds, 1e-9),
         "seconds": state.seconds,
     }
 

@@ -54,7 +54,7 @@ def read_facts(run: Path) -> Facts:
     """Read a run's folder. Raises InputError if it holds no trained model, or a damaged file."""
     folder = RunFolder(run)
     if not folder.best.is_file():
-        raise InputError(f"{run}: no trained run here ({folder.best} is missing). Give --run <output_dir of train.py>.")
+        raise InputError(f"{run}: no trained run here ({folder.best} is missing). Give the output_dir of train.py.")
     checkpoint = load_checkpoint(folder.best)
     model = meta_classifier(checkpoint.architecture, len(checkpoint.classes), checkpoint.input_size)
     config = from_plain(checkpoint.config, [], [], str(folder.best))

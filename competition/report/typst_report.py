@@ -39,7 +39,7 @@ CHINESE_FONTS = (
 
 LATIN_FONT = "Libertinus Serif"
 
-_HEAD = """// Written by: python cli/flower_cli.py report. Edit it and compile it again with --compile.
+_HEAD = """// Written by: python cli/flower_cli.py report. Edit it and compile it again: report --compile FILE.
 #set document(title: {title})
 #set page(paper: "a4", margin: (x: 20mm, y: 18mm), numbering: "1 / 1")
 #set text(lang: {language}, font: ({fonts}), size: 10pt)
@@ -91,7 +91,7 @@ def fonts_for(language: str) -> list[str]:
     if language == "zh" and not chinese:
         raise InputError(
             "No Chinese font is installed, and the report would show empty boxes. On Debian and Ubuntu: sudo apt "
-            "install fonts-noto-cjk; elsewhere install Noto Sans CJK SC. Or give --language en."
+            "install fonts-noto-cjk; elsewhere install Noto Sans CJK SC. Or write the report in English."
         )
     return [LATIN_FONT, *chinese]
 

@@ -44,7 +44,7 @@ def write_report(run: Path, output: Path, language: str, dropped: Sequence[str])
     for name in dropped:
         if name not in SECTIONS:
             raise InputError(
-                f"--drop {name}: no such section.{did_you_mean(name, SECTIONS)} Choose from {', '.join(SECTIONS)}."
+                f"{name}: no such section.{did_you_mean(name, SECTIONS)} Choose from {', '.join(SECTIONS)}."
             )
     check_typst()
     fonts = fonts_for(language)

@@ -31,7 +31,7 @@ def run(checkpoint, tmp_path_factory):
     """A trained and evaluated run, without proof, ablation or budget."""
     root = tmp_path_factory.mktemp("report") / "run 运行"
     shutil.copytree(checkpoint.parents[1], root)
-    evaluate(load_pipeline([root / "checkpoints" / "best_model.pt"]), root / "evaluation", None, None)
+    evaluate(load_pipeline([root / "checkpoints" / "best_model.pt"]), output_dir=root / "evaluation")
     return root
 
 

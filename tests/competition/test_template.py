@@ -14,14 +14,13 @@ from PIL import Image
 
 from competition.zip_layout import TEMPLATE_DIR, TEMPLATE_FILES
 from configs.compose import compose
-from configs.schema import TrainingConfig
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
 from models.classifier import build_classifier
 from models.losses import get_loss_function
 from prediction.views import VIEWS
 from tests.conftest import stripes
-from tests.helpers import REPOSITORY
+from tests.helpers import REPOSITORY, training_config
 from training.freezing import set_trainable
 from training.linear_probe import fit_classifier
 from training.optimizer import parameter_groups
@@ -157,7 +156,7 @@ def test_photographs_give_the_pixels_that_the_kit_sees(utils):
 @pytest.mark.parametrize("name", ["cross_entropy", "label_smoothing", "focal", "class_balanced_focal", "bce"])
 def test_the_templates_loss_is_the_kits(template_train, name):
     counts = [30, 10, 2, 1]
-    config = TrainingConfig(name="x", loss_function=name, class_balance_beta=0.9)
+    config = training_config(loss_function=name, class_balance_beta=0.9)
     recipe = dataclasses.asdict(config)
     if name == "class_balanced_focal":
         recipe["focal_alpha"] = template_train.class_weights(np.array(counts), 0.9).tolist()
@@ -191,7 +190,7 @@ def test_the_template_trains_the_layers_that_the_kit_trains(template_train, arch
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_each_parameter_has_the_kits_rate_and_decay(template_train, architecture):
-    config = TrainingConfig(name="x", layer_decay=0.8, head_lr_multiplier=3.0)
+    config = training_config(layer_decay=0.8, head_lr_multiplier=3.0)
     model = build_classifier(architecture, 5, 160)
     expected = {
         id(parameter): (pytest.approx(group["lr_scale"]), group["weight_decay"])
@@ -205,7 +204,7 @@ def test_each_parameter_has_the_kits_rate_and_decay(template_train, architecture
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(4, 1), (2, 3), (3, 0)])
 def test_every_step_has_the_kits_learning_rate(template_train, epochs, warmup):
-    config = TrainingConfig(name="x", epochs=epochs, warmup_epochs=warmup, learning_rate=1e-3, min_lr=1e-5)
+    config = training_config(epochs=epochs, warmup_epochs=warmup, learning_rate=1e-3, min_lr=1e-5)
     schedule, recipe = build_schedule(config, 7), dataclasses.asdict(config)
     for step in range(7 * epochs):
         assert template_train.learning_rate(step, 7, recipe) == pytest.approx(learning_rate_at(step, schedule))

@@ -6,11 +6,11 @@ import pytest
 
 from common.classes import ImageClass
 from common.csv_files import write_rows
-from configs.schema import DatasetConfig
 from data.duplicates import HASHES_FILE, duplicate_groups, image_hashes, join, near_duplicates, perceptual_hash
 from data.split import split_table
 from data.table import ImageTable, read_table
 from tests.conftest import write_picture, write_pictures
+from tests.helpers import dataset_config
 
 
 def photograph(seed: int, size: int = 160) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_copies_are_never_on_both_sides(tmp_path, seed):
     copies = [(number, (number + (number > 6)) % 2) for number in range(10)]
     table = photographs(tmp_path, copies)
     groups = duplicate_groups(table, tmp_path)
-    for config in (DatasetConfig(val_split=0.3, test_split=0.2), DatasetConfig(fold=1, num_folds=3, test_split=0.2)):
+    for config in (dataset_config(val_split=0.3, test_split=0.2), dataset_config(fold=1, num_folds=3, test_split=0.2)):
         split = split_table(table, config, seed, groups)
         parts = [set(groups[rows].tolist()) for rows in (split.train, split.val, split.test)]
         assert all(parts)
@@ -111,7 +111,7 @@ def test_the_test_part_does_not_depend_on_the_seed():
     labels = np.repeat(np.arange(4), 20)
     classes = [ImageClass(label, str(label), str(label)) for label in range(4)]
     table = ImageTable([f"{row}.jpg" for row in range(80)], labels, classes, None)
-    config = DatasetConfig(val_split=0.25, test_split=0.25)
+    config = dataset_config(val_split=0.25, test_split=0.25)
     first, second = (split_table(table, config, seed) for seed in (0, 1))
     assert np.array_equal(first.test, second.test)
     assert not np.array_equal(first.val, second.val)

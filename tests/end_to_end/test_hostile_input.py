@@ -208,9 +208,9 @@ def test_unusual_names_are_read_trained_on_and_predicted(checkpoint, tiny, tmp_p
     train(tiny(f"dataset.root={tmp_path / 'data'}", "training.epochs=1"))
     assert not (tmp_path / "run" / "skipped_images.csv").exists()
     from prediction.pipeline import load_pipeline
-    from prediction.predict import Output, infer
+    from prediction.predict import OutputFiles, predict_to_files
 
     output = tmp_path / "predictions.csv"
-    infer(load_pipeline([checkpoint]), [tmp_path / "data" / "train"], Output(output))
+    predict_to_files(load_pipeline([checkpoint]), [tmp_path / "data" / "train"], OutputFiles(output))
     assert any(line.startswith(f"{name},") for line in output.read_text(encoding="utf-8").splitlines())
     assert not (tmp_path / "evil").exists()

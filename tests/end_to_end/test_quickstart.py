@@ -11,7 +11,7 @@ import time
 import pytest
 
 import quickstart
-from tests.helpers import REPOSITORY, run_script
+from tests.helpers import REPOSITORY, run_process
 
 
 @pytest.fixture
@@ -183,9 +183,9 @@ def test_the_tests_run_in_the_same_environment(sandbox):
 
 
 def test_unknown_words_and_help():
-    done = run_script("quickstart.py", "tets")
+    done = run_process("quickstart.py", "tets")
     assert (done.returncode, done.stderr.startswith("error: tets: unknown")) == (2, True)
-    done = run_script("quickstart.py", "--help")
+    done = run_process("quickstart.py", "--help")
     assert done.returncode == 0
     assert "python quickstart.py test" in done.stdout
 

@@ -250,7 +250,7 @@ MISTAKES = [
     (["evaluate.py", "--checkpoint", "none.pt"], "none.pt: no such checkpoint"),
     (["evaluate.py", "--checkpoint", "README.md"], "README.md: damaged, or not a checkpoint of this kit"),
     (["cli/flower_cli.py", "model"], "invalid choice: 'model'"),
-    (["cli/flower_cli.py", "prepare-data", "--source", "none", "--output", "out"], "--source none: not found"),
+    (["cli/flower_cli.py", "prepare-data", "--source", "none", "--output", "out"], "Source none: not found"),
     (["cli/flower_cli.py", "augment-preview", "augmentation=huge"], "augmentation=huge: no such option"),
 ]
 

@@ -348,7 +348,7 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
     [
         (["inference.py"], 2, "--checkpoint"),
         (["inference.py", "--checkpoint", "no.pt"], 2, "no.pt: no such checkpoint"),
-        (["inference.py", "--checkpoint", "{best}"], 2, "there is nothing to predict. Give --input"),
+        (["inference.py", "--checkpoint", "{best}"], 2, "there is nothing to predict. Name a folder"),
         (["inference.py", "--checkpoint", "{best}", "--input", "nowhere"], 2, "nowhere: not found"),
         (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--tta", "spin"], 2, "no view 'spin'"),
         (["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--top-k", "9"], 2, "expected 1 to 4"),
@@ -356,7 +356,7 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (
             ["inference.py", "--checkpoint", "{best}", "--input", "{images}", "--output", "p.json"],
             2,
-            "must end in .csv",
+            "a file that ends in .csv",
         ),
         (["inference.py", "--checkpoint", "{best}", "--benchmark", "--top-k", "1"], 2, "--benchmark only times"),
         (["inference.py", "--checkpoint", "{best}", "--tta", "search"], 2, "no view 'search'"),

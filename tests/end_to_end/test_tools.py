@@ -59,7 +59,7 @@ def _bytes(path):
         (["ablate", "--seeds", "0"], "--seeds"),
         (["ablate", "--variant", "a: seed=1", "--variant", "a: seed=2"], "same name"),
         (["audit", "model.pretrained=false", "--embeddings"], "model.pretrained"),
-        (["probe", "dataset.val_split=0"], "--data"),
+        (["probe", "dataset.val_split=0"], "give other labelled images"),
         (["probe", "training.optimizer=adamm"], "adamm"),
     ],
 )

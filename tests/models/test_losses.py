@@ -6,7 +6,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from common.errors import InputError
-from configs.schema import TrainingConfig
 from models.losses import (
     BalancedSoftmaxCrossEntropy,
     BinaryCrossEntropy,
@@ -18,6 +17,7 @@ from models.losses import (
     distillation_loss,
     get_loss_function,
 )
+from tests.helpers import training_config
 
 GENERATOR = np.random.default_rng(0)
 LOGITS = GENERATOR.normal(0, 2, (6, 5))
@@ -134,11 +134,11 @@ def test_a_class_without_images_gives_no_nan():
     ],
 )
 def test_each_name_gives_its_loss(name, kind):
-    assert type(get_loss_function(TrainingConfig(name="x", loss_function=name), COUNTS)) is kind
+    assert type(get_loss_function(training_config(loss_function=name), COUNTS)) is kind
 
 
 def test_plain_cross_entropy_does_not_smooth():
-    loss = get_loss_function(TrainingConfig(name="x", label_smoothing=0.3), COUNTS)
+    loss = get_loss_function(training_config(label_smoothing=0.3), COUNTS)
     assert loss(torch.tensor(LOGITS), torch.tensor(LABELS)).item() == pytest.approx(
         -(HARD * log_p()).sum(axis=1).mean()
     )
@@ -146,9 +146,9 @@ def test_plain_cross_entropy_does_not_smooth():
 
 def test_faults_name_their_key():
     with pytest.raises(InputError, match=r"training\.focal_alpha: 2 weights for 5 classes"):
-        get_loss_function(TrainingConfig(name="x", loss_function="focal", focal_alpha=[0.1, 0.2]), COUNTS)
+        get_loss_function(training_config(loss_function="focal", focal_alpha=[0.1, 0.2]), COUNTS)
     with pytest.raises(InputError, match=r"training\.loss_function=hinge: choose from cross_entropy"):
-        get_loss_function(TrainingConfig(name="x", loss_function="hinge"), COUNTS)
+        get_loss_function(training_config(loss_function="hinge"), COUNTS)
 
 
 def test_class_balanced_weights_are_those_of_the_effective_number():

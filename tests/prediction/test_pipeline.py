@@ -6,7 +6,8 @@ import torch
 
 from common.errors import InputError
 from data.inputs import find_inputs
-from prediction.pipeline import PredictionOptions, load_pipeline, predict_file, predict_images
+from prediction.options import PredictionOptions
+from prediction.pipeline import load_pipeline, predict_file, predict_images
 
 FLIPPED = PredictionOptions(views=("identity", "hflip"))
 
@@ -65,7 +66,7 @@ def test_models_of_other_classes_are_refused(checkpoint, tmp_path):
 
 
 def test_a_precision_that_the_device_does_not_compute_is_refused(checkpoint):
-    with pytest.raises(InputError, match="--precision fp16: float16 is not fast on this cpu device"):
+    with pytest.raises(InputError, match="precision fp16: float16 is not fast on this cpu device"):
         load_pipeline([checkpoint], PredictionOptions(precision="fp16"), overrides=["device=cpu"])
 
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from cli.oof import describe
 from common.errors import InputError
 from prediction.logits import softmax
 from prediction.probabilities import read_probabilities
@@ -22,7 +23,9 @@ def folds(tiny, tmp_path):
 
 
 def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
-    lines = join_folds(folds, ("identity",), tmp_path / "oof", [])
+    found = join_folds(folds, ("identity",), tmp_path / "oof")
+    assert (found.metrics.images, found.models, found.not_held_back, found.unreadable) == (48, 2, 0, 0)
+    lines = describe(found)
     assert lines[0].startswith("images             48, each answered by the one of 2 models")
     assert not [line for line in lines if line.startswith("warning")]
     saved = read_probabilities(tmp_path / "oof" / "probabilities.npz")
@@ -30,9 +33,11 @@ def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
         label_of = {row["image_id"]: int(row["label"]) for row in csv.DictReader(file)}
     assert set(saved.image_ids) == set(label_of)
     hits = [label_of[name] == row.argmax() for name, row in zip(saved.image_ids, saved.values, strict=True)]
+    assert found.metrics.top1 == pytest.approx(np.mean(hits))
+    assert np.mean(found.top1_of_folds) == pytest.approx(found.metrics.top1)
     results = json.loads((tmp_path / "oof" / "metrics.json").read_text(encoding="utf-8"))
-    assert results["top1"] == pytest.approx(np.mean(hits))
-    assert np.mean(results["top1_of_folds"]) == pytest.approx(results["top1"])
+    assert (results["top1"], results["top1_of_folds"]) == (found.metrics.top1, found.top1_of_folds)
+    assert results["temperature"] == found.temperature
     assert len((tmp_path / "oof" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 49
 
 
@@ -45,8 +50,9 @@ def test_a_missing_fold_is_said_and_one_twice_refused(folds, tiny, tmp_path):
         join_folds(folds, ("identity",), tmp_path / "oof", [])
     train(tiny("dataset.fold=0", "dataset.num_folds=4", f"output_dir={folds / '0'}"))
     train(tiny("dataset.fold=1", "dataset.num_folds=4", f"output_dir={folds / '1'}"))
-    lines = join_folds(folds, ("identity",), tmp_path / "oof", [])
-    assert lines[-1] == "warning: 24 of 48 images were held back by none of these models."
+    found = join_folds(folds, ("identity",), tmp_path / "oof")
+    assert (found.not_held_back, found.images_of_runs) == (24, 48)
+    assert describe(found)[-1] == "warning: 24 of 48 images were held back by none of these models."
 
 
 def test_the_temperature_undoes_a_scale():

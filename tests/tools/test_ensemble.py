@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cli.ensemble_text import describe_fit
 from common.errors import InputError
 from tools.ensemble import fit_members, mixture_weights
 
@@ -32,19 +33,21 @@ def test_a_worthless_member_loses_its_weight_and_the_gain_is_said():
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 4, 200)
     values = np.stack([answers(labels, 0.9, generator), answers(labels, 0, generator)])
-    weights, lines = fit_members(values, labels, "of a test")
-    assert weights[1] < 0.05
-    equal, fitted = (float(word) for word in lines[1].replace(",", "").split() if word[0].isdigit())
-    assert fitted < equal
+    fit = fit_members(values, labels, "of a test")
+    assert fit.weights[1] < 0.05
+    assert fit.fitted_loss < fit.equal_loss
+    assert fit.gain.points == pytest.approx(100 * (fit.fitted_top1 - fit.equal_top1))
+    assert describe_fit(fit)[1] == f"log loss    equal {fit.equal_loss:.4f}, fitted {fit.fitted_loss:.4f}"
 
 
 def test_weights_that_gain_nothing_are_not_used():
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 4, 40)
     values = np.stack([answers(labels, 0.6, generator) for _ in range(6)])
-    weights, lines = fit_members(values, labels, "of a test")
-    assert weights is None
-    assert "gain nothing" in lines[-1]
+    fit = fit_members(values, labels, "of a test")
+    assert fit.weights is None
+    assert fit.fitted_loss >= fit.equal_loss
+    assert "gain nothing" in describe_fit(fit)[-1]
 
 
 def test_unreadable_images_are_left_out_of_the_fit():
@@ -52,6 +55,6 @@ def test_unreadable_images_are_left_out_of_the_fit():
     labels = generator.integers(0, 4, 50)
     values = np.stack([answers(labels, skill, generator) for skill in (0.9, 0.2)])
     values[:, :20] = 0
-    assert "on 30 images" in fit_members(values, labels, "of a test")[1][0]
+    assert fit_members(values, labels, "of a test").images == 30
     with pytest.raises(InputError, match=r"5 labelled images .* are too few"):
         fit_members(values[:, 15:25], labels[15:25], "of a test")

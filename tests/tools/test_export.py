@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from cli.export import describe
 from common.errors import InputError, RunError
 from competition.model_rules import check_models
 from configs.compose import compose
 from data.inputs import find_inputs
 from data.table import read_table
 from models.checkpoint import load_checkpoint
-from prediction.pipeline import PredictionOptions, load_pipeline, predict_file, predict_images
+from prediction.options import PredictionOptions
+from prediction.pipeline import load_pipeline, predict_file, predict_images
 from prediction.runtimes import choose_runtime, missing_packages
 from tools.export import COMBINATIONS, SUFFIX_OF, export
 
@@ -26,10 +28,12 @@ needs_packages = pytest.mark.skipif(bool(missing_packages(OPTIONAL)), reason="re
 def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, test_folder, tmp_path, runtime, precision):
     output = tmp_path / "出 口" / f"model{SUFFIX_OF[runtime]}"
     # ten images of a tiny model say little of what int8 costs
-    lines = export(checkpoint, runtime, precision, output, tolerance=0.3 if precision == "int8" else None)
-    assert lines[-1].startswith(f"Wrote {output}")
-    if precision != "int8":
-        assert "+0.00 points (95 %: +0.00 to +0.00)" in lines[2]
+    exported = export(checkpoint, runtime, precision, output, tolerance=0.3 if precision == "int8" else None)
+    assert exported.files[0] == output
+    assert exported.within_tolerance
+    gain = exported.comparison.gain
+    assert precision == "int8" or (gain.points, gain.low, gain.high) == (0, 0, 0)
+    assert len(describe(exported)) == 4
     assert {path.suffix for path in output.parent.iterdir()} <= {SUFFIX_OF[runtime], ".bin"}
     inputs = find_inputs([test_folder])
     before, after = load_pipeline([checkpoint]), load_pipeline([output])
@@ -78,8 +82,12 @@ def test_weights_beyond_fp16_write_nothing(checkpoint, tmp_path):
     # beyond 65504 it becomes infinite, and the answers no numbers
     payload["state_dict"]["backbone.classifier.bias"] += 1e5
     torch.save(payload, tmp_path / "large.pt")
-    with pytest.raises(RunError, match=r"difference  at most nan in probability[\s\S]*more than 0.01"):
+    with pytest.raises(RunError, match=r"half.pt: not written") as refused:
         export(tmp_path / "large.pt", "torch", "fp16", tmp_path / "half.pt", overrides=["device=cpu"])
+    assert np.isnan(refused.value.result.comparison.largest_difference)
+    lines = describe(refused.value.result)
+    assert lines[1] == "difference  at most nan in probability"
+    assert lines[3] == "tolerance   more than 0.01 in probability (--tolerance)"
     assert not (tmp_path / "half.pt").exists()
 
 
@@ -88,14 +96,14 @@ def test_unreadable_images_count_for_neither_model(checkpoint, pictures, tmp_pat
     shutil.copytree(pictures, tmp_path / "data")
     for image_id in table.image_ids[::2]:
         (tmp_path / "data" / "train" / image_id).write_bytes(b"no image")
-    lines = export(checkpoint, "torch", "fp16", tmp_path / "half.pt", tmp_path / "data")
-    half = len(table.image_ids) // 2
-    assert lines[0].startswith(f"labels      {half} of {half} equal")
+    found = export(checkpoint, "torch", "fp16", tmp_path / "half.pt", tmp_path / "data").comparison
+    assert found.equal == found.images == len(table.image_ids) // 2
 
 
 def test_too_large_a_difference_writes_nothing(checkpoint, tmp_path):
-    with pytest.raises(RunError, match="more than 0 in probability"):
+    with pytest.raises(RunError, match="not written") as refused:
         export(checkpoint, "torch", "fp16", tmp_path / "half.pt", tolerance=0)
+    assert "more than 0 in probability" in describe(refused.value.result)[3]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +156,7 @@ def test_a_strangers_model_is_checked_like_a_checkpoint(checkpoint, tmp_path):
 
 @needs_packages
 def test_a_precision_that_the_runtime_does_not_choose_is_refused(checkpoint):
-    with pytest.raises(InputError, match="--precision fp16: only torch chooses it"):
+    with pytest.raises(InputError, match="precision fp16: only torch chooses it"):
         load_pipeline([checkpoint], PredictionOptions(runtime="onnx", precision="fp16"))
 
 

@@ -16,13 +16,13 @@ from prediction.runtimes import missing_packages
 from tests.helpers import run_script
 from tools.export import export
 from tools.input_size import compare_sizes
-from tools.latency_budget import Choice, Served, best_of, find_best, pareto_front
+from tools.latency_budget import Choice, DeployedModel, best_of, find_best, pareto_front
 from tools.soup import soup
 
 
 def choice(top1, p95, fits=True, allowed=True, runtime="torch"):
-    served = Served("model 1", (Path("a b") / "best_model.pt",), runtime, "fp32")
-    return Choice(served, ("identity", "hflip"), top1, p95, p95, 10.0, allowed, fits)
+    deployed = DeployedModel("model 1", (Path("a b") / "best_model.pt",), runtime, "fp32")
+    return Choice(deployed, ("identity", "hflip"), top1, p95, p95, 10.0, allowed, fits)
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -40,8 +40,8 @@ def test_the_best_fits_and_is_allowed():
 def test_the_command_line_is_ready():
     assert choice(0.8, 5).command == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
     assert "--runtime onnx" in choice(0.8, 5, runtime="onnx").command
-    served = Served("model 1", (Path("m.xml"),), "openvino", "int8", ("device=cpu",))
-    assert dataclasses.replace(choice(0.8, 5), served=served, views=("identity",)).command == (
+    deployed = DeployedModel("model 1", (Path("m.xml"),), "openvino", "int8", ("device=cpu",))
+    assert dataclasses.replace(choice(0.8, 5), deployed=deployed, views=("identity",)).command == (
         "python inference.py --checkpoint m.xml device=cpu"
     )
 
@@ -51,8 +51,8 @@ def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, t
     limits = compose("config").competition
 
     def top1_of(*paths):
-        choices, *_ = find_best(paths, limits, [("identity",)], None, tmp_path, ["device=cpu"])
-        return [choice.top1 for choice in choices]
+        found = find_best(paths, limits, [("identity",)], None, tmp_path, ["device=cpu"])
+        return [choice.top1 for choice in found.choices]
 
     # the same model with its classes in another order, alone and averaged, in fp32 and fp16
     expected = top1_of(checkpoint)
@@ -72,7 +72,7 @@ def test_exported_models_are_refused_where_weights_are_needed(checkpoint, tmp_pa
         "budget": lambda: find_best([path], compose("config").competition, [("identity",)], None, tmp_path, []),
         "export": lambda: export(path, "onnx", "fp32", tmp_path / "model.onnx"),
         "soup": lambda: soup(exported, None, tmp_path / "soup.pt"),
-        "--input-sizes": lambda: compare_sizes(exported, [64], None, None, None),
+        "comparing input sizes": lambda: compare_sizes(exported, [64]),
     }.items():
         with pytest.raises(InputError, match=f"^{what}: needs best_model.pt in torch; a model of openvino is fixed"):
             refuse()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cli.soup import describe
 from common.errors import InputError, RunError
 from models.checkpoint import load_checkpoint
 from prediction.pipeline import load_pipeline
@@ -54,16 +55,20 @@ def test_statistics_of_their_own_are_computed_anew(checkpoint, tmp_path):
 
 
 def test_a_soup_that_gains_is_an_ordinary_checkpoint(pair, pictures, tmp_path):
-    lines = soup(load_pipeline(pair), pictures, tmp_path / "soup.pt")
-    assert lines[-1].startswith("Wrote")
-    found = load_checkpoint(tmp_path / "soup.pt")
-    assert found.build_model()
-    assert found.metrics["val_top1"] == pytest.approx(float(lines[3].split()[1]) / 100, abs=1e-4)
+    found = soup(load_pipeline(pair), pictures, tmp_path / "soup.pt")
+    written = next(item for item in found.soups if item.kind == found.written)
+    assert written.top1 > max(found.top1_of_members)
+    assert written.gain.points == pytest.approx(100 * (written.top1 - max(found.top1_of_members)))
+    checkpoint = load_checkpoint(tmp_path / "soup.pt")
+    assert checkpoint.build_model()
+    assert checkpoint.metrics == {"val_top1": written.top1}
+    assert describe(found)[3].startswith(f"uniform     {100 * found.soups[0].top1:.2f} %  models 1, 2;")
 
 
 def test_equal_models_make_no_soup(checkpoint, tmp_path):
-    with pytest.raises(RunError, match="nothing was written"):
+    with pytest.raises(RunError, match="nothing was written") as refused:
         soup(load_pipeline([checkpoint, checkpoint]), None, tmp_path / "soup.pt")
+    assert [item.gain.points for item in refused.value.result.soups] == [0, 0]
     assert not (tmp_path / "soup.pt").exists()
 
 

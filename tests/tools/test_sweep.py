@@ -17,7 +17,9 @@ def rows_of(root):
 def test_the_best_run_stands_first_and_a_failed_one_last(tiny, tmp_path):
     jobs = [["training.learning_rate=1e-6"], ["dataset.batch_size=1"], ["training.learning_rate=0.02"]]
     options = ["training.epochs=6", "training.scheduler=constant"]
-    assert train_sweep([tiny(*options, *job) for job in jobs], jobs) == 1
+    sweep = train_sweep([tiny(*options, *job) for job in jobs], jobs)
+    assert (sweep.runs, sweep.failures) == (3, 1)
+    assert sweep.table.is_file()
     rows = rows_of(tmp_path / "run")
     assert [row["job"] for row in rows] == ["2", "0", "1"]
     assert float(rows[0]["val_top1"]) > float(rows[1]["val_top1"])

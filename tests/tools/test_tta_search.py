@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from cli.comparison_text import describe_view_search
 from common.errors import InputError
 from evaluation.labelled_images import choose_images
 from evaluation.metrics import cross_entropy
 from prediction.latency import Latency
 from prediction.logits import log_of
-from prediction.pipeline import PredictionOptions, load_pipeline, predict_images, with_views
+from prediction.options import PredictionOptions
+from prediction.pipeline import load_pipeline, predict_images, with_views
 from prediction.views import VIEWS
 from tools.tta_search import ViewScores, _score, choose_greedily, search_views
 
@@ -68,9 +70,14 @@ def test_the_search_averages_as_the_pipeline_does(checkpoint, other, average):
 
 
 def test_the_table_names_every_view(checkpoint):
-    lines = search_views(load_pipeline([checkpoint]), "val", None)
-    assert [line.split()[0] for line in lines[3:-2]] == [view for view in VIEWS if view != "identity"]
-    assert lines[-1].startswith(("--tta identity,", "No view helps"))
+    pipeline = load_pipeline([checkpoint])
+    found = search_views(pipeline)
+    assert [item.view for item in found.views] == [view for view in VIEWS if view != "identity"]
+    assert found.gain.points == pytest.approx(100 * (found.top1 - found.plain_top1))
+    lines = describe_view_search(found, pipeline.config.competition)
+    assert [line.split()[0] for line in lines[3:-2]] == [item.view for item in found.views]
+    helps = len(found.chosen) > 1
+    assert lines[-1] == (f"--tta {','.join(found.chosen)}" if helps else "No view helps: leave --tta out.")
 
 
 def test_images_that_cannot_be_read_are_no_search(checkpoint, tmp_path):
@@ -80,4 +87,4 @@ def test_images_that_cannot_be_read_are_no_search(checkpoint, tmp_path):
     (tmp_path / "train.csv").write_text("image_id,label\na.jpg,0\nb.jpg,1\n", encoding="utf-8")
     (tmp_path / "classes.csv").write_text("label,category_id,name\n0,100,a\n1,101,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="none of the 2 images could be read"):
-        search_views(load_pipeline([checkpoint]), None, tmp_path)
+        search_views(load_pipeline([checkpoint]), data=tmp_path)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from configs.schema import TrainingConfig
+from tests.helpers import training_config
 from training.mixup import mix_batch, mixes
 
 
@@ -24,7 +24,7 @@ def test_targets_are_the_mean_of_what_is_seen(size, alphas):
     labels = torch.arange(size) % 4
     images = flat_images([50 * int(label) for label in labels])
     for seed in range(20):
-        mixed, targets = draw(TrainingConfig(name="x", **alphas), images, labels, seed)
+        mixed, targets = draw(training_config(**alphas), images, labels, seed)
         assert mixed.shape == images.shape
         torch.testing.assert_close(targets.sum(dim=1), torch.ones(size))
         seen = mixed.float().mean(dim=(1, 2, 3)) / 50
@@ -33,7 +33,7 @@ def test_targets_are_the_mean_of_what_is_seen(size, alphas):
 
 
 def test_the_draw_is_a_function_of_the_generator():
-    config = TrainingConfig(name="x", mixup_alpha=0.4, cutmix_alpha=0.4)
+    config = training_config(mixup_alpha=0.4, cutmix_alpha=0.4)
     images, labels = flat_images([0, 50, 100, 150]), torch.arange(4)
     first, again, other = (draw(config, images, labels, seed)[1] for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -41,13 +41,13 @@ def test_the_draw_is_a_function_of_the_generator():
 
 
 def test_both_alphas_give_both_kinds():
-    config = TrainingConfig(name="x", mixup_alpha=0.4, cutmix_alpha=0.4)
+    config = training_config(mixup_alpha=0.4, cutmix_alpha=0.4)
     images, labels = flat_images([0, 50, 100, 150]), torch.arange(4)
     kinds = [draw(config, images, labels, seed)[0].dtype for seed in range(200)]
     assert 70 < kinds.count(torch.uint8) < 130
 
 
 def test_mixing_ends_before_the_last_epochs():
-    config = TrainingConfig(name="x", epochs=10, mixup_alpha=0.2, mix_off_epochs=3)
+    config = training_config(epochs=10, mixup_alpha=0.2, mix_off_epochs=3)
     assert [mixes(config, epoch) for epoch in (0, 6, 7, 9)] == [True, True, False, False]
-    assert not mixes(TrainingConfig(name="x", epochs=10), 0)
+    assert not mixes(training_config(epochs=10), 0)

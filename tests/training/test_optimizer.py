@@ -4,20 +4,20 @@ import pytest
 import torch
 
 from common.errors import InputError
-from configs.schema import TrainingConfig
 from models.classifier import build_classifier, meta_classifier
+from tests.helpers import training_config
 from training.optimizer import build_optimizer, parameter_groups, set_learning_rate
 
 
 def scales_of(model, **options):
-    groups = parameter_groups(model, TrainingConfig(name="x", **options))
+    groups = parameter_groups(model, training_config(**options))
     return {name: group["lr_scale"] for group in groups for name in group["names"]}
 
 
 @pytest.mark.parametrize("architecture", ["test_efficientnet", "test_convnext", "test_vit", "test_resnet"])
 def test_every_parameter_is_in_one_group(architecture):
     model = build_classifier(architecture, 3, 64)
-    groups = parameter_groups(model, TrainingConfig(name="x", layer_decay=0.8))
+    groups = parameter_groups(model, training_config(layer_decay=0.8))
     names = [name for group in groups for name in group["names"]]
     assert sorted(names) == sorted(name for name, _ in model.backbone.named_parameters())
 
@@ -50,7 +50,7 @@ def test_the_head_multiplier_moves_the_classifier_alone():
 
 
 def test_vectors_have_no_weight_decay():
-    groups = parameter_groups(build_classifier("test_vit", 3, 64), TrainingConfig(name="x", weight_decay=0.05))
+    groups = parameter_groups(build_classifier("test_vit", 3, 64), training_config(weight_decay=0.05))
     for group in groups:
         expected = {0.0} if group["weight_decay"] == 0 else {0.05}
         assert {group["weight_decay"]} == expected
@@ -60,7 +60,7 @@ def test_vectors_have_no_weight_decay():
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
 def test_the_rate_of_a_step_reaches_every_group(name, kind):
     model = build_classifier("test_efficientnet", 3, 64)
-    optimizer = build_optimizer(model, TrainingConfig(name="x", optimizer=name, layer_decay=0.5, head_lr_multiplier=2))
+    optimizer = build_optimizer(model, training_config(optimizer=name, layer_decay=0.5, head_lr_multiplier=2))
     assert isinstance(optimizer, kind)
     set_learning_rate(optimizer, 0.1)
     assert all(group["lr"] == pytest.approx(0.1 * group["lr_scale"]) for group in optimizer.param_groups)
@@ -70,7 +70,7 @@ def test_the_rate_of_a_step_reaches_every_group(name, kind):
 @pytest.mark.parametrize("name", ["nadamw", "lion", "lamb", "adan", "rmsprop", "lookahead_adamw"])
 def test_optimizers_have_timms_names(name):
     model = build_classifier("test_vit", 3, 64)
-    optimizer = build_optimizer(model, TrainingConfig(name="x", optimizer=name, layer_decay=0.5))
+    optimizer = build_optimizer(model, training_config(optimizer=name, layer_decay=0.5))
     set_learning_rate(optimizer, 0.01)
     before = model.backbone.head.weight.detach().clone()
     model(torch.zeros(1, 3, 64, 64)).square().sum().backward()
@@ -80,4 +80,4 @@ def test_optimizers_have_timms_names(name):
 
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(InputError, match="Did you mean 'adamw'"):
-        build_optimizer(build_classifier("test_vit", 3, 64), TrainingConfig(name="x", optimizer="adamww"))
+        build_optimizer(build_classifier("test_vit", 3, 64), training_config(optimizer="adamww"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs.schema import TrainingConfig
+from tests.helpers import training_config
 from training.schedule import Schedule, build_schedule, learning_rate_at
 
 
@@ -28,12 +28,12 @@ def test_no_warm_up_starts_at_the_peak():
 
 
 def test_a_warm_up_longer_than_the_run_is_cut_to_half():
-    config = TrainingConfig(name="x", epochs=2, warmup_epochs=3)
+    config = training_config(epochs=2, warmup_epochs=3)
     schedule = build_schedule(config, steps_per_epoch=10)
     assert (schedule.warmup_steps, schedule.total_steps) == (10, 20)
     assert learning_rate_at(10, schedule) == config.learning_rate
 
 
 def test_a_minimum_above_the_peak_is_the_peak():
-    schedule = build_schedule(TrainingConfig(name="x", learning_rate=1e-7, min_lr=1e-6, warmup_epochs=0), 10)
+    schedule = build_schedule(training_config(learning_rate=1e-7, min_lr=1e-6, warmup_epochs=0), 10)
     assert learning_rate_at(99999, schedule) == 1e-7
