@@ -17,13 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from common.errors import InputError, did_you_mean
-from configs.options import CONFIG_DIR, GROUPS, config_names, option_names
+from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
 from configs.validate import validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
 
 ConfigStore.instance().store(name="schema", node=Config)
+for _earlier, _current in EARLIER_NAMES.items():
+    ConfigStore.instance().store(group="competition", name=_earlier, node={"defaults": [_current]})
 
 
 def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_unused: bool = False) -> Config:
@@ -160,7 +162,8 @@ def _check_override(override: Override) -> None:
     if key.startswith(("hydra.", "hydra/")) or key == "hydra":
         raise InputError(f"{key}: Hydra's own settings are fixed here; output_dir= says where a run writes.")
     if key in GROUPS:
-        if override.value() not in option_names(key):
+        earlier = EARLIER_NAMES if key == "competition" else {}
+        if override.value() not in [*option_names(key), *earlier]:
             raise InputError(
                 f"{key}={override.value()}: no such option.{did_you_mean(str(override.value()), option_names(key))} "
                 f"Choose from {', '.join(option_names(key))}."

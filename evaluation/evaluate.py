@@ -212,7 +212,7 @@ def _write(
     write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows)
     save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
     save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
-    write_predictions_and_provenance(folder / "predictions.csv", "seed", pipeline, inputs, predicted, None)
+    write_predictions_and_provenance(folder / "predictions.csv", "kit", pipeline, inputs, predicted, None)
 
 
 def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:

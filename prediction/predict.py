@@ -10,6 +10,7 @@ from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
 from common.errors import InputError
+from configs.options import current_name
 from data.inputs import Inputs, find_inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 from prediction.predictions_csv import FORMATS, Prediction, write_predictions
@@ -22,7 +23,7 @@ class OutputFiles:
     """Path and form (of `FORMATS`) of the predictions; `probabilities` and `top_k` ask for further files."""
 
     predictions: Path
-    format: str = "seed"
+    format: str = "kit"
     probabilities: Path | None = None
     top_k: int | None = None
 
@@ -123,6 +124,7 @@ def write_predictions_and_provenance(
 ) -> None:
     """Write predictions in a form of `FORMATS`, and how they were made; `source` is where the images came from."""
     predictions = to_predictions(pipeline, inputs, predicted)
+    form = current_name(form)
     write_predictions(path, FORMATS[form], predictions, pipeline.classes)
     facts = {
         "input": source.resolve().as_posix() if source else None,

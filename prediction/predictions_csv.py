@@ -8,8 +8,9 @@ from common.classes import ImageClass
 from common.csv_files import read_rows, write_rows
 from common.errors import InputError
 
+# name: its columns; the first is the default. `configs.options.current_name` knows earlier names
 FORMATS = {
-    "seed": ("image_id", "label"),
+    "kit": ("image_id", "label"),
     "official": ("filename", "category_id", "confidence"),
     "class": ("img_name", "predicted_class", "confidence"),
     "kaggle": ("id", "label"),

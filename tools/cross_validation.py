@@ -108,7 +108,7 @@ def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossVal
     }
     write_text(output / "metrics.json", json.dumps(facts, indent=2) + "\n")
     path = output / "predictions.csv"
-    write_predictions_and_provenance(path, "seed", pipeline, joined.inputs, joined.predicted, None)
+    write_predictions_and_provenance(path, "kit", pipeline, joined.inputs, joined.predicted, None)
     save_probabilities(output / "probabilities.npz", pipeline, joined.inputs, joined.predicted)
 
 
