@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from data.table import ImageTable
-    from tools.data_audit import Audit, Suspect
+    from tools.data_audit import Audit, DuplicatePair, Suspect
 
 HELP = "look for near-duplicates and wrong labels: dataset.root=... --label-errors --embeddings"
 
@@ -54,9 +54,9 @@ def describe(found: Audit, folder: Path) -> list[str]:
     return lines
 
 
-def _describe_pair(table: ImageTable, pair: tuple[int, int, str]) -> str:
-    first, second = (f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in pair[:2])
-    return f"{first} = {second}: {pair[2]}"
+def _describe_pair(table: ImageTable, pair: DuplicatePair) -> str:
+    names = [f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in (pair.first, pair.second)]
+    return f"{' = '.join(names)}: {pair.found_by}"
 
 
 def _describe_suspect(table: ImageTable, suspect: Suspect) -> str:
