@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print what was found and where the tables are. Nothing of the data set is changed but duplicates.csv."""
+    """Print the findings and the paths of the tables. In the data set only duplicates.csv is changed."""
     from configs.compose import compose
     from tools.data_audit import audit
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def describe(found: Audit, folder: Path) -> list[str]:
-    """Return the counts, and the first of what is doubtful."""
+    """Return the counts, and the first findings of each kind."""
     from tools.data_audit import LABEL_ERRORS
 
     table = found.table

@@ -1,4 +1,4 @@
-"""flower_cli.py budget: the best answer that the latency and the size buy."""
+"""flower_cli.py budget: best accuracy within a latency and size limit."""
 
 from __future__ import annotations
 

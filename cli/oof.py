@@ -1,4 +1,4 @@
-"""flower_cli.py oof: the models of a cross-validation together, each image answered by the one that never saw it."""
+"""flower_cli.py oof: out-of-fold predictions of a cross-validation, joined to one estimate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def describe(found: CrossValidation) -> list[str]:
-    """Return the figures of all folds together, of each, and what is missing."""
+    """Return the figures of all folds together and of each, and warnings about missing images."""
     from cli.evaluate_text import metric_lines
 
     folds = [100 * top1 for top1 in found.top1_of_folds]

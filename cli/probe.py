@@ -1,4 +1,4 @@
-"""flower_cli.py probe: the accuracy of a linear classifier on a frozen backbone, the baseline of ten minutes."""
+"""flower_cli.py probe: the accuracy of a linear classifier on a frozen backbone, a baseline in ten minutes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print the figures; features are cached below output_dir, so that a second call takes seconds."""
+    """Print the figures; features are cached below output_dir, so a second call takes seconds."""
     from configs.compose import compose
     from tools.probe_baseline import probe
 

@@ -201,7 +201,7 @@ def _check_focal_alpha(alpha: Any) -> None:
     values = alpha if isinstance(alpha, list) and alpha else [alpha]
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
-            raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one a class.")
+            raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one per class.")
 
 
 def _check_teacher(teacher: Any) -> None:

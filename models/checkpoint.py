@@ -152,7 +152,7 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
     checks = {
         "its class table is not numbered from 0": [entry.label for entry in checkpoint.classes] == list(range(classes)),
         "it has less than two classes": classes >= 2,
-        "its image counts are not one a class": len(checkpoint.class_counts) == classes
+        "its image counts are not one per class": len(checkpoint.class_counts) == classes
         and all(isinstance(count, int) for count in checkpoint.class_counts),
         "its architecture has other arguments than ours": set(arguments)
         == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},

@@ -146,7 +146,7 @@ def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Mod
     if config.loss_function == "focal" and isinstance(alpha, list) and len(alpha) != len(class_counts):
         raise InputError(
             f"training.focal_alpha: {len(alpha)} weights for {len(class_counts)} classes. "
-            "Give one number, or one a class."
+            "Give one number, or one per class."
         )
     smoothing = config.label_smoothing
     builders = {

@@ -1,4 +1,4 @@
-"""What each ingredient of a recipe gives: the recipe with one of them changed, over several seeds, on paired images."""
+"""Ablation: a recipe with one ingredient changed, over several seeds, compared on the same images."""
 
 import csv
 import time

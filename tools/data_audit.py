@@ -1,4 +1,4 @@
-"""What is wrong with a data set: copies, copies with different labels, and labels that look wrong."""
+"""Data audit: copies, copies with different labels, and labels that look wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

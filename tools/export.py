@@ -1,4 +1,4 @@
-"""A checkpoint for another runtime or precision, compared with the original on real images before it gets its name."""
+"""Export: a checkpoint for another runtime or precision, compared with the original before it is saved."""
 
 import contextlib
 import dataclasses

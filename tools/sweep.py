@@ -1,4 +1,4 @@
-"""Several runs, one after the other, each in a folder of its own, and a table that ranks them."""
+"""Sweep: several runs one after the other, each in its own folder, and a table that ranks them."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which views help: each alone beside the image itself, then greedily those that gain within the latency limit."""
+"""TTA search: the gain of each view, and the set of views that gains most within the latency limit."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -123,7 +123,7 @@ def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
     assert "identity+hflip" in lines["views"]
     for stage in ("decode", "preprocess", "forward"):
         assert all(word in lines[stage] for word in ("median", "p95", "p99"))
-    assert "ms an image" in lines["best"]
+    assert "ms per image" in lines["best"]
     assert "100 drawn here, 600x600 JPEG" in lines["images"]
     assert all(word in lines["total"] for word in ("median", "p95", "p99"))
     assert "NOT kept" in lines["limit"]
