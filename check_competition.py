@@ -35,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="check_competition.py",
         usage="python check_competition.py [--checkpoint P ...] [--predictions F] [--submission Z] [--input DIR] "
         "[--tta [VIEWS]] [--profile N] [--json] [key=value ...]",
-        description=f"{__doc__} Keys: competition.* (the limits), device. A ZIP is read, nothing in it is run.",
+        description=f"{__doc__} A ZIP is read, nothing in it is run. Keys: competition.* (the limits), device, "
+        "dataset.test_dir, dataset.batch_size, dataset.num_workers.",
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)

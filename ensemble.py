@@ -16,8 +16,8 @@ def main(arguments: list[str]) -> int:
         raise InputError("Give --checkpoint A B ..., or --probabilities a.npz b.npz ...")
     if len(flags.checkpoint or flags.probabilities) < 2:
         raise InputError("An ensemble has two members or more; inference.py takes one checkpoint.")
-    answering = (flags.tta, flags.average, flags.precision, flags.runtime)
-    if flags.probabilities and (flags.input or overrides or any(answering)):
+    prediction_flags = (flags.tta, flags.average, flags.precision, flags.runtime)
+    if flags.probabilities and (flags.input or overrides or any(prediction_flags)):
         raise InputError("--probabilities: the answers are those of the files; only --weights or --fit change them.")
     if flags.fit and flags.weights:
         raise InputError("--fit finds the weights; --weights gives them. Give one of them.")
@@ -67,7 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="ensemble.py",
         usage="python ensemble.py (--checkpoint A B ... [--input DIR|CSV|IMAGE ...] | --probabilities a.npz b.npz ...) "
         "[--weights W ... | --fit [--data DIR_OR_CSV]] [--output F] [options] [key=value ...]",
-        description=f"{__doc__} Classes are matched by category id.",
+        description=f"{__doc__} Classes are matched by category id. Keys: device, dataset.test_dir, "
+        "dataset.batch_size, dataset.num_workers, competition.max_latency_ms, competition.input_size; "
+        "with --fit dataset.root, dataset.train_csv and dataset.train_dir too.",
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)

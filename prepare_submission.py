@@ -42,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="prepare_submission.py",
         usage="python prepare_submission.py (--predictions F [--checkpoint P ...] [--input DIR] [--tta [VIEWS]] "
         "[--output Z] | --verify-only Z [--input DIR]) [--python P] [--profile N] [key=value ...]",
-        description=f"{__doc__} Keys: competition.* (the limits), device, dataset.batch_size, dataset.num_workers.",
+        description=f"{__doc__} Keys: competition.* (the limits), device, dataset.test_dir, dataset.batch_size, "
+        "dataset.num_workers.",
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)

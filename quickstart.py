@@ -45,8 +45,9 @@ def main(words):
     if words:
         print("The tests, but for the slow ones, in the environment .venv.", flush=True)
         install("requirements-dev.txt")
-        # what takes long, and what needs the whole machine, is marked slow; the files share costly fixtures
-        return run_python(["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", *words[1:]])
+        # what takes long, and what needs the whole machine, is marked slow; a process that is done takes tests from the
+        # other one
+        return run_python(["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "worksteal", *words[1:]])
     print("From nothing to a proven submission: an environment in .venv, then five steps on drawn flowers.", flush=True)
     install("requirements.txt")
     journey()

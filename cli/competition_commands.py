@@ -1,4 +1,4 @@
-"""What the two scripts do with their flags: find pipeline, images and limits, then check, pack or verify."""
+"""check_competition.py and prepare_submission.py: flags to pipeline, images and limits, then check, pack or verify."""
 
 import argparse
 import dataclasses
@@ -66,7 +66,7 @@ def verify(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
 
 
 def find_pipeline(flags: argparse.Namespace, recipe: Provenance | None, overrides: Sequence[str]) -> Pipeline:
-    """Load the checkpoints of the flags or else of the recipe, which must be those that made the predictions."""
+    """Load the checkpoints of the flags or of the provenance; they must be those that made the predictions."""
     checkpoints = flags.checkpoint or (recipe.checkpoints if recipe else None)
     if not checkpoints:
         raise InputError(f"{flags.predictions}: no recipe (.json) beside it names the checkpoints. Give --checkpoint.")

@@ -1,4 +1,4 @@
-"""flower_cli.py info: what this machine offers, and what memory training a model takes."""
+"""flower_cli.py info: libraries and hardware of this machine, and the memory that training a model takes."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print what was found; the exit code is 0 also where there is a warning."""
+    """Print the facts; the exit code is 0 even with a warning."""
     if overrides:
         facts = training_facts(overrides)
         print_facts(facts, arguments.json)
@@ -104,9 +104,9 @@ def memory() -> str:
 
 
 def gpu_warning(built_for_cuda: str | None, cuda_works: bool, mps_works: bool) -> str | None:
-    """Return why a GPU of this machine lies idle and what to do, or None.
+    """Return why a GPU of this machine is not used and what to do, or None.
 
-    `built_for_cuda` is torch.version.cuda, None in a wheel for CPUs only, which is what PyPI has for Windows.
+    `built_for_cuda` is torch.version.cuda; it is None in a wheel for CPUs only, which is what PyPI has for Windows.
     """
     names = nvidia_gpus()
     if names and not cuda_works:

@@ -1,4 +1,4 @@
-"""The flags that several scripts share: which checkpoints predict, and how. Imports nothing heavy at the top."""
+"""Flags shared by several scripts: which checkpoints predict, and how. Imports nothing heavy at the top."""
 
 import argparse
 from pathlib import Path

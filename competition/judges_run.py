@@ -1,4 +1,4 @@
-"""Running an unpacked ZIP as the judges do: its command, in a separate process without the kit."""
+"""Running an unpacked ZIP like the judges: its command, in a separate process, without the kit."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class Execution:
 
 
 def find_interpreter(word: str) -> Path:
-    """Return the Python interpreter at a path or with a name on PATH. Raises InputError if no Python starts there."""
+    """Return the Python at a path or with a name on PATH. Raises InputError if no Python starts there."""
     found = shutil.which(word)
     if found is None:
         raise InputError(f"{word}: no such program. Give the path of a Python interpreter.")
@@ -59,14 +59,14 @@ def find_interpreter(word: str) -> Path:
         answer = b""
     if not answer.startswith(b"Python 3."):
         raise InputError(f"{word}: not an interpreter of Python 3.")
-    # not resolved: the python of a virtual environment is a link, and finds its packages by where the link is
+    # the link is not resolved: the python of a virtual environment finds its packages by the place of its link
     return Path(found).absolute()
 
 
 def run_command(
     python: Path, root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path
 ) -> tuple[Execution, Check]:
-    """Run the profile's command in `folder` under an interpreter and say how it ended."""
+    """Run the command of the profile in `folder` under an interpreter, and return how it ended."""
     count, report = len(list_images(images)), output.parent.with_suffix(".json")
     words = _words(root, folder, profile, images, output)
     command = [str(python), "-E", "-s", str(SANDBOX), str(report), *words]
@@ -108,13 +108,13 @@ def _check_end(execution: Execution) -> Check:
     if execution.exit_code != 0:
         return Check(rule, False, f"exit code {execution.exit_code}: {execution.message[:200]}", "exit code 0")
     if not execution.output.is_file():
-        return Check(rule, False, "success reported, but no CSV written", "one row an image")
+        return Check(rule, False, "success reported, but no CSV written", "one row per image")
     figure = f"{execution.images} images in {execution.seconds:.1f} s with start-up"
     return Check(rule, True, figure + (f", {memory:.0f} MB of memory" if memory else ""), "exit code 0")
 
 
 def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path) -> list[str]:
-    """Return the profile's command for a run in `folder`, without its `python`; paths in the ZIP become relative."""
+    """Return the command of the profile for a run in `folder`, without `python`; paths become relative."""
     further = len(list((root / profile.zip_layout.model).parent.glob("model_*")))
     models = [os.path.relpath(root / name, folder) for name in model_names(profile.zip_layout, 1 + further)]
     filled = {"{test_dir}": [str(images.resolve())], "{output}": [str(output)], "{models}": models}
@@ -129,7 +129,7 @@ def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, o
 
 
 def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
-    """Return the flags for the views, averaging and weights that the ZIP's recipe names, where they make sense."""
+    """Return flags for the views, averaging and weights named in the ZIP, if they are valid."""
     recipe = recipe_name(profile.zip_layout)
     try:
         facts = json.loads((root / recipe).read_text(encoding="utf-8")) if recipe else {}

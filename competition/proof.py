@@ -140,7 +140,7 @@ def time_an_image(longer: Execution, shorter: Execution) -> float | None:
 
 def _check_time(milliseconds: float | None, limit_ms: float, decides: bool) -> Check:
     """Say what an image takes; only a verification fails on it, because the judges' hardware is another."""
-    allowed = f"{limit_ms:g} ms an image"
+    allowed = f"{limit_ms:g} ms per image"
     if milliseconds is None:
         return Check("time an image", None, f"not measured; needs more than {SAMPLE + MIN_TIMED} images", allowed)
     figure = f"{milliseconds:.1f} ms beyond start-up, in batches, on this machine"

@@ -94,7 +94,7 @@ def _read_reference(path: Path, inputs: Inputs, pipeline: Pipeline) -> list[Pred
     given, wanted = {prediction.image_id for prediction in reference}, set(inputs.image_ids)
     if given != wanted or len(reference) != len(given):
         raise InputError(
-            f"{path}: not one row an image: {len(wanted - given)} images of the test folder have no row, "
+            f"{path}: not one row per image: {len(wanted - given)} images of the test folder have no row, "
             f"{len(given - wanted)} rows are of other images, {len(reference) - len(given)} stand there twice. "
             "Predict that folder again."
         )

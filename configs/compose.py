@@ -1,4 +1,4 @@
-"""From a command line to one checked config: Hydra composes the YAML groups, our checks turn mistakes into a line."""
+"""Hydra composes the YAML groups to one checked config; every mistake becomes one line."""
 
 import dataclasses
 import functools
@@ -59,11 +59,11 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequence[str], source: str) -> Config:
-    """Return the config that a checkpoint carries, changed by `overrides`.
+    """Return the config stored in a checkpoint, changed by `overrides`.
 
-    `allowed` are the keys that the calling script reads: another one is refused, because it would be ignored.
+    `allowed` are the keys that the calling script reads; another key is refused, because it would have no effect.
     `source` names the checkpoint in messages. Nothing in `plain` is evaluated: interpolations are refused. A key that
-    an older checkpoint lacks has its default.
+    an older checkpoint lacks gets its default.
     """
     if any("${" in text for text in _strings(plain)):
         raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
@@ -86,7 +86,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequenc
 
 @functools.cache
 def _defaults() -> DictConfig:
-    """Return the values of the default run, without its augmentations: no other run has them by default."""
+    """Return the values of the default run without its augmentations, which belong to that run alone."""
     plain = to_plain(compose())
     plain["augmentation"] = {}
     return OmegaConf.create(plain)
@@ -108,10 +108,10 @@ def leaf_keys() -> dict[str, Any]:
 
 
 def parse_override(text: str, sweep: bool = False) -> Override:
-    """Parse one override.
+    """Parse one override such as `training.epochs=5`.
 
-    A value that Hydra's grammar refuses is taken as text; so is what it reads as a list, a number or several choices
-    where the key wants text, such as a path.
+    The value is taken as plain text if Hydra cannot parse it, or if Hydra reads it as a list, a number or a choice
+    where the key expects text (a path, for example).
     """
     parser = OverridesParser.create()
     try:
@@ -195,7 +195,7 @@ def _type_name(declared: Any) -> str:
 
 
 def _explain(error: Exception, overrides: Sequence[Override]) -> str:
-    """Say in one line what Hydra or OmegaConf refused, naming the override where it is to blame."""
+    """Say in one line what Hydra or OmegaConf refused, naming the override that caused it."""
     for override in overrides:
         if override.input_line and override.input_line in str(error):
             if override.key_or_group in leaf_keys():

@@ -25,7 +25,7 @@ def contact_sheet(
         try:
             pixels = read_image(table.image_dir / table.image_ids[index]).pixels
         except (UnreadableImage, OSError):
-            # a preview needs some images, not these; prepare-data and training list the unreadable ones
+            # a preview skips unreadable images; prepare-data and training list them
             continue
         views = [pixels] + [transform(pixels, epoch, int(index)) for epoch in range(epochs)]
         rows.append(np.concatenate([eval_image(view, tile) for view in views], axis=1))

@@ -1,5 +1,6 @@
 """The model options of configs/model with their sizes and licences, computed from the architectures themselves."""
 
+import functools
 from dataclasses import dataclass
 
 import timm
@@ -28,6 +29,7 @@ def model_options(num_classes: int = 100) -> list[ModelOption]:
     return sorted(options, key=lambda option: (option.parameters, option.option))
 
 
+@functools.cache
 def _describe(option: str, num_classes: int) -> ModelOption:
     config = OmegaConf.load(CONFIG_DIR / "model" / f"{option}.yaml")
     model = meta_classifier(config.architecture, num_classes, config.input_size)

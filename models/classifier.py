@@ -1,4 +1,7 @@
-"""A timm backbone that takes raw pixels: the normalisation is its first layer and travels with its weights."""
+"""The classifier: a timm backbone that takes raw pixels. Normalisation is its first layer.
+
+So preprocessing is stored with the weights and cannot differ between training, inference and the judges.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +13,7 @@ from torch import nn
 
 from common.errors import InputError, did_you_mean
 
-# how far from a refused input size the next accepted ones are looked for, in pixels
+# how far from a refused input size accepted ones are searched, in pixels
 _SIZE_SEARCH = 64
 
 
@@ -51,7 +54,7 @@ def build_classifier(
 
 
 def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> None:
-    """Raise InputError if a model built for `input_size` does not take images of one of the `others`."""
+    """Raise InputError if a model built for `input_size` does not take images of the sizes `others`."""
     for size in others:
         if size != input_size and _takes_img_size(architecture):
             raise InputError(
@@ -62,7 +65,7 @@ def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> No
 
 
 def meta_classifier(architecture: str, num_classes: int, input_size: int) -> Classifier:
-    """Return the classifier on the meta device: its sizes without its memory."""
+    """Return the classifier on torch's meta device, which has shapes but takes no memory."""
     with torch.device("meta"):
         return build_classifier(architecture, num_classes, input_size)
 
@@ -73,7 +76,7 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def size_in_bytes(model: nn.Module, bytes_per_value: int = 4) -> int:
-    """Return the bytes of the state dict's floating-point tensors, each value stored in `bytes_per_value`."""
+    """Return the bytes of the floating-point tensors, stored with `bytes_per_value` each."""
     tensors = model.state_dict().values()
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point()) * bytes_per_value
 
@@ -98,7 +101,7 @@ def _create(
 
 
 def _takes_img_size(architecture: str) -> bool:
-    """Say whether the model is built for one image size (position tables, windows) and must be told which."""
+    """Say whether the model is built for one image size (position tables, windows) and needs `img_size`."""
     if not timm.is_model(architecture):
         known = timm.list_models() + timm.list_pretrained()
         raise InputError(
@@ -119,7 +122,7 @@ def _check_input_size(architecture: str, input_size: int) -> None:
 
 
 def _accepts(architecture: str, input_size: int) -> bool:
-    """Say whether a forward pass on the meta device, which computes shapes only, goes through."""
+    """Say whether a forward pass works on the meta device, which computes shapes only."""
     try:
         with torch.device("meta"), torch.no_grad():
             model = _create(architecture, 2, input_size).eval()
@@ -132,7 +135,7 @@ def _accepts(architecture: str, input_size: int) -> bool:
 
 
 def _patch_size(model: nn.Module) -> int:
-    """Return the side of a ViT's patches; a size that is no multiple would lose pixels in silence."""
+    """Return the side of the patches of a ViT; other sizes than its multiples would lose pixels silently."""
     patch_embed = getattr(model, "patch_embed", None)
     dynamic_pad = getattr(patch_embed, "dynamic_img_pad", False)
     size = getattr(patch_embed, "patch_size", 1)

@@ -42,7 +42,7 @@ OVERRIDABLE_KEYS = (
 
 @dataclass(frozen=True)
 class Member:
-    """One checkpoint; `output_of_class` int64 (C,) says which of its outputs belongs to each class of the pipeline.
+    """One checkpoint; `output_of_class` int64 (C,) gives the output that belongs to each class of the pipeline.
 
     `weight` is its share in the average of all members.
     """
@@ -57,7 +57,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The members share classes, views and device; `config` is the first checkpoint's, with overrides."""
+    """Members that share classes, views and device; `config` is that of the first checkpoint, with overrides."""
 
     members: list[Member]
     config: Config
@@ -70,20 +70,20 @@ class Pipeline:
 
     @property
     def runtime(self) -> str:
-        """The runtime of the members; several are joined by `+`."""
+        """The runtime of the members; different ones are joined by `+`."""
         names = [getattr(member.model.classifier, "runtime", "torch") for member in self.members]
         return "+".join(dict.fromkeys(names))
 
     @property
     def computed_in(self) -> str:
-        """The precision of the members; several are joined by `+`."""
+        """The precision of the members; different ones are joined by `+`."""
         names = [getattr(member.model.classifier, "precision", str(self.precision)) for member in self.members]
         return "+".join(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
 class PredictedProbabilities:
-    """Probabilities float64 (N, C), zeros for an unreadable image; why images are unreadable; which are damaged."""
+    """Probabilities float64 (N, C), zeros for an unreadable image; why images are unreadable; damaged images."""
 
     probabilities: np.ndarray
     unreadable: dict[int, str]
@@ -101,10 +101,10 @@ def load_pipeline(
     overrides: Sequence[str] = (),
     keys: Sequence[str] = OVERRIDABLE_KEYS,
 ) -> Pipeline:
-    """Load checkpoints, in evaluation mode on the device, with the views' average around each.
+    """Load checkpoints in evaluation mode on the device, each wrapped in the average over its views.
 
     `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
-    there is not one weight for each, or the device does not compute the precision.
+    the number of weights is wrong, or the device does not support the precision.
     """
     shares = weight_shares(options.weights, len(paths))
     loaded = [
@@ -112,7 +112,7 @@ def load_pipeline(
     ]
     checkpoints = [checkpoint for checkpoint, _ in loaded]
     config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
-    # exported models run on the CPU here
+    # exported models run on the CPU
     device = choose_device("cpu" if any(model for _, model in loaded) else config.device)
     if device.type == "cpu":
         tune_cpu_memory()
@@ -159,18 +159,18 @@ def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
 
 
 def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
-    """Return the pipeline with this member only; classes stay in the pipeline's order."""
+    """Return the pipeline with one member; classes keep the order of the pipeline."""
     return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
 
 
 def require_torch(pipeline: Pipeline, what: str) -> None:
-    """Raise InputError if a member is a model of another runtime: its weights and size cannot be changed."""
+    """Raise InputError if a member has another runtime: its weights and input size cannot be changed."""
     if pipeline.runtime != "torch":
         raise InputError(f"{what}: needs best_model.pt in torch; a model of {pipeline.runtime} is fixed.")
 
 
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
-    """Return the pipeline with one model of these weights in place of its members; classes stay those of the first."""
+    """Return the pipeline with one model of these weights instead of its members; classes stay those of the first."""
     model = _classifier(checkpoint, "torch", pipeline.device)
     averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
     return only_member(pipeline, dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged))
@@ -186,9 +186,9 @@ def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
 
 
 def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Return the weights of `count` members divided by their sum; equal ones for None.
+    """Return the weights of `count` members divided by their sum; equal shares for None.
 
-    Raises InputError if there is not one for each, one is negative or not a number, or all are 0.
+    Raises InputError if their number is wrong, one is negative or not a number, or all are 0.
     """
     if weights is None:
         return [1 / count] * count
@@ -200,7 +200,7 @@ def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
 
 
 def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "prediction") -> PredictedProbabilities:
-    """Return the probabilities of all inputs, averaged over members and views, with a progress bar."""
+    """Return the probabilities of all inputs, averaged over members and views; shows a progress bar."""
     config, count = pipeline.config.dataset, len(inputs.paths)
     total = np.zeros((count, len(pipeline.classes)))
     unreadable: dict[int, str] = {}
@@ -219,12 +219,12 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
 
 
 def predict_file(pipeline: Pipeline, path: Path) -> np.ndarray:
-    """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch 1."""
+    """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch size 1."""
     return predict_batches(pipeline, to_batches(pipeline, read_image(path).pixels))[0]
 
 
 def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
-    """Return uint8 RGB pixels (H, W, 3) as each member sees them: uint8 (1, 3, S, S) on the device."""
+    """Return uint8 RGB pixels (H, W, 3) as input of each member: uint8 (1, 3, S, S) on the device."""
     views = (
         eval_image(pixels, member.checkpoint.input_size, member.checkpoint.crop_pct) for member in pipeline.members
     )
@@ -234,7 +234,7 @@ def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
 
 @torch.inference_mode()
 def predict_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.ndarray:
-    """Return the averaged probabilities float64 (N, C) of one uint8 (N, 3, S, S) batch for each member."""
+    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, S, S) per member."""
     total = np.zeros((len(batches[0]), len(pipeline.classes)))
     for member, batch in zip(pipeline.members, batches, strict=True):
         with pipeline.precision.context():

@@ -20,7 +20,7 @@ from prediction.provenance import describe_pipeline, provenance_path, write_prov
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """Where the predictions go and in which form of `FORMATS`; `probabilities` and `top_k` are further files."""
+    """Path and form (of `FORMATS`) of the predictions; `probabilities` and `top_k` ask for further files."""
 
     predictions: Path
     format: str = "kit"
@@ -66,9 +66,9 @@ def predict(pipeline: Pipeline, paths: Sequence[Path] = ()) -> PredictionResult:
 
 
 def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFiles) -> PredictionResult:
-    """Predict as `predict` does and write the files of `output`, with their provenance beside them.
+    """Predict like `predict` and write the files of `output`, with their provenance.
 
-    Raises InputError, before anything is predicted, for an output that cannot be.
+    Raises InputError, before anything is predicted, for an output that is not possible.
     """
     check_csv_path(output.predictions)
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
@@ -91,7 +91,7 @@ def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFi
 
 
 def check_csv_path(path: Path) -> None:
-    """Raise InputError if predictions cannot be written to `path`, because its provenance could not stand beside it."""
+    """Raise InputError if `path` does not end in .csv: the provenance beside it would have the same name."""
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path}: predictions go to a file that ends in .csv; its .json says how they were made.")
 

@@ -1,9 +1,16 @@
 """Pictures and configs small enough that a whole training run takes seconds."""
 
+import gc
 import os
 from pathlib import Path
 
+# both are read when libraries are imported, and what a test starts inherits them: no test may reach a model hub, and
+# the models are so small that a second thread would only wait for the first
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -12,11 +19,9 @@ from common.classes import ImageClass
 from configs.compose import compose
 from data.table import write_classes, write_table
 
-# no test may reach a model hub; huggingface_hub reads this when it is imported
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-# the models are so small that a second thread would only wait for the first
-torch.set_num_threads(1)
+# drawing TensorBoard's pictures takes more time than the training of a tiny model: few pixels, and titles at a fixed
+# height, for which matplotlib need not lay out every axis
+matplotlib.rcParams.update({"figure.dpi": 20, "axes.titley": 1.0})
 
 TINY = (
     "model.architecture=test_efficientnet",
@@ -31,6 +36,12 @@ TINY = (
     "training.learning_rate=0.01",
     "device=cpu",
 )
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the million objects of the libraries, which stay until the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def stripes(label: int, index: int) -> np.ndarray:
@@ -81,8 +92,6 @@ def checkpoint(pictures, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def turned(checkpoint, tmp_path_factory):
     """The same model with its classes, and the rows of its classifier, in reverse order."""
-    import torch
-
     payload = torch.load(checkpoint, weights_only=True)
     payload["classes"] = [{**entry, "label": label} for label, entry in enumerate(reversed(payload["classes"]))]
     payload["state_dict"] = {
@@ -97,8 +106,6 @@ def turned(checkpoint, tmp_path_factory):
 @pytest.fixture(scope="session")
 def other(checkpoint, tmp_path_factory):
     """Another model of the same classes."""
-    import torch
-
     payload = torch.load(checkpoint, weights_only=True)
     payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([2.0, 0.0, -1.0, 0.0])
     path = tmp_path_factory.mktemp("other") / "best_model.pt"

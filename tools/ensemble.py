@@ -1,4 +1,4 @@
-"""Several models as one: the weighted mean of saved probabilities, and weights fitted on labelled images."""
+"""Ensembles: the weighted mean of saved probabilities, and weights fitted on labelled images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

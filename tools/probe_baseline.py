@@ -1,4 +1,4 @@
-"""How far a pretrained backbone gets without training: logistic regression on its features."""
+"""Baseline: logistic regression on the features of a frozen pretrained backbone."""
 
 import dataclasses
 from collections.abc import Sequence

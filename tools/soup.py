@@ -22,7 +22,7 @@ _SAME = ("architecture", "input_size", "crop_pct", "classes")
 
 @dataclasses.dataclass(frozen=True)
 class Soup:
-    """Averaged weights of some members (positions from 0): their top-1 and the gain over the best member alone."""
+    """Averaged weights of some members (places from 0): their top-1 (a share) and the gain over the best member."""
 
     kind: str
     members: list[int]
@@ -86,7 +86,7 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> SoupComparison:
 def _greedy(
     pipeline: Pipeline, own: Sequence[np.ndarray], correct: Callable[[Checkpoint, str], np.ndarray]
 ) -> tuple[Checkpoint, list[int], np.ndarray]:
-    """Return the greedy soup, its members in the order in which they joined, and which of its answers are right."""
+    """Return the greedy soup, its members in the order in which they joined, and which of its predictions are right."""
     ranked = sorted(range(len(own)), key=lambda place: -own[place].mean())
     kept, mixed, hits = ranked[:1], pipeline.members[ranked[0]].checkpoint, own[ranked[0]]
     for place in ranked[1:]:

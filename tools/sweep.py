@@ -1,4 +1,4 @@
-"""Several runs, one after the other, each in a folder of its own, and a table that ranks them."""
+"""Sweep: several runs one after the other, each in its own folder, and a table that ranks them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ COLUMNS = ("job", "overrides", "val_top1", "best_epoch", "epochs", "status", "ou
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """How many runs there were, how many failed, and the table that ranks them."""
+    """How many runs there were, how many of them failed, and the path of the table that ranks them."""
 
     runs: int
     failures: int

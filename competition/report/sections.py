@@ -1,4 +1,4 @@
-"""From recorded facts to the report's text, in English and Chinese; nothing that was not measured gets a figure."""
+"""Sections of the report, in English and Chinese, made from recorded facts; no figure without a measurement."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,7 +122,7 @@ def training(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
     minutes = sum(float(row["seconds"]) for row in facts.history) / 60
     rows = [
         (say("images: train / validation / test", "图像：训练 / 验证 / 测试"), " / ".join(map(str, sizes))),
-        (say("training images a class", "每类训练图像"), f"{min(counts)}-{max(counts)}"),
+        (say("training images per class", "每类训练图像"), f"{min(counts)}-{max(counts)}"),
         (say("unreadable images left out", "剔除的不可读图像"), str(facts.skipped_images)),
         (say("optimizer", "优化器"), f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
         (

@@ -40,6 +40,7 @@ def report(run, tmp_path_factory):
     return write_report(run, tmp_path_factory.mktemp("written"), "en", [])
 
 
+@pytest.mark.integration
 def test_the_html_needs_no_other_file_and_says_what_was_measured(report, run):
     page = report.html.read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:|#)', page)
@@ -51,6 +52,7 @@ def test_the_html_needs_no_other_file_and_says_what_was_measured(report, run):
     assert "Ablation" not in page
 
 
+@pytest.mark.integration
 def test_the_pdf_has_at_most_ten_pages(report):
     assert report.pdf.read_bytes().startswith(b"%PDF")
     assert 2 <= report.pages <= 10
@@ -74,6 +76,7 @@ def test_text_is_shown_as_it_is_in_both_forms(tmp_path):
     assert "a &quot;quote&quot; &lt;b&gt;" in to_html(document)
 
 
+@pytest.mark.integration
 def test_the_teams_text_is_kept_and_shown(run, tmp_path):
     (tmp_path / "innovation.txt").write_text("# Our idea\n\nWe froze\nthe stem.\n\n% a hint\n", encoding="utf-8")
     written = write_report(run, tmp_path, "en", ["attention"])
@@ -93,6 +96,7 @@ def test_the_empty_template_says_that_it_is_empty(language):
     assert only.text.startswith("[To be written")
 
 
+@pytest.mark.integration
 def test_chinese_needs_a_font_and_says_which(run, tmp_path, monkeypatch):
     import typst
 
@@ -109,6 +113,7 @@ def test_chinese_needs_a_font_and_says_which(run, tmp_path, monkeypatch):
         write_report(run, tmp_path, "zh", [])
 
 
+@pytest.mark.integration
 def test_the_chinese_report_is_chinese(run, tmp_path):
     try:
         fonts_for("zh")
@@ -136,6 +141,7 @@ def test_a_folder_without_a_run_is_bad_input(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.integration
 def test_bad_flags_are_named(run, tmp_path):
     done = run_script("cli/flower_cli.py", "report", "--run", run, "--output", tmp_path, "--drop", "attenton")
     assert done.returncode == 2
@@ -179,6 +185,7 @@ def test_a_font_installed_after_matplotlib_listed_the_fonts_is_found(monkeypatch
     plots._find_new_fonts.cache_clear()
 
 
+@pytest.mark.integration
 def test_a_run_without_an_evaluation_is_told_how_to_get_one(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "evaluation")

@@ -91,6 +91,7 @@ def test_models_that_are_too_large_together_are_named(build):
     assert found["parameters"] == "0.0 M"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("code", "rule", "figure"),
     [
@@ -126,6 +127,7 @@ def test_what_a_run_shows_is_named(build, profile, images, code, rule, figure):
     assert figure in faults(prove(build(members={"code/predict.py": code}), profile, images, None).checks)[rule]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("milliseconds", "slow"), [(0, False), (60, True)])
 def test_a_zip_that_takes_too_long_an_image_is_named(build, profile, images, milliseconds, slow):
     for number in range(100):
@@ -190,6 +192,7 @@ def test_what_is_no_zip_is_bad_input(tmp_path, profile):
         inspect_zip(tmp_path / "none.zip", profile, None)
 
 
+@pytest.mark.integration
 def test_a_damaged_zip_is_bad_input_or_a_broken_rule_wherever_the_damage_is(build, profile, tmp_path):
     whole = build().read_bytes()
     generator = np.random.default_rng(0)

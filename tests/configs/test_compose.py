@@ -90,7 +90,7 @@ def test_seed_zero_stays_zero():
         ("training.epochs=2.5", "training.epochs=2.5: expected a whole number."),
         ("training.epochs=true", "training.epochs=true: expected a whole number."),
         ("training.epochs=0", "training.epochs=0: expected at least 1"),
-        ("training.epochs=1,2", "training.epochs=1,2: several values need --multirun"),
+        ("training.epochs=1,2", "training.epochs=1,2: several values are a sweep"),
         ("training.learning_rate=nan", "training.learning_rate=nan: expected more than 0"),
         ("training.use_amp=perhaps", "training.use_amp=perhaps: expected true or false."),
         ("model.weights=true", "model.weights=true: expected text or null."),

@@ -16,6 +16,7 @@ from data.dataset import ImageDataset, collate
 from data.sampler import EpochBatches
 from data.table import read_table
 from data.transforms import EvalTransform, TrainTransform
+from tests.helpers import kill_workers
 
 LABELS = np.array([0] * 90 + [1] * 10)
 
@@ -96,6 +97,7 @@ def test_views_are_the_same_from_any_number_of_workers_and_new_in_each_epoch(pic
     assert all(alone[0, index] != alone[1, index] for index in range(16))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("dies", "ahead"), [(True, False), (False, False), (False, True)])
 def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monkeypatch, dies, ahead):
     loads, broken, read = ForkingPickler.loads, [], data.dataset.read_image
@@ -124,6 +126,7 @@ def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monk
     else:
         with pytest.raises(ConnectionResetError):
             list(reader)
+        kill_workers()
 
 
 def test_a_batch_of_unreadable_images_is_empty_and_says_why(tmp_path):

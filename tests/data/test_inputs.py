@@ -46,10 +46,10 @@ def write(path, text=""):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: [root / "nowhere"], "nowhere: not found. --input takes"),
+        (lambda root: [root / "nowhere"], "nowhere: not found. The input is"),
         (lambda root: [root], "no images in this folder"),
-        (lambda root: [write(root / "a.txt")], "no image. --input takes"),
-        (lambda root: [write(root / "a.png"), root], "a folder. --input takes one folder"),
+        (lambda root: [write(root / "a.txt")], "no image. The input is"),
+        (lambda root: [write(root / "a.png"), root], "a folder. The input is one folder"),
         (lambda root: [write(root / "x/a.png"), write(root / "y/a.png")], "two files are called a.png"),
         (lambda root: [write(root / "n.csv", "name\na.png\n")], "no column of image names"),
         (lambda root: [write(root / "n.csv", "image_id\n../a.png\n")], "leads out of the image folder"),

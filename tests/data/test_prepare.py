@@ -192,6 +192,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         prepare_data(source / "train.zip", tmp_path / "out", source / "train_labels.csv")
 
 
+@pytest.mark.integration
 def test_a_huge_member_is_refused(tmp_path):
     source = write_organisers(tmp_path / "source")
     with zipfile.ZipFile(source / "train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -249,5 +250,5 @@ def test_labelled_images_are_found_beside_their_table(tmp_path):
     prepare_data(source, tmp_path / "out")
     assert len(read_labelled(tmp_path / "out").image_ids) == 4
     assert read_labelled(tmp_path / "out" / "train.csv").classes[0].category_id == "164"
-    with pytest.raises(InputError, match="--data takes a prepared folder"):
+    with pytest.raises(InputError, match="Labelled images are a prepared folder"):
         read_labelled(tmp_path / "none")

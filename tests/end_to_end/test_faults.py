@@ -20,10 +20,12 @@ from data.table import write_table
 from models.checkpoint import load_checkpoint
 from models.losses import CrossEntropy
 from tests.conftest import TINY, write_pictures
-from tests.helpers import REPOSITORY, command, environment, run_script, run_words
+from tests.helpers import REPOSITORY, command, environment, kill_workers, run_script, run_words
 from training.resume import load_training_state
 from training.run_folder import RunFolder
 from training.train import train
+
+pytestmark = pytest.mark.integration
 
 ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
 PLAIN_NET = ("model.architecture=test_vit", "model.drop_path_rate=0")
@@ -225,6 +227,7 @@ def test_a_loader_that_hangs_ends_by_its_timeout_and_the_run_resumes(tiny, tmp_p
     read_and(monkeypatch, hang)
     with pytest.raises(RunError, match=r"No batch came within 2 s \(dataset\.loader_timeout\)\. Its images: .*\.png"):
         train(tiny(*options, "dataset.num_workers=1"))
+    kill_workers()
     monkeypatch.undo()
     train(tiny(*options, "training.resume=auto"))
     assert_equal_weights(tmp_path / "straight", tmp_path / "run")
@@ -298,17 +301,17 @@ def limit_files_to(megabytes: float):
 
 def tiny_training(pictures: Path, output: Path, *options: str) -> list[str]:
     chosen = [option for option in TINY if option.split("=")[0] not in {other.split("=")[0] for other in options}]
-    return command("train.py", *chosen, f"dataset.root={pictures}", f"output_dir={output}", *options)
+    return ["train.py", *chosen, f"dataset.root={pictures}", f"output_dir={output}", *options]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs the file size limits of POSIX")
 def test_a_full_disk_keeps_the_older_state_and_says_how_much_is_needed(pictures, tmp_path):
     output = tmp_path / "run"
-    assert run_words(tiny_training(pictures, output)).returncode == 0
+    assert run_script(*tiny_training(pictures, output)).returncode == 0
     last = output / "checkpoints" / "last.pt"
     before = last.read_bytes()
     words = tiny_training(pictures, output, "training.epochs=4", "training.resume=auto")
-    full = run_words(words, preexec_fn=limit_files_to(0.8 * len(before) / 1e6))
+    full = run_words(command(*words), preexec_fn=limit_files_to(0.8 * len(before) / 1e6))
     assert full.returncode == 1, full.stdout + full.stderr
     assert f"{last}: could not be written (the disk is full or refuses to write)" in full.stderr
     assert "It needs about " in full.stderr
@@ -339,11 +342,13 @@ def test_two_runs_in_one_folder_are_refused(tiny, tmp_path, monkeypatch):
     train(tiny())
 
 
-def test_the_lock_of_a_killed_run_is_free(pictures, tmp_path, tiny):
+def test_the_lock_of_a_killed_run_is_free(pictures, tmp_path, tiny, monkeypatch):
     words = tiny_training(pictures, tmp_path / "run", *ENDLESS, "dataset.num_workers=1")
-    process = subprocess.Popen(words, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(*words), cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)
     assert any("epoch   1/" in line for line in process.stdout)
-    second = run_words(words)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.run_folder.SECONDS_FOR_WORKERS_TO_END", 0.2)
+        second = run_script(*words)
     assert second.returncode == 2
     assert "another run writes into this folder" in second.stderr
     process.kill()
@@ -354,7 +359,7 @@ def test_the_lock_of_a_killed_run_is_free(pictures, tmp_path, tiny):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_run_goes_on(pictures, tmp_path, number):
     words = tiny_training(pictures, tmp_path / "run", *ENDLESS)
-    process = subprocess.Popen(words, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(*words), cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)
     assert any("epoch   2/" in line for line in process.stdout)
     process.send_signal(number)
     rest = process.stdout.read()

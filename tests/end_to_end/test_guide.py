@@ -74,14 +74,3 @@ def test_the_guide_has_its_lines():
     for script in ("train.py", *(f"{script}.py" for script in SCRIPTS)):
         assert any(f"python {script}" in line for line in guide)
     assert sum(line.startswith("python train.py") for line in guide) > 12
-
-
-def test_the_guides_table_is_that_of_the_models_command():
-    from models.catalog import model_options
-
-    guide = (REPOSITORY / "docs" / "TRAINING_GUIDE.md").read_text(encoding="utf-8")
-    rows = {name: line for line in guide.splitlines() for name in line.split("|")[1:2]}
-    for option in model_options(100):
-        row = next(line for names, line in rows.items() if option.option in re.split(r"[ ,]+", names))
-        figures = f"| {option.parameters / 1e6:.1f} M | {option.megabytes_fp32:.1f} | {option.megabytes_fp16:.1f} |"
-        assert row.endswith(figures)

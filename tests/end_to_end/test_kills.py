@@ -12,14 +12,16 @@ import torch
 
 from models.checkpoint import load_checkpoint
 from tests.conftest import TINY
-from tests.helpers import run_words
+from tests.helpers import run_script, run_words
 from training.resume import load_training_state
+
+pytestmark = pytest.mark.integration
 
 EPOCHS = 30
 MOMENTS = ("write", "validation", "seconds", "rename", "step")
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess:
+def run_and_kill(*arguments: object) -> subprocess.CompletedProcess:
     script = Path(__file__).with_name("killed_training.py")
     return run_words([sys.executable, str(script), *map(str, arguments)])
 
@@ -60,14 +62,14 @@ def test_a_killed_run_ends_like_the_untouched_one(pictures, tmp_path, kills):
         "training.resume=auto",
         f"dataset.root={pictures}",
     ]
-    untouched = run("never", 0, *options, f"output_dir={tmp_path / 'untouched'}")
+    untouched = run_script("train.py", *options, f"output_dir={tmp_path / 'untouched'}")
     assert untouched.returncode == 0, untouched.stderr
     killed_root = tmp_path / "killed"
     for number in range(kills):
         moment = MOMENTS[number % len(MOMENTS)]
-        killed = run(moment, number_for(moment, generator), *options, f"output_dir={killed_root}")
+        killed = run_and_kill(moment, number_for(moment, generator), *options, f"output_dir={killed_root}")
         assert killed.returncode == -signal.SIGKILL, (moment, killed.stdout, killed.stderr)
-    ended = run("never", 0, *options, f"output_dir={killed_root}")
+    ended = run_script("train.py", *options, f"output_dir={killed_root}")
     assert ended.returncode == 0, ended.stderr
     assert "resumed from" in ended.stdout
     assert len(history(killed_root)) == EPOCHS

@@ -9,6 +9,8 @@ import pytest
 from data.flower_drawing import draw_jpegs
 from tests.helpers import REPOSITORY, run_words
 
+pytestmark = pytest.mark.integration
+
 # runs the script in this process, then writes the most memory that it ever held, kilobytes on Linux
 MEASURE = """
 import json, resource, runpy, sys

@@ -149,6 +149,7 @@ def test_an_interrupted_step_is_an_interrupt(sandbox):
         quickstart.main([])
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process group")
 def test_an_interrupt_waits_until_the_step_has_saved(tmp_path):
     child = tmp_path / "child.py"
@@ -178,7 +179,7 @@ def test_the_tests_run_in_the_same_environment(sandbox):
     calls, codes = sandbox
     codes["pytest"] = 3
     assert quickstart.main(["test", "-x"]) == 3
-    assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "-x"]
+    assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "worksteal", "-x"]
     assert any("requirements-dev.txt" in call for call in calls)
 
 

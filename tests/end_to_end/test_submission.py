@@ -15,7 +15,9 @@ import torch
 
 from competition.zip_layout import TEMPLATE_FILES
 from prediction.runtimes import missing_packages
-from tests.helpers import run_script
+from tests.helpers import run_process, run_script
+
+pytestmark = pytest.mark.integration
 
 FILES = [
     "broken.jpg",
@@ -34,7 +36,7 @@ FILES = [
 def predicted(checkpoint, test_folder, tmp_path_factory):
     """Predictions with TTA in the contest's form; returns their path and what was printed."""
     output = tmp_path_factory.mktemp("predicted") / "预测 1" / "predictions.csv"
-    done = run_script(
+    done = run_process(
         *("inference.py", "--checkpoint", checkpoint, "--input", test_folder, "--tta", "--format", "official"),
         *("--output", output, "--save-probabilities", output.with_suffix(".npz"), "--top-k", "2"),
         "dataset.num_workers=0",
@@ -123,14 +125,14 @@ def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
     assert "identity+hflip" in lines["views"]
     for stage in ("decode", "preprocess", "forward"):
         assert all(word in lines[stage] for word in ("median", "p95", "p99"))
-    assert "ms an image" in lines["best"]
+    assert "ms per image" in lines["best"]
     assert "100 drawn here, 600x600 JPEG" in lines["images"]
     assert all(word in lines["total"] for word in ("median", "p95", "p99"))
     assert "NOT kept" in lines["limit"]
 
 
 def test_the_gate_passes_and_its_json_says_the_same(predicted):
-    done = run_script(
+    done = run_process(
         "check_competition.py", "--predictions", predicted[0], "--json", "competition.max_latency_ms=10000"
     )
     assert done.returncode == 0, done.stdout
@@ -155,7 +157,7 @@ def test_the_gate_fails_with_exit_1_and_names_the_rules(predicted, tmp_path):
 @pytest.fixture(scope="module")
 def packed(predicted, tmp_path_factory):
     output = tmp_path_factory.mktemp("packed") / "submission.zip"
-    done = run_script(
+    done = run_process(
         "prepare_submission.py", "--predictions", predicted[0], "--output", output, "dataset.num_workers=0"
     )
     assert done.returncode == 0, done.stdout + done.stderr

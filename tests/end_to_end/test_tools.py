@@ -11,7 +11,9 @@ from common.csv_files import write_rows
 from common.errors import InputError
 from prediction.probabilities import read_probabilities
 from tests.conftest import TINY, write_pictures
-from tests.helpers import run_script
+from tests.helpers import run_process, run_script
+
+pytestmark = pytest.mark.integration
 
 SHORT = [*(option for option in TINY if not option.startswith("training.epochs")), "training.epochs=1"]
 
@@ -46,34 +48,6 @@ def _bytes(path):
     import numpy as np
 
     return np.fromfile(path, np.uint8), cv2.IMREAD_COLOR
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["lr-range", "--low", "1", "--high", "0.1"], "--low and --high"),
-        (["lr-range", "--steps", "3"], "--steps"),
-        (["ablate", "--drop", "emma"], "Did you mean 'ema'"),
-        (["ablate", "--variant", "plain"], "a name, a colon and overrides"),
-        (["ablate", "--variant", "x: training.epochs=no"], "a whole number"),
-        (["ablate", "--seeds", "0"], "--seeds"),
-        (["ablate", "--variant", "a: seed=1", "--variant", "a: seed=2"], "same name"),
-        (["audit", "model.pretrained=false", "--embeddings"], "model.pretrained"),
-        (["probe", "dataset.val_split=0"], "give other labelled images"),
-        (["probe", "training.optimizer=adamm"], "adamm"),
-    ],
-)
-def test_mistakes_are_one_line(pictures, tmp_path, words, message):
-    options = [option for option in SHORT if not option.startswith("model.pretrained")]
-    options += ["model.pretrained=false"] if "model.pretrained=false" not in words else []
-    done = run_script(
-        "cli/flower_cli.py", *words, *options, f"dataset.root={pictures}", f"output_dir={tmp_path}", cwd=tmp_path
-    )
-    if words[-1] == "training.optimizer=adamm":
-        done = run_script("train.py", *words[1:], *options, f"dataset.root={pictures}", f"output_dir={tmp_path}")
-    assert done.returncode == 2, done.stdout
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
 
 
 def test_an_ablation_goes_on_where_it_ended(pictures, tmp_path):
@@ -170,7 +144,7 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     assert run_script("train.py", *options).returncode == 0
     models = [checkpoint, tmp_path / "other" / "checkpoints" / "best_model.pt"]
     together, form = tmp_path / "together.csv", ["--format", "official"]
-    done = run_script("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together, *form)
+    done = run_process("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together, *form)
     assert done.returncode == 0, done.stderr
     saved = [tmp_path / f"{number}.npz" for number in range(2)]
     for model, path in zip(models, saved, strict=True):
@@ -207,23 +181,3 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     assert "log loss    equal" in done.stdout
     recipe = json.loads((tmp_path / "fitted.json").read_text(encoding="utf-8"))
     assert sum(entry["weight"] for entry in recipe["checkpoints"]) == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "Give --checkpoint"),
-        (["--checkpoint", "a.pt"], "two members"),
-        (["--probabilities", "a.npz", "b.npz", "device=cpu"], "those of the files"),
-        (["--probabilities", "a.npz", "b.npz", "--tta"], "those of the files"),
-        (["--probabilities", "a.npz", "b.npz", "--runtime", "onnx"], "those of the files"),
-        (["--probabilities", "a.npz", "b.npz", "--fit"], "have no labels"),
-        (["--checkpoint", "a.pt", "b.pt", "--fit", "--weights", "1", "1"], "Give one of them"),
-        (["--checkpoint", "a.pt", "b.pt", "--data", "x"], "Give both"),
-        (["--probabilities", "README.md", "README.md"], "not a probabilities.npz"),
-    ],
-)
-def test_what_is_no_ensemble_is_refused(words, message):
-    done = run_script("ensemble.py", *words)
-    assert done.returncode == 2
-    assert message in done.stderr

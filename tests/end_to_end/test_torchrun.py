@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from tests.helpers import REPOSITORY, environment, run_words
+from tests.helpers import REPOSITORY, environment, run_script, run_words
 from training.resume import load_training_state
+
+pytestmark = pytest.mark.integration
 
 # without BatchNorm, drop path and mixup nothing depends on which images share a process
 EXACT = (
@@ -26,12 +28,12 @@ ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
 
 
 def words(processes: int, script: str, *arguments: object) -> list[str]:
-    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     return [sys.executable, *start, str(REPOSITORY / script), *map(str, arguments)]
 
 
 def run(processes: int, script: str, *arguments: object) -> subprocess.CompletedProcess:
-    return run_words(words(processes, script, *arguments))
+    return run_script(script, *arguments) if processes == 1 else run_words(words(processes, script, *arguments))
 
 
 def training(pictures: Path, output: Path, *options: str) -> list[str]:

@@ -1,12 +1,14 @@
 """The table of models is computed, and says of each what the contest's limits make of it."""
 
+import re
+
 import pytest
 
 from configs.compose import compose
 from configs.options import option_names
 from models.catalog import model_options
 from models.classifier import build_classifier, meta_classifier
-from tests.helpers import run_script
+from tests.helpers import REPOSITORY, run_script
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +16,13 @@ def options():
     return {option.option: option for option in model_options(100)}
 
 
+@pytest.mark.integration
 def test_every_option_is_listed_with_its_licence(options):
     assert set(options) == set(option_names("model"))
     assert {option.licence for option in options.values()} <= {"apache-2.0", "mit"}
 
 
+@pytest.mark.integration
 def test_known_sizes_come_out(options):
     # figures of the architectures' papers, within a rounding of the head
     assert options["convnext_large"].megabytes_fp32 == pytest.approx(786, abs=1)
@@ -28,9 +32,20 @@ def test_known_sizes_come_out(options):
     assert options["convnext_base"].parameters == pytest.approx(87.7e6, rel=0.01)
 
 
+@pytest.mark.integration
 def test_every_default_size_is_the_nearest_to_600(options):
     assert {option.input_size for option in options.values()} <= {588, 592, 600, 602, 608}
     assert options["convnext_base"].input_size == options["swin_transformer_v2"].input_size == 600
+
+
+@pytest.mark.integration
+def test_the_guides_table_is_that_of_the_models_command(options):
+    guide = (REPOSITORY / "docs" / "TRAINING_GUIDE.md").read_text(encoding="utf-8")
+    rows = {name: line for line in guide.splitlines() for name in line.split("|")[1:2]}
+    for option in options.values():
+        row = next(line for names, line in rows.items() if option.option in re.split(r"[ ,]+", names))
+        figures = f"| {option.parameters / 1e6:.1f} M | {option.megabytes_fp32:.1f} | {option.megabytes_fp16:.1f} |"
+        assert row.endswith(figures)
 
 
 @pytest.mark.slow
@@ -46,6 +61,7 @@ def test_every_option_accepts_its_drop_rates_and_checkpointing(option):
     assert meta_classifier(model.architecture, 100, model.input_size).backbone.pretrained_cfg["hf_hub_id"]
 
 
+@pytest.mark.integration
 def test_the_command_says_what_fits():
     done = run_script("cli/flower_cli.py", "models")
     assert done.returncode == 0, done.stderr

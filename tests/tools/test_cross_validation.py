@@ -22,6 +22,7 @@ def folds(tiny, tmp_path):
     return tmp_path / "sweep"
 
 
+@pytest.mark.integration
 def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
     found = join_folds(folds, ("identity",), tmp_path / "oof")
     assert (found.metrics.images, found.models, found.not_held_back, found.unreadable) == (48, 2, 0, 0)
@@ -41,6 +42,7 @@ def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
     assert len((tmp_path / "oof" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 49
 
 
+@pytest.mark.integration
 def test_a_missing_fold_is_said_and_one_twice_refused(folds, tiny, tmp_path):
     (folds / "1" / "checkpoints" / "best_model.pt").unlink()
     with pytest.raises(InputError, match=r"1 best_model\.pt below it"):

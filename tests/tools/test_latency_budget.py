@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tools.latency_budget
+from cli.budget import command_of
 from common.errors import InputError
 from configs.compose import compose
 from evaluation.labelled_images import choose_images, correct_answers
@@ -38,14 +39,15 @@ def test_the_best_fits_and_is_allowed():
 
 
 def test_the_command_line_is_ready():
-    assert choice(0.8, 5).command == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
-    assert "--runtime onnx" in choice(0.8, 5, runtime="onnx").command
+    assert command_of(choice(0.8, 5)) == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
+    assert "--runtime onnx" in command_of(choice(0.8, 5, runtime="onnx"))
     deployed = DeployedModel("model 1", (Path("m.xml"),), "openvino", "int8", ("device=cpu",))
-    assert dataclasses.replace(choice(0.8, 5), deployed=deployed, views=("identity",)).command == (
+    assert command_of(dataclasses.replace(choice(0.8, 5), deployed=deployed, views=("identity",))) == (
         "python inference.py --checkpoint m.xml device=cpu"
     )
 
 
+@pytest.mark.integration
 def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, turned, other, tmp_path, monkeypatch):
     monkeypatch.setattr(tools.latency_budget, "COMBINATIONS", (("torch", "fp16"),))
     limits = compose("config").competition
@@ -63,6 +65,7 @@ def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, t
     assert len(list(tmp_path.glob("*_fp16.pt"))) == 3
 
 
+@pytest.mark.integration
 def test_exported_models_are_refused_where_weights_are_needed(checkpoint, tmp_path):
     pytest.importorskip("openvino")
     path = tmp_path / "model.xml"
@@ -78,7 +81,9 @@ def test_exported_models_are_refused_where_weights_are_needed(checkpoint, tmp_pa
             refuse()
 
 
-def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_path):
+@pytest.mark.integration
+def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.latency_budget, "IMAGES", 10)
     words = ["budget", "--checkpoint", checkpoint, "--tta", "identity", "--tta", "identity,hflip"]
     done = run_script("cli/flower_cli.py", *words, "--max-latency", "10000", "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -99,7 +104,10 @@ def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_
     assert found.returncode == 0, found.stderr
 
 
-def test_nothing_that_fits_is_exit_code_1(checkpoint, tmp_path):
+@pytest.mark.integration
+def test_nothing_that_fits_is_exit_code_1(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.latency_budget, "IMAGES", 10)
+    monkeypatch.setattr(tools.latency_budget, "COMBINATIONS", (("torch", "fp16"),))
     words = ["budget", "--checkpoint", checkpoint, "--tta", "identity", "--max-size", "0.001", "--json"]
     done = run_script("cli/flower_cli.py", *words, "--output", tmp_path)
     assert done.returncode == 1, done.stderr

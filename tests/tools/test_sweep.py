@@ -14,6 +14,7 @@ def rows_of(root):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.integration
 def test_the_best_run_stands_first_and_a_failed_one_last(tiny, tmp_path):
     jobs = [["training.learning_rate=1e-6"], ["dataset.batch_size=1"], ["training.learning_rate=0.02"]]
     options = ["training.epochs=6", "training.scheduler=constant"]

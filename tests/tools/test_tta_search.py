@@ -69,6 +69,7 @@ def test_the_search_averages_as_the_pipeline_does(checkpoint, other, average):
     assert scores.correct(views).tolist() == (expected.argmax(axis=1) == images.labels).tolist()
 
 
+@pytest.mark.integration
 def test_the_table_names_every_view(checkpoint):
     pipeline = load_pipeline([checkpoint])
     found = search_views(pipeline)
@@ -80,6 +81,7 @@ def test_the_table_names_every_view(checkpoint):
     assert lines[-1] == (f"--tta {','.join(found.chosen)}" if helps else "No view helps: leave --tta out.")
 
 
+@pytest.mark.integration
 def test_images_that_cannot_be_read_are_no_search(checkpoint, tmp_path):
     (tmp_path / "train").mkdir()
     for name in ("a.jpg", "b.jpg"):

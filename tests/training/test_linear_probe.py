@@ -89,7 +89,8 @@ def test_the_cache_answers_for_the_same_weights_only(tiny):
 
 
 def test_the_baseline_needs_images_to_measure_on(tiny, pictures):
-    with pytest.raises(InputError, match="--data"):
-        probe(tiny("dataset.val_split=0"), None)
-    lines = probe(tiny("dataset.val_split=0"), pictures)
-    assert "48 images" in lines[2]
+    with pytest.raises(InputError, match="give other labelled images"):
+        probe(tiny("dataset.val_split=0"))
+    found = probe(tiny("dataset.val_split=0"), pictures)
+    assert (found.images, found.training_images, found.source) == (48, 48, str(pictures))
+    assert found.top1_interval[0] < found.top1 <= found.top5

@@ -41,6 +41,7 @@ def test_what_is_computed_is_what_a_real_pass_keeps(architecture, monkeypatch):
     assert on_meta.per_image == pytest.approx(sizes[1] - sizes[0], rel=0.05)
 
 
+@pytest.mark.integration
 def test_it_grows_with_what_costs_memory():
     plain = training_memory(config_of("test_convnext"), 7)
     larger = training_memory(config_of("test_convnext", "model.input_size=128"), 7)
@@ -69,6 +70,7 @@ def test_a_batch_keeps_more_than_none():
     assert 0 < saved_bytes(model, config, 1, 7) < saved_bytes(model, config, 2, 7)
 
 
+@pytest.mark.integration
 def test_info_prints_it():
     done = run_script("cli/flower_cli.py", "info", "model=efficientnet_lite0", "model.input_size=160")
     assert done.returncode == 0, done.stderr

@@ -84,7 +84,8 @@ def test_a_run_writes_what_it_promises(tiny):
     checkpoint = load_checkpoint(folder.best)
     assert checkpoint.metrics["val_top1"] == result.best_top1
     assert [image_class.category_id for image_class in checkpoint.classes] == ["100", "101", "102", "103"]
-    assert checkpoint.class_counts == [10, 10, 9, 9] or sum(checkpoint.class_counts) == 38
+    # 12 images per class, of which two or three validate
+    assert sorted(checkpoint.class_counts) == [9, 9, 10, 10]
     assert folder.config.is_file()
     assert list(folder.logs.glob("events.*"))
     assert not folder.skipped_images.exists()
@@ -97,6 +98,7 @@ def test_the_best_model_holds_nothing_of_the_optimizer(tiny, tmp_path):
     assert payload["averaged_weights"] is True
 
 
+@pytest.mark.integration
 def test_a_tiny_model_learns(tiny):
     assert train(tiny("training.epochs=12", "training.scheduler=constant")).best_top1 >= 0.75
 
@@ -140,6 +142,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("recipe", RECIPES, ids=list(RECIPES))
 def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, files, recipe):
     options = ["training.epochs=4", *(option.format(**files) for option in RECIPES[recipe])]
@@ -224,6 +227,7 @@ def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, files):
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
+@pytest.mark.integration
 def test_another_seed_is_another_run(tiny, tmp_path):
     train(tiny("seed=0"))
     first = final_tensors(RunFolder(tmp_path / "run"))
@@ -232,6 +236,7 @@ def test_another_seed_is_another_run(tiny, tmp_path):
     assert not all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.integration
 def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
     train(tiny("training.epochs=1"))
     train(tiny("training.epochs=3", "training.resume=auto"))
@@ -239,6 +244,7 @@ def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
     assert [row["epoch"] for row in history(RunFolder(tmp_path / "run"))] == ["1", "2", "3"]
 
 
+@pytest.mark.integration
 def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     train(tiny())
     before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
@@ -247,6 +253,7 @@ def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "change", ["training.weight_decay=0.1", "dataset.batch_size=4", "seed=7", "augmentation=medium"]
 )
@@ -256,6 +263,7 @@ def test_resuming_with_another_recipe_is_refused(tiny, change):
         train(tiny("training.epochs=2", "training.resume=auto", change))
 
 
+@pytest.mark.integration
 def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
     train(tiny("training.epochs=1"))
     forced = ["training.resume=auto", "training.resume_force=true", "training.weight_decay=0.1"]
@@ -264,6 +272,7 @@ def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
     assert len(history(RunFolder(tmp_path / "run"))) == 2
 
 
+@pytest.mark.integration
 def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     train(tiny("training.epochs=1"))
     train(tiny("training.epochs=2", "training.resume=auto", "dataset.loader_timeout=60", "experiment_name=again"))
@@ -271,6 +280,7 @@ def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     assert "without effect on the result: dataset.loader_timeout (was 300.0), experiment_name (was flowers)" in said
 
 
+@pytest.mark.integration
 def test_resuming_with_other_images_is_refused(tiny, tmp_path):
     write_pictures(tmp_path / "data", [6, 6])
     train(tiny(f"dataset.root={tmp_path / 'data'}"))
@@ -280,6 +290,7 @@ def test_resuming_with_other_images_is_refused(tiny, tmp_path):
         train(tiny(f"dataset.root={tmp_path / 'data'}", "training.resume=auto"))
 
 
+@pytest.mark.integration
 def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
     train(tiny())
     with pytest.raises(InputError, match=r"last\.pt for resuming"):
@@ -292,6 +303,7 @@ def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
         train(tiny(f"training.resume={tmp_path / 'none.pt'}"))
 
 
+@pytest.mark.integration
 def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
     train(tiny("seed=0"))
     older = (tmp_path / "run" / "checkpoints" / "best_model.pt").read_bytes()
@@ -300,6 +312,7 @@ def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
     assert [path.read_bytes() for path in archived] == [older]
 
 
+@pytest.mark.integration
 def test_a_run_that_cannot_start_leaves_the_older_one_alone(tiny, tmp_path):
     train(tiny())
     with pytest.raises(InputError):
@@ -336,9 +349,10 @@ def test_a_batch_larger_than_the_data_set_works(tiny, tmp_path):
 
 @pytest.mark.parametrize("size", [3, 37])
 def test_an_odd_last_batch_under_mixup_works(tiny, size):
-    train(
-        tiny("training.mixup_alpha=0.2", "training.cutmix_alpha=1", f"dataset.batch_size={size}", "training.epochs=1")
-    )
+    options = ["training.mixup_alpha=0.2", "training.cutmix_alpha=1", "training.epochs=1"]
+    result = train(tiny(*options, f"dataset.batch_size={size}"))
+    assert result.epochs == 1
+    assert 0 <= result.best_top1 <= 1
 
 
 def test_early_stopping_waits_for_its_patience(tiny, tmp_path, capsys):
@@ -384,12 +398,12 @@ def test_one_image_a_batch_says_what_it_needs(tiny):
 
 
 def test_validation_scores_the_weights_that_are_shipped(tiny, tmp_path):
-    # at this decay the averaged weights have barely left the random start, so raw weights would score otherwise
-    train(tiny("training.ema_decay=0.9999", "training.epochs=3"))
+    # at this decay the averaged weights have barely left the random start, so raw weights would score otherwise; a
+    # single epoch is both the best and the last, whose averaged weights the state holds
+    train(tiny("training.ema_decay=0.9999", "training.epochs=1", "training.warmup_epochs=0"))
     state = load_training_state(tmp_path / "run" / "checkpoints" / "last.pt")["state"]
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best_model.pt")
-    assert best.epoch in (1, 2, 3)
-    if best.epoch == 3:
-        assert all(torch.equal(value, state["ema"][name]) for name, value in best.state_dict.items())
+    assert best.epoch == 1
+    assert all(torch.equal(value, state["ema"][name]) for name, value in best.state_dict.items())
     raw = state["model"]["backbone.classifier.weight"]
     assert not torch.equal(best.state_dict["backbone.classifier.weight"], raw)
