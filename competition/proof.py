@@ -122,8 +122,9 @@ def _run_twice(trial: _Trial, python: Path, outputs: Path) -> tuple[list[Executi
 
 def _record_versions(execution: Execution) -> Check:
     """Return a line that says under which versions the code ran."""
-    versions = ", ".join(f"{name} {version}" for name, version in execution.versions.items())
-    return Check(f"versions{execution.under}", None, versions or "not known, the run left no report")
+    named = {"Python" if name == "python" else name: version for name, version in execution.versions.items()}
+    figure = ", ".join(f"{name} {version}" for name, version in named.items())
+    return Check(f"versions{execution.under}", None, figure or "not known: the run left no report")
 
 
 def time_an_image(longer: Execution, shorter: Execution) -> float | None:

@@ -17,7 +17,7 @@ TEMPLATE_FILES = ("model.py", "train.py", "predict.py", "utils.py")
 # which opencv from 4.12 on installs. From Python 3.10 on, timm is the version that the ZIP was proven with, because
 # another one could build another network.
 TEMPLATE_REQUIREMENTS = (
-    "torch>=1.9",
+    "torch>={torch}",
     'timm>=0.9.16,<1.0.12; python_version < "3.10"',
     'timm=={timm}; python_version >= "3.10"',
     'numpy>=1.19,<2; python_version < "3.10"',
@@ -63,11 +63,15 @@ def _folders_of(package: Path) -> list[Path]:
     return [package, *(path for path in package.rglob("*") if path.is_dir())]
 
 
-def requirements_text(layout: ZipLayoutConfig) -> str:
-    """Return the requirements of the code in the ZIP; the template's can be met by each Python from 3.8 on."""
+def requirements_text(layout: ZipLayoutConfig, oldest_torch: str) -> str:
+    """Return the requirements of the code in the ZIP; the template's can be met by each Python from 3.8 on.
+
+    `oldest_torch` is the first release of torch that runs the models.
+    """
     if layout.code == "kit":
         return (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
-    return "".join(f"{line.format(timm=metadata.version('timm'))}\n" for line in TEMPLATE_REQUIREMENTS)
+    versions = {"torch": oldest_torch, "timm": metadata.version("timm")}
+    return "".join(f"{line.format(**versions)}\n" for line in TEMPLATE_REQUIREMENTS)
 
 
 def allowed_names(layout: ZipLayoutConfig, present: list[str]) -> tuple[list[str], list[str]]:

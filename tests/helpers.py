@@ -108,12 +108,11 @@ def run_words(words: list[str], **options: object) -> subprocess.CompletedProces
     """Run a command line in the environment of a user; `options` are further ones of subprocess.run."""
     return subprocess.run(
         words,
-        **{"cwd": REPOSITORY, **options},
+        **{"cwd": REPOSITORY, "timeout": 300, **options},
         env=environment(),
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
         check=False,
     )
 

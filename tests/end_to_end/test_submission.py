@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import platform
 import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from competition.zip_layout import TEMPLATE_FILES
@@ -183,6 +185,10 @@ def test_the_zip_has_the_contests_layout_and_the_proof_its_figures(packed, predi
     assert figures["time an image"].startswith("not measured")
     assert [(run["where"], run["images"]) for run in proof["runs"]] == [("from the ZIP's root", 9), ("from code/", 9)]
     assert all(run["seconds"] > 0 for run in proof["runs"])
+    for run in proof["runs"]:
+        assert set(run["versions"]) == {"python", "torch", "timm", "numpy", "opencv", "pillow"}
+        assert (run["versions"]["torch"], run["versions"]["timm"]) == (torch.__version__, timm.__version__)
+    assert figures["versions"].startswith(f"Python {platform.python_version()}, torch {torch.__version__}, timm ")
 
 
 def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
@@ -384,6 +390,8 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["prepare_submission.py", "--predictions", "{csv}", "--input", "nowhere"], 2, "nowhere: the folder"),
         (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{other}"], 2, "SHA-256 differs"),
         (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),
+        (["prepare_submission.py", "--verify-only", "z.zip", "--python", "no/python"], 2, "no/python: no such program"),
+        (["prepare_submission.py", "--predictions", "{csv}", "--python", "no/python"], 2, "no/python: no such program"),
     ],
 )
 def test_mistakes_get_their_sentence(checkpoint, predicted, test_folder, tmp_path, words, code, message):
