@@ -78,7 +78,7 @@ class Evaluation:
 
 
 def evaluate(
-    pipeline: Pipeline, split: str = "val", data: Path | None = None, output_dir: Path | None = None
+    pipeline: Pipeline, split: str = "val", data: str | Path | None = None, output_dir: str | Path | None = None
 ) -> Evaluation:
     """Measure the pipeline on labelled images.
 
@@ -86,7 +86,8 @@ def evaluate(
     or a table, names others instead. With `output_dir`, writes metrics.json, per_class.csv, answers.csv,
     predictions.csv and two pictures there. Raises InputError if the images cannot be had, or have unknown classes.
     """
-    images = choose_images(pipeline, split, data)
+    images = choose_images(pipeline, split, None if data is None else Path(data))
+    folder = None if output_dir is None else Path(output_dir)
     predicted = predict_images(pipeline, images.inputs, "evaluation")
     readable = readable_rows(predicted, images)
     with np.errstate(divide="ignore"):
@@ -108,11 +109,11 @@ def evaluate(
         views=pipeline.views,
         precision=pipeline.computed_in,
         chose_epoch=images.split == "val" and "val_top1" in checkpoints[0].metrics,
-        files=output_dir,
+        files=folder,
     )
-    if output_dir is not None and distributed.is_main():
+    if folder is not None and distributed.is_main():
         matrix = metrics.confusion_matrix(answers, labels, len(pipeline.classes))
-        _write(output_dir, pipeline, images, predicted, matrix, found)
+        _write(folder, pipeline, images, predicted, matrix, found)
     return found
 
 

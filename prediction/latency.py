@@ -10,6 +10,7 @@ import numpy as np
 
 from common.device import describe_device
 from common.errors import InputError
+from common.files import as_paths
 from common.progress import progress
 from data.flower_drawing import drawn_jpegs
 from data.images import UnreadableImage, read_image
@@ -160,11 +161,11 @@ def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
     return decode, preprocess, forward
 
 
-def benchmark(pipeline: Pipeline, paths: Sequence[Path] = ()) -> Benchmark:
-    """Time the pipeline on images of `paths` (see `find_inputs`), or on drawn ones of `competition.input_size`."""
-    limits = pipeline.config.competition
+def benchmark(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> Benchmark:
+    """Time the pipeline on images (see `find_inputs`), or on drawn ones of `competition.input_size`."""
+    limits, paths = pipeline.config.competition, as_paths(images)
     with drawn_jpegs(limits.input_size, 0 if paths else IMAGES) as drawn:
-        images = find_inputs(paths).paths if paths else drawn
-        latency = measure_latency(pipeline, images)
-        size, milliseconds = best_batch(pipeline, images)
+        files = find_inputs(paths).paths if paths else drawn
+        latency = measure_latency(pipeline, files)
+        size, milliseconds = best_batch(pipeline, files)
     return Benchmark(latency, size, milliseconds, paths[0] if paths else None)

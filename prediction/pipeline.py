@@ -15,6 +15,7 @@ from torch import nn
 from common.classes import ImageClass, reordering
 from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from common.errors import InputError
+from common.files import as_paths
 from common.progress import progress
 from common.torch_files import sha256
 from configs.compose import from_plain
@@ -96,16 +97,17 @@ class PredictedProbabilities:
 
 
 def load_pipeline(
-    paths: Sequence[Path],
+    checkpoints: str | Path | Sequence[str | Path],
     options: PredictionOptions = DEFAULTS,
     overrides: Sequence[str] = (),
     keys: Sequence[str] = OVERRIDABLE_KEYS,
 ) -> Pipeline:
-    """Load checkpoints in evaluation mode on the device, each wrapped in the average over its views.
+    """Load one or several checkpoints in evaluation mode, each wrapped in the average over its views.
 
     `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
     the number of weights is wrong, or the device does not support the precision.
     """
+    paths = as_paths(checkpoints)
     shares = weight_shares(options.weights, len(paths))
     loaded = [
         load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths

@@ -10,6 +10,7 @@ from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
 from common.errors import InputError
+from common.files import as_paths
 from configs.options import current_name
 from data.inputs import Inputs, find_inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
@@ -56,16 +57,18 @@ class PredictionResult:
         return [self.classes[prediction.label].name for prediction in self.predictions]
 
 
-def predict(pipeline: Pipeline, paths: Sequence[Path] = ()) -> PredictionResult:
-    """Predict the images of `paths` (see `find_inputs`), or else of the checkpoint's test folder.
+def predict(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> PredictionResult:
+    """Predict a folder, a CSV of names, or image files (see `find_inputs`); default: the checkpoint's test folder.
 
     Raises InputError if there are no images.
     """
-    inputs = find_inputs(paths or [default_input(pipeline)])
+    inputs = find_inputs(as_paths(images) or [default_input(pipeline)])
     return _result(pipeline, inputs, predict_images(pipeline, inputs))
 
 
-def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFiles) -> PredictionResult:
+def predict_to_files(
+    pipeline: Pipeline, images: str | Path | Sequence[str | Path], output: OutputFiles
+) -> PredictionResult:
     """Predict like `predict` and write the files of `output`, with their provenance.
 
     Raises InputError, before anything is predicted, for an output that is not possible.
@@ -73,7 +76,7 @@ def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFi
     check_csv_path(output.predictions)
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
         raise InputError(f"top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
-    paths = paths or [default_input(pipeline)]
+    paths = as_paths(images) or [default_input(pipeline)]
     inputs = find_inputs(paths)
     predicted = predict_images(pipeline, inputs)
     result = _result(pipeline, inputs, predicted)
