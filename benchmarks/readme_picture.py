@@ -7,6 +7,7 @@ python benchmarks/readme_picture.py
 import argparse
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data.images import list_images, read_image
 from data.transforms import eval_image
 from evaluation.grad_cam import attention_map
+from models.classifier import Classifier
 from prediction.pipeline import Pipeline, load_pipeline, predict_file
 
 IMAGES, BARS = 4, 5
@@ -41,7 +43,7 @@ def draw(pipeline: Pipeline, answers: dict[Path, np.ndarray]) -> Figure:
     figure = Figure(figsize=(3 * len(answers), 6.2), layout="constrained")
     axes = figure.subplots(3, len(answers), height_ratios=(3, 3, 1.6), squeeze=False)
     checkpoint = pipeline.members[0].checkpoint
-    model = pipeline.members[0].model.classifier
+    model = cast(Classifier, pipeline.members[0].model.classifier)
     for column, (path, probabilities) in enumerate(answers.items()):
         pixels = read_image(path).pixels
         seen = eval_image(pixels, checkpoint.input_size, checkpoint.crop_pct)

@@ -18,7 +18,7 @@ def describe_prediction(pipeline: Pipeline, result: PredictionResult) -> list[st
             image_class = result.classes[prediction.label]
             lines.append(
                 f"  {prediction.image_id}: {image_class.name} (category {image_class.category_id}, "
-                f"{100 * prediction.confidence:.1f} %)"
+                f"{100 * (prediction.confidence or 0):.1f} %)"
             )
     if result.unreadable:
         lines.append(

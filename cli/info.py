@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 
 HELP = "show Python, libraries and hardware; with model=... and other keys, the memory that this training takes"
@@ -77,7 +78,7 @@ def training_facts(overrides: list[str]) -> dict[str, str]:
     return facts
 
 
-def print_facts(facts: dict[str, str | None], as_json: bool) -> None:
+def print_facts(facts: Mapping[str, str | None], as_json: bool) -> None:
     """Print facts as aligned lines, or as JSON."""
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))

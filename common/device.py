@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.utils import deterministic
 
 from common import distributed
 from common.errors import InputError
@@ -117,7 +118,8 @@ def configure_algorithms(device: torch.device) -> None:
     torch.backends.cudnn.benchmark = device.type == "cuda"
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        # a property of the module, which its types do not show
+        setattr(deterministic, "fill_uninitialized_memory", False)  # noqa: B010
 
 
 def _cpu_computes_bfloat16() -> bool:

@@ -107,14 +107,14 @@ def share_buffers(model: nn.Module) -> None:
             distributed.broadcast(buffer, src=0)
 
 
-def parallel(model: nn.Module) -> nn.Module:
+def parallel(model: Any) -> nn.Module:
     """Return `model` wrapped in DistributedDataParallel, which averages gradients over the ranks."""
     if world_size() == 1:
         return model
     return nn.parallel.DistributedDataParallel(model)
 
 
-def without_averaging(model: nn.Module, wanted: bool) -> contextlib.AbstractContextManager:
+def without_averaging(model: Any, wanted: bool) -> contextlib.AbstractContextManager:
     """Return a context in which a wrapped model does not average its gradients, if `wanted`."""
     return model.no_sync() if wanted and world_size() > 1 else contextlib.nullcontext()
 

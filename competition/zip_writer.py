@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from timm.layers import GELUTanh
 from torch import nn
@@ -16,6 +15,7 @@ from competition.proof import Proof
 from competition.zip_layout import code_files, model_names, recipe_name, requirements_text
 from configs.schema import CompetitionConfig
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
+from models.classifier import pretrained_config
 from prediction.pipeline import Pipeline
 from prediction.provenance import describe_pipeline
 
@@ -81,7 +81,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
     for name, member in zip(names, pipeline.members, strict=True):
         checkpoint = member.checkpoint
         arguments = {"num_classes": len(checkpoint.classes)}
-        if timm.get_pretrained_cfg(checkpoint.architecture).fixed_input_size:
+        if pretrained_config(checkpoint.architecture).fixed_input_size:
             arguments["img_size"] = checkpoint.input_size
         models.append(
             {

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import typing
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from common.errors import InputError, did_you_mean
@@ -42,7 +42,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
         _check_override(override)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
-            composed = hydra_compose(config_name, overrides=[override.input_line for override in parsed])
+            composed = hydra_compose(config_name, overrides=[str(override.input_line) for override in parsed])
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error, parsed)) from error
     return _to_config(composed, [] if allow_unused else explicit_keys(parsed))
@@ -58,7 +58,7 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     return [job for batch in batches for job in batch]
 
 
-def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequence[str], source: str) -> Config:
+def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collection[str], source: str) -> Config:
     """Return the config stored in a checkpoint, changed by `overrides`.
 
     `allowed` are the keys that the calling script reads; another key is refused, because it would have no effect.
@@ -147,7 +147,7 @@ def _is_text_key(key: str) -> bool:
     return declared is str or str in typing.get_args(declared)
 
 
-def _leaves(schema: type, prefix: str) -> Iterable[tuple[str, Any]]:
+def _leaves(schema: Any, prefix: str) -> Iterable[tuple[str, Any]]:
     types = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
         declared = types[field.name]
@@ -223,9 +223,9 @@ def _strings(value: Any) -> Iterable[str]:
             yield from _strings(item)
 
 
-def _to_config(composed: DictConfig, explicit: Sequence[str]) -> Config:
+def _to_config(composed: DictConfig | ListConfig, explicit: Sequence[str]) -> Config:
     try:
-        config = OmegaConf.to_object(composed)
+        config = cast(Config, OmegaConf.to_object(composed))
     except MissingMandatoryValue as error:
         missing = ", ".join(sorted(OmegaConf.missing_keys(composed)))
         raise InputError(f"{missing}: no value. The YAML file of each chosen option must give all keys.") from error

@@ -6,10 +6,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data._utils.worker import WorkerInfo
 
 from common import distributed
 from common.errors import RunError
@@ -157,8 +160,7 @@ def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the workers already use all cores; threads inside them would only compete
     cv2.setNumThreads(0)
-    information = get_worker_info()
-    information.dataset.enter_worker(worker)
+    cast(ImageDataset, cast(WorkerInfo, get_worker_info()).dataset).enter_worker(worker)
 
 
 def default_workers() -> int:
@@ -173,14 +175,18 @@ def train_loader(config: Config, table: ImageTable, batches: EpochBatches, devic
     return batch_reader(images, batches, config.dataset, device)
 
 
-def eval_loader(config: Config, table: ImageTable, rows: Sequence[int], device: torch.device) -> BatchReader:
+def eval_loader(
+    config: Config, table: ImageTable, rows: Sequence[int] | np.ndarray, device: torch.device
+) -> BatchReader:
     """Return this rank's share of the batches of table rows, transformed as in evaluation."""
     transform = EvalTransform(eval_size(config), config.model.crop_pct)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
     return eval_reader(images, rows, config.dataset, device)
 
 
-def eval_reader(images: ImageDataset, rows: Sequence[int], config: DatasetConfig, device: torch.device) -> BatchReader:
+def eval_reader(
+    images: ImageDataset, rows: Sequence[int] | np.ndarray, config: DatasetConfig, device: torch.device
+) -> BatchReader:
     """Return this rank's share of the batches of `rows`, for `compute_logits`."""
     batches = eval_batches(rows, config.batch_size, distributed.rank(), distributed.world_size())
     return batch_reader(images, batches, config, device)

@@ -81,7 +81,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack the readable samples to a batch; N = 0 if none could be read."""
     readable = [sample for sample in samples if sample.pixels is not None]
     if readable:
-        images = torch.from_numpy(np.stack([sample.pixels for sample in readable])).permute(0, 3, 1, 2)
+        images = torch.from_numpy(
+            np.stack([sample.pixels for sample in readable if sample.pixels is not None])
+        ).permute(0, 3, 1, 2)
     else:
         images = torch.empty((0, 3, 0, 0), dtype=torch.uint8)
     return Batch(

@@ -51,7 +51,7 @@ def image_hashes(table: ImageTable, folder: Path) -> dict[str, str]:
     path = folder / HASHES_FILE
     known = _read_hashes(path)
     sizes = {image_id: _size(table.image_dir / image_id) for image_id in table.image_ids}
-    hashes = {name: known[name, size] for name, size in sizes.items() if (name, size) in known}
+    hashes = {name: known[name, size] for name, size in sizes.items() if size is not None and (name, size) in known}
     missing = [name for name, size in sizes.items() if name not in hashes and size is not None]
     if missing:
         with progress("comparing images", len(missing)) as advance, ThreadPoolExecutor(default_workers()) as threads:
@@ -61,7 +61,8 @@ def image_hashes(table: ImageTable, folder: Path) -> dict[str, str]:
                 if found is not None:
                     hashes[name] = found
                 advance(1)
-        rows = {**known, **{(name, sizes[name]): hashes[name] for name in missing if name in hashes}}
+        new = {(name, size): hashes[name] for name, size in sizes.items() if size is not None and name in hashes}
+        rows = {**known, **new}
         with contextlib.suppress(OSError):
             write_rows(path, _HASH_COLUMNS, [(name, size, found) for (name, size), found in sorted(rows.items())])
     return hashes

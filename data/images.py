@@ -93,7 +93,7 @@ def list_images(folder: Path) -> list[str]:
 def _check_header(data: np.ndarray, name: str) -> None:
     """Refuse files that are no images, or too large, before any pixel is decoded."""
     try:
-        with _quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _quiet(), Image.open(io.BytesIO(data.tobytes()), formats=_FORMATS) as image:
             width, height = image.size
     except Image.DecompressionBombError as error:
         raise UnreadableImage(name, f"more than {MAX_PIXELS / 1e6:.0f} megapixels") from error
@@ -110,7 +110,7 @@ def _check_header(data: np.ndarray, name: str) -> None:
 def _recover(data: np.ndarray, name: str) -> np.ndarray:
     """Decode a damaged file as far as possible; Pillow fills the missing rows with grey or black."""
     try:
-        with _quiet(), _truncated_images_allowed(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _quiet(), _truncated_images_allowed(), Image.open(io.BytesIO(data.tobytes()), formats=_FORMATS) as image:
             image.load()
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):

@@ -61,7 +61,9 @@ class EpochBatches:
         return generator.choice(self.rows, size=len(self.rows), p=weights / weights.sum())
 
 
-def eval_batches(rows: Sequence[int], batch_size: int, part: int = 0, parts: int = 1) -> list[list[SampleKey]]:
+def eval_batches(
+    rows: Sequence[int] | np.ndarray, batch_size: int, part: int = 0, parts: int = 1
+) -> list[list[SampleKey]]:
     """Return the batches of `rows` in order; process `part` of `parts` gets every `parts`-th batch.
 
     Batches stay whole, because the last bits of a logit depend on the batch in which it was computed. Every process

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from common.classes import ImageClass
 from common.files import replacing
@@ -57,7 +58,7 @@ def worst_pairs_figure(pairs: Sequence[tuple[int, int, int]], classes: Sequence[
     axes.barh(range(len(pairs)), [count for _, _, count in pairs], color="#0072b2")
     axes.set_yticks(range(len(pairs)), names)
     axes.invert_yaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("images" if pairs else "no confusions")
     return figure
 

@@ -4,14 +4,17 @@ So preprocessing is stored with the weights and cannot differ between training, 
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
 from timm.data import resolve_model_data_config
+from timm.models import PretrainedCfg
 from torch import nn
 
 from common.errors import InputError, did_you_mean
+
+ModelType = TypeVar("ModelType", bound=nn.Module)
 
 # how far from a refused input size accepted ones are searched, in pixels
 _SIZE_SEARCH = 64
@@ -19,6 +22,11 @@ _SIZE_SEARCH = 64
 
 class Classifier(nn.Module):
     """Normalisation and backbone; `mean` and `std` (3,) are of pixels scaled to 0..1."""
+
+    # timm's models have attributes of their own, which torch's types do not know
+    backbone: Any
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -53,6 +61,11 @@ def build_classifier(
     return Classifier(backbone, normalisation["mean"], normalisation["std"])
 
 
+def on_device(model: ModelType, device: torch.device) -> ModelType:
+    """Move `model` to `device` in channels_last memory, the faster layout of convolutions, and return it."""
+    return model.to(device).to(memory_format=torch.channels_last)
+
+
 def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> None:
     """Raise InputError if a model built for `input_size` does not take images of the sizes `others`."""
     for size in others:
@@ -70,6 +83,14 @@ def meta_classifier(architecture: str, num_classes: int, input_size: int) -> Cla
         return build_classifier(architecture, num_classes, input_size)
 
 
+def pretrained_config(architecture: str) -> PretrainedCfg:
+    """Return timm's description of a model: sizes, normalisation, weights, licence."""
+    found = timm.get_pretrained_cfg(architecture)
+    if found is None:
+        raise InputError(f"model.architecture={architecture}: timm has no such model.")
+    return found
+
+
 def parameter_count(model: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -83,7 +104,7 @@ def size_in_bytes(model: nn.Module, bytes_per_value: int = 4) -> int:
 
 def _create(
     architecture: str, num_classes: int, input_size: int, drop_rate: float = 0.0, drop_path_rate: float = 0.0
-) -> nn.Module:
+) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes}
     if _takes_img_size(architecture):
         options["img_size"] = input_size
@@ -108,7 +129,7 @@ def _takes_img_size(architecture: str) -> bool:
             f"model.architecture={architecture}: timm {timm.__version__} has no such model."
             f"{did_you_mean(architecture, known)}"
         )
-    return bool(timm.get_pretrained_cfg(architecture).fixed_input_size)
+    return bool(pretrained_config(architecture).fixed_input_size)
 
 
 def _check_input_size(architecture: str, input_size: int) -> None:
@@ -134,7 +155,7 @@ def _accepts(architecture: str, input_size: int) -> bool:
     return True
 
 
-def _patch_size(model: nn.Module) -> int:
+def _patch_size(model: Any) -> int:
     """Return the side of the patches of a ViT; other sizes than its multiples would lose pixels silently."""
     patch_embed = getattr(model, "patch_embed", None)
     dynamic_pad = getattr(patch_embed, "dynamic_img_pad", False)
@@ -142,7 +163,7 @@ def _patch_size(model: nn.Module) -> int:
     return 1 if dynamic_pad else int(size[0] if isinstance(size, tuple) else size)
 
 
-def _enable_grad_checkpointing(backbone: nn.Module, architecture: str) -> None:
+def _enable_grad_checkpointing(backbone: Any, architecture: str) -> None:
     try:
         backbone.set_grad_checkpointing(True)
     except (AssertionError, AttributeError) as error:

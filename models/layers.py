@@ -1,13 +1,14 @@
 """Layers of a backbone: the depth of each parameter, and the parameters of the head."""
 
+from typing import Any
+
 from timm.models import group_parameters
 from timm.optim import auto_group_layers
-from torch import nn
 
 from models.classifier import Classifier
 
 
-def layer_of_parameter(backbone: nn.Module) -> dict[str, int]:
+def layer_of_parameter(backbone: Any) -> dict[str, int]:
     """Return the depth of each parameter: 0 for the stem, the largest for the classifier."""
     if hasattr(backbone, "group_matcher"):
         return group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)

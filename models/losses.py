@@ -57,7 +57,11 @@ class FocalLoss(nn.Module):
     `alpha` is one weight for all classes, or one per class.
     """
 
-    def __init__(self, alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0) -> None:
+    alpha: torch.Tensor
+
+    def __init__(
+        self, alpha: float | Sequence[float] | torch.Tensor = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         self.register_buffer("alpha", torch.as_tensor(alpha, dtype=torch.float32))
         self.gamma = gamma
@@ -104,6 +108,8 @@ class LogitAdjustedCrossEntropy(nn.Module):
 
     `class_counts` are training images per class; a class without images counts as one.
     """
+
+    adjustment: torch.Tensor
 
     def __init__(self, class_counts: Sequence[int], tau: float = 1.0, smoothing: float = 0.0) -> None:
         super().__init__()

@@ -14,7 +14,6 @@ import safetensors
 import torch
 from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
-from torch import nn
 
 from common.classes import positions_of
 from common.errors import InputError
@@ -97,7 +96,7 @@ def _from_package(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
     return f"the package {package}", _renamed_in_order(source_state, model.backbone, package)
 
 
-def _renamed_in_order(state: dict[str, torch.Tensor], backbone: nn.Module, source: str) -> dict[str, torch.Tensor]:
+def _renamed_in_order(state: dict[str, torch.Tensor], backbone: Any, source: str) -> dict[str, torch.Tensor]:
     names = list(backbone.state_dict())
     if len(names) != len(state):
         raise InputError(f"{source}: {len(state)} tensors for a model of {len(names)}; install version 0.1.0.")
@@ -136,7 +135,7 @@ def _find_state_dict(payload: dict[str, Any], source: str) -> dict[str, torch.Te
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def _converted(state: dict[str, torch.Tensor], backbone: nn.Module, source: str) -> dict[str, torch.Tensor]:
+def _converted(state: dict[str, torch.Tensor], backbone: Any, source: str) -> dict[str, torch.Tensor]:
     """Let timm convert names and position tables of the architecture's original files."""
     convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
     if convert is None:

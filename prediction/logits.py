@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from common import distributed
 from common.device import Precision
 from data.dataloader import BatchReader
-from models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LoaderOutputs:
 
 @torch.inference_mode()
 def compute_logits(
-    model: Classifier,
+    model: nn.Module,
     loader: BatchReader,
     num_classes: int,
     device: torch.device,

@@ -4,7 +4,7 @@ The same object is evaluated, timed and packed.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from data.images import read_image
 from data.inputs import Inputs
 from data.transforms import EvalTransform, eval_image
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.classifier import on_device
 from prediction.logits import compute_logits, softmax
 from prediction.options import DEFAULTS, PRECISIONS, PredictionOptions
 from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
@@ -100,7 +101,7 @@ def load_pipeline(
     checkpoints: str | Path | Sequence[str | Path],
     options: PredictionOptions = DEFAULTS,
     overrides: Sequence[str] = (),
-    keys: Sequence[str] = OVERRIDABLE_KEYS,
+    keys: Collection[str] = OVERRIDABLE_KEYS,
 ) -> Pipeline:
     """Load one or several checkpoints in evaluation mode, each wrapped in the average over its views.
 
@@ -112,14 +113,14 @@ def load_pipeline(
     loaded = [
         load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths
     ]
-    checkpoints = [checkpoint for checkpoint, _ in loaded]
-    config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
+    first = loaded[0][0]
+    config = from_plain(first.config, overrides, keys, str(paths[0]))
     # exported models run on the CPU
     device = choose_device("cpu" if any(model for _, model in loaded) else config.device)
     if device.type == "cpu":
         tune_cpu_memory()
     configure_algorithms(device)
-    classes = checkpoints[0].classes
+    classes = first.classes
     runtime = choose_runtime(options.runtime, device)
     if options.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
         raise InputError(
@@ -136,7 +137,7 @@ def load_pipeline(
         members=members,
         config=config,
         classes=classes,
-        fallback_label=int(np.argmax(checkpoints[0].class_counts)),
+        fallback_label=int(np.argmax(first.class_counts)),
         views=options.views,
         average=options.average,
         device=device,
@@ -148,7 +149,7 @@ def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> n
     model = checkpoint.build_model()
     if runtime != "torch":
         return converted(model, checkpoint, runtime)
-    return model.to(device=device, memory_format=torch.channels_last)
+    return on_device(model, device)
 
 
 def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:

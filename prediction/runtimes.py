@@ -9,7 +9,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
             output_names=["probabilities"],
             dynamic_shapes=({0: batch},),
         )
-    model = program.model_proto
+    model = cast(torch.onnx.ONNXProgram, program).model_proto
     entry = model.metadata_props.add()
     entry.key, entry.value = _KEY, describe(checkpoint)
     return model

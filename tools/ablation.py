@@ -299,7 +299,7 @@ def write_differences(folder: Path, found: Sequence[Difference]) -> None:
     write_rows(folder / "ablation.csv", TABLE_COLUMNS, rows)
     write_text(folder / "ablation.md", markdown(found))
     others = [item for item in found if item.variant.name != BASE]
-    points = [(item.variant.name, 100 * item.gain, *(100 * bound for bound in item.interval)) for item in others]
+    points = [(item.variant.name, 100 * item.gain, 100 * item.interval[0], 100 * item.interval[1]) for item in others]
     save_figure(differences_figure(points, "points of top-1 against the base"), folder / "ablation.png")
 
 

@@ -79,7 +79,7 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
     ]
     features = _features(config) if embeddings or label_errors else None
     new = []
-    if embeddings:
+    if embeddings and features is not None:
         known = {(pair.first, pair.second) for pair in pairs}
         new = [
             DuplicatePair(a, b, f"embedding, cosine {cosine:.3f}")
@@ -90,7 +90,9 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
     pairs += new
     _write_pairs(folder / "near_duplicates.csv", table, pairs)
     contradictory = [pair for pair in pairs if table.labels[pair.first] != table.labels[pair.second]]
-    suspects = find_suspects(table, features, contradictory, config.seed) if label_errors else None
+    suspects = None
+    if label_errors and features is not None:
+        suspects = find_suspects(table, features, contradictory, config.seed)
     if suspects is not None:
         _write_suspects(folder / LABEL_ERRORS, table, suspects)
     return Audit(
@@ -154,7 +156,7 @@ def find_suspects(
     margins = own - others[rows, suggested]
     paired = {row for pair in contradictory for row in (pair.first, pair.second)}
     suspects = []
-    for place in np.lexsort((margins, [int(row) not in paired for row in features.rows])).tolist():
+    for place in np.lexsort((margins, np.array([int(row) not in paired for row in features.rows]))).tolist():
         row = int(features.rows[place])
         confident = others[place, suggested[place]] > own[place]
         if confident or row in paired:

@@ -12,6 +12,7 @@ from common.errors import InputError, RunError
 from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
+from models.classifier import on_device
 from prediction.pipeline import Pipeline, require_torch, with_checkpoint
 
 # training images whose statistics a soup's batch normalisation gets
@@ -117,7 +118,7 @@ def averaged(pipeline: Pipeline, places: Sequence[int]) -> Checkpoint:
     split = {**first.split, "train": trained, "val": sorted(set(first.split["val"]) - set(trained))}
     mixed = dataclasses.replace(first, state_dict=weights, split=split, epoch=0)
     if _own_statistics(checkpoints):
-        model = mixed.build_model().to(device=pipeline.device, memory_format=torch.channels_last)
+        model = on_device(mixed.build_model(), pipeline.device)
         _recompute_statistics(model, pipeline)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         mixed = dataclasses.replace(mixed, state_dict=weights)

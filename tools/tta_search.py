@@ -135,12 +135,16 @@ def choose_greedily(
 
     Return the views, their latency, and the sets of one view more that would raise top-1 but take longer.
     """
+
+    def rank(views: tuple[str, ...]) -> tuple[int, float]:
+        return -int(scores.correct(views).sum()), scores.log_loss(views)
+
     chosen, taken = PLAIN, latency(PLAIN)
     while True:
         right = scores.correct(chosen).sum()
-        candidates = [(*chosen, view) for view in VIEWS if view not in chosen]
+        candidates: list[tuple[str, ...]] = [(*chosen, view) for view in VIEWS if view not in chosen]
         better = [views for views in candidates if scores.correct(views).sum() > right]
-        for views in sorted(better, key=lambda views: (-scores.correct(views).sum(), scores.log_loss(views))):
+        for views in sorted(better, key=rank):
             measured = latency(views)
             if measured.p95_ms <= limit_ms:
                 chosen, taken = views, measured

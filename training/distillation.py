@@ -12,7 +12,7 @@ from common.classes import ImageClass, reordering
 from common.errors import InputError
 from data.table import ImageTable
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.classifier import Classifier
+from models.classifier import Classifier, on_device
 from prediction.probabilities import read_probabilities
 
 _SMALLEST = 1e-8
@@ -91,7 +91,7 @@ def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch
     models, seen = [], set()
     for path in paths:
         checkpoint = load_checkpoint(path)
-        model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last).requires_grad_(False)
+        model = on_device(checkpoint.build_model(), device).requires_grad_(False)
         models.append((model, checkpoint.input_size, _output_of_class(checkpoint, table.classes, path).to(device)))
         seen.update(checkpoint.split["train"])
     return ModelTeacher(models, frozenset(seen))

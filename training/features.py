@@ -14,7 +14,7 @@ from common.files import replacing
 from common.progress import progress
 from configs.input_sizes import eval_size
 from data.dataloader import BatchReader, eval_loader
-from models.classifier import Classifier
+from models.classifier import Classifier, on_device
 from models.layers import head_parameter_names
 from prediction.logits import LoaderOutputs, compute_logits
 from training.run import Run
@@ -82,7 +82,7 @@ def _read_cache(path: Path) -> Features | None:
 
 
 def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> Features:
-    backbone = Backbone(model).to(device=run.device, memory_format=torch.channels_last)
+    backbone = on_device(Backbone(model), run.device)
     with progress("features", images) as advance:
         predictions: LoaderOutputs = compute_logits(
             backbone, loader, final_layer(model).in_features, run.device, run.precision, advance

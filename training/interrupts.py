@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from types import FrameType, TracebackType
+from typing import Any
 
 
 class Interrupts:
@@ -19,7 +20,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.requested = False
         self._since = 0.0
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         for number in self.SIGNALS:

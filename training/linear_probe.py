@@ -60,7 +60,7 @@ def fit_classifier(
     if len(found) == 2:
         coefficients, intercepts = np.concatenate([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
     weight = np.zeros((num_classes, features.shape[1]))
-    bias = np.full(num_classes, intercepts.min())
+    bias = np.full(num_classes, np.min(intercepts))
     weight[found] = coefficients / scale
     bias[found] = intercepts - weight[found] @ mean
     return LinearClassifier(weight, bias)
@@ -70,11 +70,11 @@ def choose_regularisation(features: np.ndarray, labels: np.ndarray, num_classes:
     """Return the strength of `CANDIDATES` with the best cross-validated top-1; the default for tiny classes."""
     if np.bincount(labels)[np.unique(labels)].min() < 2:
         return REGULARISATION
-    scores = {}
+    scores: dict[float, float] = {}
     for candidate in CANDIDATES:
         logits = out_of_fold_logits(features, labels, num_classes, seed, candidate)
-        scores[candidate] = (logits.argmax(axis=1) == labels).mean()
-    return max(scores, key=scores.get)
+        scores[candidate] = float((logits.argmax(axis=1) == labels).mean())
+    return max(scores, key=scores.__getitem__)
 
 
 def out_of_fold_logits(

@@ -1,5 +1,7 @@
 """Optimizer groups: one per learning-rate scale (layer decay, head) and weight decay."""
 
+from typing import Any
+
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
 
@@ -18,13 +20,13 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
     `lr_scale` of a group is the factor from layer decay and head; `set_learning_rate` applies it.
     """
     groups = parameter_groups(model, config)
-    options = {"fused": True} if config.optimizer == "adamw" else {}
+    options: dict[str, Any] = {"fused": True} if config.optimizer == "adamw" else {}
     try:
         return create_optimizer_v2(groups, opt=config.optimizer, lr=_UNSET_RATE, **options)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(
             f"training.optimizer={config.optimizer}: timm refuses it ({' '.join(str(error).split())[:120]})."
-            f"{did_you_mean(config.optimizer, list_optimizers())}"
+            f"{did_you_mean(config.optimizer, map(str, list_optimizers()))}"
         ) from error
 
 

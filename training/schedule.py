@@ -23,6 +23,8 @@ def build_schedule(config: TrainingConfig, steps_per_epoch: int) -> Schedule:
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
         warmup_steps = total_steps // 2
+    if config.learning_rate is None:
+        raise ValueError("training.learning_rate is null: training.run.with_learning_rate gives it a number")
     minimum = min(config.min_lr, config.learning_rate)
     return Schedule(config.scheduler, config.learning_rate, minimum, warmup_steps, total_steps)
 

@@ -1,7 +1,7 @@
 """The state of training: everything that changes while a model trains, and how it is saved and loaded."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import convert_sync_batchnorm
@@ -11,7 +11,7 @@ from common import distributed
 from common.device import Precision
 from common.errors import InputError
 from configs.schema import TrainingConfig
-from models.classifier import Classifier
+from models.classifier import Classifier, on_device
 from training.optimizer import build_optimizer
 
 # counters of `TrainingState`: their names in last.pt, which must stay readable
@@ -146,8 +146,9 @@ class TrainingState:
 def new_state(model: Classifier, config: TrainingConfig, device: torch.device, precision: Precision) -> TrainingState:
     """Return the state before the first step; `model` is moved to `device` in channels_last memory."""
     if config.sync_batchnorm:
-        model = convert_sync_batchnorm(model)
-    model = model.to(device=device, memory_format=torch.channels_last)
+        # a Classifier is no BatchNorm itself, so it stays one
+        model = cast(Classifier, convert_sync_batchnorm(model))
+    model = on_device(model, device)
     return TrainingState(
         model=model,
         ema=None if config.ema_decay is None else ModelEmaV3(model, decay=config.ema_decay, use_warmup=True),

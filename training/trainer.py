@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -239,7 +240,7 @@ def _save_and_leave(run: Run, state: TrainingState) -> None:
     raise KeyboardInterrupt
 
 
-def _print_epoch(run: Run, row: dict[str, float | None], is_best: bool) -> None:
+def _print_epoch(run: Run, row: dict[str, Any], is_best: bool) -> None:
     parts = [f"epoch {row['epoch']:>3}/{run.config.training.epochs}  train loss {row['train_loss']:.4f}"]
     if row["val_top1"] is not None:
         parts.append(

@@ -1,6 +1,6 @@
 """Sections of the report, in English and Chinese, made from recorded facts; no figure without a measurement."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ WORST_CLASSES = 10
 Pictures = Mapping[str, Path]
 
 
-def build_document(facts: Facts, pictures: Pictures, innovation: str, language: str, dropped: list[str]) -> Document:
+def build_document(
+    facts: Facts, pictures: Pictures, innovation: str, language: str, dropped: Sequence[str]
+) -> Document:
     """Return the report; `pictures` are files by name, `innovation` the team's text, `dropped` names of sections."""
 
     def say(english: str, chinese: str) -> str:

@@ -75,7 +75,7 @@ def test_the_line_is_understood(line):
 
 
 def test_the_guide_has_its_lines():
-    guide = [parameter.values[0] for parameter in command_lines()]
+    guide = [str(parameter.values[0]) for parameter in command_lines()]
     for script in ("train.py", *(f"{script}.py" for script in SCRIPTS)):
         assert any(f"python {script}" in line for line in guide)
     assert sum(line.startswith("python train.py") for line in guide) > 12

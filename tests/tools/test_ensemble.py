@@ -1,5 +1,8 @@
 """Weights of members: what the fit finds, and that it says when it gains nothing."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalSubscript=false
+
 import numpy as np
 import pytest
 

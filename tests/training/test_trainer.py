@@ -1,5 +1,8 @@
 """Training: what it writes, how it ends, and that a resumed run is the run that was never interrupted."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOperatorIssue=false, reportOptionalOperand=false
+
 import csv
 import itertools
 from pathlib import Path
