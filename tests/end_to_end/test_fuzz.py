@@ -1,10 +1,11 @@
 """Mutated images, tables and checkpoints end in a result or in an error of ours, never in another exception."""
 
 # a None where a value should be fails the test like any other fault
-# pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportUndefinedVariable=false
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 
 import importlib.util
 import io
+from typing import Any
 
 import cv2
 import numpy as np
