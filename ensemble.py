@@ -16,8 +16,8 @@ def main(arguments: list[str]) -> int:
         raise InputError("Give --checkpoint A B ..., or --probabilities a.npz b.npz ...")
     if len(flags.checkpoint or flags.probabilities) < 2:
         raise InputError("An ensemble has two members or more; inference.py takes one checkpoint.")
-    answering = (flags.tta, flags.average, flags.precision, flags.runtime)
-    if flags.probabilities and (flags.input or overrides or any(answering)):
+    prediction_flags = (flags.tta, flags.average, flags.precision, flags.runtime)
+    if flags.probabilities and (flags.input or overrides or any(prediction_flags)):
         raise InputError("--probabilities: the answers are those of the files; only --weights or --fit change them.")
     if flags.fit and flags.weights:
         raise InputError("--fit finds the weights; --weights gives them. Give one of them.")

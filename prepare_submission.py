@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         prog="prepare_submission.py",
         usage="python prepare_submission.py (--predictions F [--checkpoint P ...] [--input DIR] [--tta [VIEWS]] "
-        "[--output Z] | --verify-only Z [--input DIR]) [--profile N] [key=value ...]",
+        "[--output Z] | --verify-only Z [--input DIR]) [--python P] [--profile N] [key=value ...]",
         description=f"{__doc__} Keys: competition.* (the limits), device, dataset.test_dir, dataset.batch_size, "
         "dataset.num_workers.",
         allow_abbrev=False,
@@ -51,6 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--input", type=Path, help="the test folder (default: the one that the recipe names)")
     parser.add_argument("--output", type=Path, help="default: results/submission.zip")
     parser.add_argument("--verify-only", type=Path, metavar="ZIP", help="run and check a ZIP, also one made by others")
+    parser.add_argument(
+        "--python",
+        metavar="P",
+        help="run the ZIP's code under this interpreter and its packages too, for example of a Python 3.8; with "
+        "--verify-only under it alone",
+    )
     add_profile_flag(parser)
     return parser
 

@@ -198,6 +198,7 @@ def finished_steps(record):
 
 def ending():
     """Return the lines that say where everything is and what to type next."""
+    activate = ".venv\\Scripts\\activate" if os.name == "nt" else "source .venv/bin/activate"
     return "\n".join(
         (
             "Done. In {}:".format(RESULTS),
@@ -206,10 +207,13 @@ def ending():
             "  predictions.csv              predictions of the test images; predictions.json says how they were made",
             "  submission.zip               run as the judges would, from its root and from code/",
             "  submission_proof.json        the figures of that proof",
-            "Next, with {}:".format(venv_python().relative_to(REPOSITORY)),
-            "  python quickstart.py test                            run the tests",
+            "Next:",
+            "  {}".format(activate),
+            "  python quickstart.py test    run the tests",
             "  python cli/flower_cli.py prepare-data --source <your images> --output data/flower100",
-            "  python train.py                                      train on them; README.md goes on from here",
+            "  python train.py training=finetune model=convnext_base                             with a GPU",
+            "  python train.py training=finetune model=efficientnet_lite0 model.input_size=160   with a CPU",
+            "Proven: {}. README.md goes on with your own photographs.".format(RESULTS / "submission.zip"),
         )
     )
 

@@ -52,7 +52,7 @@ def _after_one_step(folder: Path) -> tuple[Run, TrainingState]:
         "device=cpu",
     ]
     run = set_up_run(compose("config", options))
-    state, _, _ = start_run(run)
+    state = start_run(run).state
     for parameter in state.model.parameters():
         parameter.grad = parameter.detach().clone()
     state.optimizer.step()

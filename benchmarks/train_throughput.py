@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, cast
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SIZE, BATCH, EPOCHS = 160, 32, 2
@@ -87,7 +88,7 @@ def plain_rate(table: Path, images: Path) -> float:
         samples = [(images / row["image_id"], int(row["label"])) for row in csv.DictReader(file)]
 
     class Photographs(torch.utils.data.Dataset):
-        transform = None
+        transform: Any = None
 
         def __len__(self) -> int:
             return len(samples)
@@ -99,12 +100,13 @@ def plain_rate(table: Path, images: Path) -> float:
     model = timm.create_model(ARCHITECTURE, num_classes=max(label for _, label in samples) + 1)
     settings = resolve_model_data_config(model)
     loader = create_loader(
-        Photographs(),
+        # timm sets its transform, and asks for no more than this
+        cast(Any, Photographs()),
         input_size=(3, SIZE, SIZE),
         batch_size=BATCH,
         is_training=True,
         use_prefetcher=False,
-        num_workers=os.cpu_count(),
+        num_workers=os.cpu_count() or 1,
         mean=settings["mean"],
         std=settings["std"],
         device=torch.device("cpu"),

@@ -1,4 +1,4 @@
-"""flower_cli.py ablate: what each ingredient of a recipe gives, over several seeds."""
+"""flower_cli.py ablate: the gain of each ingredient of a recipe, over several seeds."""
 
 import argparse
 from pathlib import Path
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Run what is missing in the output folder; the same command goes on with an interrupted ablation."""
+    """Run what is missing in the output folder; the same command continues an interrupted ablation."""
     from common.errors import InputError
     from tools.ablation import ablate, markdown, variants_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from data.table import ImageTable
-    from tools.data_audit import Audit, Suspect
+    from tools.data_audit import Audit, DuplicatePair, Suspect
 
 HELP = "look for near-duplicates and wrong labels: dataset.root=... --label-errors --embeddings"
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print what was found and where the tables are. Nothing of the data set is changed but duplicates.csv."""
+    """Print the findings and the paths of the tables. In the data set only duplicates.csv is changed."""
     from configs.compose import compose
     from tools.data_audit import audit
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def describe(found: Audit, folder: Path) -> list[str]:
-    """Return the counts, and the first of what is doubtful."""
+    """Return the counts, and the first findings of each kind."""
     from tools.data_audit import LABEL_ERRORS
 
     table = found.table
@@ -54,9 +54,9 @@ def describe(found: Audit, folder: Path) -> list[str]:
     return lines
 
 
-def _describe_pair(table: ImageTable, pair: tuple[int, int, str]) -> str:
-    first, second = (f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in pair[:2])
-    return f"{first} = {second}: {pair[2]}"
+def _describe_pair(table: ImageTable, pair: DuplicatePair) -> str:
+    names = [f"{table.image_ids[row]} ({table.classes[table.labels[row]].name})" for row in (pair.first, pair.second)]
+    return f"{' = '.join(names)}: {pair.found_by}"
 
 
 def _describe_suspect(table: ImageTable, suspect: Suspect) -> str:

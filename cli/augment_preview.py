@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Draw the sheet: each row one training image, first as evaluation sees it, then as each epoch would."""
+    """Write the sheet: each row is a training image as in evaluation, then as each epoch augments it."""
     from common.errors import InputError
     from configs.compose import compose
     from data.prepared import load_table

@@ -1,15 +1,15 @@
-"""flower_cli.py budget: the best answer that the latency and the size buy."""
+"""flower_cli.py budget: best accuracy within a latency and size limit."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.pipeline_flags import add_profile_flag
 
 if TYPE_CHECKING:
-    from tools.latency_budget import Budget
+    from tools.latency_budget import Budget, Choice
 
 HELP = "measure models, runtimes, precisions and views; print the Pareto front and the best that keeps the limits"
 
@@ -32,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Measure and print; exit code 1 if nothing keeps the limits."""
+    """Measure, print and write budget.json; exit code 1 if nothing keeps the limits."""
     import dataclasses
+    import json
 
+    from common.files import write_text
     from competition.profile import read_profile
     from prediction.views import parse_views
     from tools.latency_budget import find_best
@@ -44,8 +46,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     limits = dataclasses.replace(profile, **{name: value for name, value in given.items() if value is not None})
     views = [parse_views(text) for text in arguments.tta or ("identity", "identity,hflip", "flips")]
     found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others)
+    text = json.dumps(as_json(found), indent=2, ensure_ascii=False)
+    write_text(arguments.output / "budget.json", text + "\n")
     if arguments.json:
-        print((arguments.output / "budget.json").read_text(encoding="utf-8"), end="")
+        print(text)
     else:
         print("\n".join([*describe(found), f"Tables and plot: {arguments.output}"]))
     return 0 if found.best else 1
@@ -55,7 +59,7 @@ def describe(found: Budget) -> list[str]:
     """Return the table, fastest first, and the best choices with their command lines."""
     size = found.limits.input_size
     lines = [
-        *found.notes,
+        *_notes(found),
         f"on {found.hardware}; p95 of files of {size}x{size}, batch 1; * = on the Pareto front",
         f"  {'models, runtime, precision, views':<52} {'top-1 %':>8} {'median':>7} {'p95 ms':>7} {'MB':>7}",
     ]
@@ -75,7 +79,40 @@ def _advice(found: Budget) -> list[str]:
     if best is None:
         lines.append(f"Nothing fits {limits.name} here. A smaller model.input_size or model is faster.")
     else:
-        lines += [f"best for {limits.name}: {best.name}", f"  {best.command}"]
+        lines += [f"best for {limits.name}: {best.name}", f"  {command_of(best)}"]
     if found.best_of_all is not None and found.best_of_all is not best:
-        lines += [f"best with any runtime: {found.best_of_all.name}", f"  {found.best_of_all.command}"]
+        lines += [f"best with any runtime: {found.best_of_all.name}", f"  {command_of(found.best_of_all)}"]
     return lines
+
+
+def as_json(found: Budget) -> dict[str, Any]:
+    """Return all figures, and the best choice with its command line, as plain values."""
+    limits, best = found.limits, found.best
+    return {
+        "hardware": found.hardware,
+        "notes": _notes(found),
+        "limits": {"profile": limits.name, "p95_ms": limits.max_latency_ms, "size_mb": limits.max_model_mb},
+        "choices": [found.figures_of(choice) for choice in found.choices],
+        "best": None if best is None else {**found.figures_of(best), "command": command_of(best)},
+    }
+
+
+def command_of(choice: Choice) -> str:
+    """Return the command line that predicts with this choice."""
+    deployed = choice.deployed
+    script = "inference.py" if len(deployed.paths) == 1 else "ensemble.py"
+    words = ["python", script, "--checkpoint", *map(_quoted, deployed.paths)]
+    if deployed.paths[0].suffix == ".pt" and deployed.runtime != "torch":
+        words += ["--runtime", deployed.runtime]
+    if len(choice.views) > 1:
+        words += ["--tta", ",".join(choice.views)]
+    return " ".join([*words, *deployed.keys])
+
+
+def _quoted(path: Path) -> str:
+    text = path.as_posix()
+    return f'"{text}"' if " " in text else text
+
+
+def _notes(found: Budget) -> list[str]:
+    return [f"note: {note}" for note in found.notes]

@@ -1,4 +1,4 @@
-"""What evaluate.py prints when it compares: views by --tta search, sizes by --input-sizes."""
+"""What evaluate.py prints when it compares views (--tta search) or sizes (--input-sizes)."""
 
 from configs.schema import CompetitionConfig
 from tools.input_size import SizeComparison

@@ -1,4 +1,4 @@
-"""What the two scripts do with their flags: find pipeline, images and limits, then check, pack or verify."""
+"""check_competition.py and prepare_submission.py: flags to pipeline, images and limits, then check, pack or verify."""
 
 import argparse
 import dataclasses
@@ -9,6 +9,7 @@ from cli.pipeline_flags import read_prediction_options
 from common.errors import InputError
 from competition.checks import Check
 from competition.csv_rules import check_csv
+from competition.judges_run import OWN_PYTHON, find_interpreter
 from competition.model_rules import check_models
 from competition.profile import read_profile
 from competition.proof import prove
@@ -48,23 +49,24 @@ def prepare(flags: argparse.Namespace, overrides: Sequence[str]) -> Submission:
     folder = flags.input or (recipe.input if recipe else None)
     if folder is None or not folder.is_dir():
         raise InputError(f"{folder or '--input'}: the folder of the test images is needed. Give --input <folder>.")
-    return prepare_submission(
-        pipeline, flags.predictions, folder, flags.output or Path("results/submission.zip"), profile
-    )
+    output = flags.output or Path("results/submission.zip")
+    python = find_interpreter(flags.python) if flags.python else None
+    return prepare_submission(pipeline, flags.predictions, folder, output, profile, python)
 
 
 def verify(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
-    """Check and run a ZIP."""
+    """Check and run a ZIP, under the kit's interpreter or the one that `--python` names."""
     profile, others = read_profile(flags.profile, overrides)
     if others:
         raise InputError(f"{others[0]}: --verify-only takes no other keys than competition.*.")
     if flags.input and not flags.input.is_dir():
         raise InputError(f"{flags.input}: no such folder.")
-    return prove(flags.verify_only, profile, flags.input, None).checks
+    python = find_interpreter(flags.python) if flags.python else OWN_PYTHON
+    return prove(flags.verify_only, profile, flags.input, None, [python]).checks
 
 
 def find_pipeline(flags: argparse.Namespace, recipe: Provenance | None, overrides: Sequence[str]) -> Pipeline:
-    """Load the checkpoints of the flags or else of the recipe, which must be those that made the predictions."""
+    """Load the checkpoints of the flags or of the provenance; they must be those that made the predictions."""
     checkpoints = flags.checkpoint or (recipe.checkpoints if recipe else None)
     if not checkpoints:
         raise InputError(f"{flags.predictions}: no recipe (.json) beside it names the checkpoints. Give --checkpoint.")

@@ -1,4 +1,4 @@
-"""What every script shares: flags apart from overrides, errors as one or two lines, exit codes."""
+"""Shared by all scripts: splitting flags from overrides, errors as one or two lines, exit codes."""
 
 import argparse
 import contextlib
@@ -15,21 +15,21 @@ _OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=.*|~[A-Za-z_][\w./]*", re
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """An argument parser whose errors are InputErrors, so that they read like all others."""
+    """An argument parser that raises InputError, so that its errors look like all others."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}. Type {self.prog} --help for the usage.")
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split `key=value` words off a command line; return the other words and these, each in order."""
+    """Split a command line into flags and `key=value` overrides, each in order."""
     words = [word for word in arguments if not _OVERRIDE.fullmatch(word)]
     overrides = [word for word in arguments if _OVERRIDE.fullmatch(word)]
     return words, overrides
 
 
 def with_figures(error: RunError, describe: Callable[[Any], list[str]]) -> RunError:
-    """Return the error with the lines of what was found before it failed."""
+    """Return the error with the lines of the figures that were found before it failed."""
     return RunError("\n".join([str(error), *(describe(error.result) if error.result else ())]))
 
 

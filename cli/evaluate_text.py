@@ -4,7 +4,7 @@ from evaluation.evaluate import Evaluation, Metrics
 
 
 def describe_evaluation(found: Evaluation) -> list[str]:
-    """Return the lines: what was measured, the figures with their 95 % intervals, and what to mind about them."""
+    """Return the lines: images, figures with their 95 % intervals, and warnings."""
     lines = [
         f"images             {found.metrics.images} ({found.source})",
         f"answered by        {found.models} model(s), {'+'.join(found.views)}, {found.precision}",
@@ -20,7 +20,7 @@ def describe_evaluation(found: Evaluation) -> list[str]:
 
 
 def metric_lines(metrics: Metrics) -> list[str]:
-    """Return one line for each figure."""
+    """Return one line per figure."""
 
     def per_cent(share: float, interval: tuple[float, float]) -> str:
         low, high = interval

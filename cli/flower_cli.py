@@ -1,4 +1,4 @@
-"""The kit's tools beside training: python cli/flower_cli.py <command> --help"""
+"""Tools besides training: python cli/flower_cli.py <command> --help"""
 
 import argparse
 import importlib

@@ -8,7 +8,7 @@ _SHOWN = 5
 
 
 def describe_prediction(pipeline: Pipeline, result: PredictionResult) -> list[str]:
-    """Return the lines: how many images, the answers where they are few, what could not be read, the files."""
+    """Return the lines: number of images, the predictions if there are few, unreadable images, files."""
     count = len(result.predictions)
     lines = [
         f"{count} images, views {'+'.join(pipeline.views)}, {len(pipeline.members)} model(s), {pipeline.computed_in}"
@@ -18,7 +18,7 @@ def describe_prediction(pipeline: Pipeline, result: PredictionResult) -> list[st
             image_class = result.classes[prediction.label]
             lines.append(
                 f"  {prediction.image_id}: {image_class.name} (category {image_class.category_id}, "
-                f"{100 * prediction.confidence:.1f} %)"
+                f"{100 * (prediction.confidence or 0):.1f} %)"
             )
     if result.unreadable:
         lines.append(
@@ -34,7 +34,7 @@ def describe_prediction(pipeline: Pipeline, result: PredictionResult) -> list[st
 
 
 def describe_benchmark(pipeline: Pipeline, found: Benchmark) -> list[str]:
-    """Return the lines of a benchmark; its figures are shown against the limit, check_competition.py decides."""
+    """Return the lines of a benchmark with the limit; check_competition.py decides whether it is kept."""
     limits, latency = pipeline.config.competition, found.latency
     size = limits.input_size
     source = f"drawn here, {size}x{size} JPEG" if found.source is None else f"of {found.source}"
@@ -48,6 +48,6 @@ def describe_benchmark(pipeline: Pipeline, found: Benchmark) -> list[str]:
         f"images     {latency.images} {source}; one at a time: decode, resize, forward, average",
         *(f"{name:<10} {stage}" for name, stage in latency.stages.items()),
         f"total      {latency.median_ms:.1f} ms median, p95 {latency.p95_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms",
-        f"best batch {found.best_batch}: {found.ms_per_image:.1f} ms an image, forward alone",
-        f"limit      {limits.max_latency_ms:g} ms an image ({limits.name}): {verdict}",
+        f"best batch {found.best_batch}: {found.ms_per_image:.1f} ms per image, forward alone",
+        f"limit      {limits.max_latency_ms:g} ms per image ({limits.name}): {verdict}",
     ]

@@ -1,4 +1,4 @@
-"""flower_cli.py info: what this machine offers, and what memory training a model takes."""
+"""flower_cli.py info: libraries and hardware of this machine, and the memory that training a model takes."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 
 HELP = "show Python, libraries and hardware; with model=... and other keys, the memory that this training takes"
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print what was found; the exit code is 0 also where there is a warning."""
+    """Print the facts; the exit code is 0 even with a warning."""
     if overrides:
         facts = training_facts(overrides)
         print_facts(facts, arguments.json)
@@ -77,7 +78,7 @@ def training_facts(overrides: list[str]) -> dict[str, str]:
     return facts
 
 
-def print_facts(facts: dict[str, str | None], as_json: bool) -> None:
+def print_facts(facts: Mapping[str, str | None], as_json: bool) -> None:
     """Print facts as aligned lines, or as JSON."""
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -104,9 +105,9 @@ def memory() -> str:
 
 
 def gpu_warning(built_for_cuda: str | None, cuda_works: bool, mps_works: bool) -> str | None:
-    """Return why a GPU of this machine lies idle and what to do, or None.
+    """Return why a GPU of this machine is not used and what to do, or None.
 
-    `built_for_cuda` is torch.version.cuda, None in a wheel for CPUs only, which is what PyPI has for Windows.
+    `built_for_cuda` is torch.version.cuda; it is None in a wheel for CPUs only, which is what PyPI has for Windows.
     """
     names = nvidia_gpus()
     if names and not cuda_works:

@@ -1,4 +1,4 @@
-"""flower_cli.py lr-range: which learning rates a model, its data and its recipe bear."""
+"""flower_cli.py lr-range: the range of peak learning rates that train stably."""
 
 import argparse
 from pathlib import Path

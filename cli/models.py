@@ -1,4 +1,4 @@
-"""flower_cli.py models: which models there are, and which fit the contest's limits."""
+"""flower_cli.py models: the model options with their sizes, and which of them fit the limits."""
 
 import argparse
 

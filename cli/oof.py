@@ -1,4 +1,4 @@
-"""flower_cli.py oof: the models of a cross-validation together, each image answered by the one that never saw it."""
+"""flower_cli.py oof: out-of-fold predictions of a cross-validation, joined to one estimate."""
 
 from __future__ import annotations
 
@@ -32,16 +32,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def describe(found: CrossValidation) -> list[str]:
-    """Return the figures of all folds together, of each, and what is missing."""
-    from statistics import stdev
-
+    """Return the figures of all folds together and of each, and warnings about missing images."""
     from cli.evaluate_text import metric_lines
 
     folds = [100 * top1 for top1 in found.top1_of_folds]
     lines = [
         f"images             {found.metrics.images}, each answered by the one of {len(folds)} models that never saw it",
         *metric_lines(found.metrics),
-        f"top-1 of the folds {', '.join(f'{top1:.2f}' for top1 in folds)} %, spread {stdev(folds):.2f}",
+        f"top-1 of the folds {', '.join(f'{top1:.2f}' for top1 in folds)} %, spread {100 * found.spread:.2f}",
         f"temperature        {found.temperature:.3f}: fitted on the other folds, the calibration error is "
         f"{100 * found.calibrated_error:.2f} %, the loss {found.calibrated_loss:.4f}",
         "note: each model's best epoch was chosen on its own fold, so expect a little less on new images.",

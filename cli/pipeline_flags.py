@@ -1,8 +1,9 @@
-"""The flags that several scripts share: which checkpoints predict, and how. Imports nothing heavy at the top."""
+"""Flags shared by several scripts: which checkpoints predict, and how. Imports nothing heavy at the top."""
 
 import argparse
 from pathlib import Path
 
+from configs.options import current_name
 from prediction.options import AUTO_RUNTIME, AVERAGES, PRECISIONS, RUNTIMES, PredictionOptions
 from prediction.predictions_csv import FORMATS
 
@@ -38,7 +39,11 @@ def add_format_flag(parser: argparse.ArgumentParser) -> None:
     default, *_ = FORMATS
     forms = "; ".join(",".join(columns) for columns in FORMATS.values())
     parser.add_argument(
-        "--format", choices=tuple(FORMATS), default=default, help=f"columns: {forms} (default: {default})"
+        "--format",
+        type=current_name,
+        choices=tuple(FORMATS),
+        default=default,
+        help=f"columns: {forms} (default: {default})",
     )
 
 

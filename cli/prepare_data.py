@@ -1,4 +1,4 @@
-"""flower_cli.py prepare-data: the organisers' files, or any labelled images, to a prepared data set."""
+"""flower_cli.py prepare-data: labelled images in any usual form become a prepared data set."""
 
 import argparse
 from collections.abc import Collection
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def describe(summary: dict[str, Any]) -> list[str]:
-    """Return the summary as lines; lists are cut to a few entries, summary.json has them whole."""
+    """Return the summary as lines; long lists are shortened, summary.json has them complete."""
     per_class, sizes = summary["images_per_class"], summary["sizes"]
     common = ", ".join(f"{count} of {size}" for size, count in summary["sizes"]["most_common"].items())
     lines = [

@@ -1,7 +1,13 @@
-"""flower_cli.py probe: the accuracy of a linear classifier on a frozen backbone, the baseline of ten minutes."""
+"""flower_cli.py probe: the accuracy of a linear classifier on a frozen backbone, a baseline in ten minutes."""
+
+from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tools.probe_baseline import ProbeResult
 
 HELP = "top-1 of logistic regression on the features of a frozen pretrained backbone: model=... dataset.root=..."
 
@@ -14,20 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print the figures; features are cached below output_dir, so that a second call takes seconds."""
+    """Print the figures; features are cached below output_dir, so a second call takes seconds."""
     from configs.compose import compose
     from tools.probe_baseline import probe
 
-    found = probe(compose("config", overrides), arguments.data)
-    low, high = found.top1_interval
-    print(f"backbone  {found.architecture} at {found.input_size} px, frozen")
-    print(
-        f"fitted    on {found.training_images} images, {found.classes} classes; "
-        f"C={found.regularisation:g} by cross-validation"
-    )
-    print(
-        f"top-1     {100 * found.top1:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f}) "
-        f"of {found.images} images ({found.source})"
-    )
-    print(f"top-5     {100 * found.top5:.2f} %")
+    print("\n".join(describe(probe(compose("config", overrides), arguments.data))))
     return 0
+
+
+def describe(found: ProbeResult) -> list[str]:
+    """Return the lines: the backbone, what the classifier was fitted on, and its accuracy."""
+    low, high = found.top1_interval
+    return [
+        f"backbone  {found.architecture} at {found.input_size} px, frozen",
+        f"fitted    on {found.training_images} images, {found.classes} classes; "
+        f"C={found.regularisation:g} by cross-validation",
+        f"top-1     {100 * found.top1:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f}) "
+        f"of {found.images} images ({found.source})",
+        f"top-5     {100 * found.top5:.2f} %",
+    ]

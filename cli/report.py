@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Write the report and say where it stands."""
+    """Write the report and print its paths."""
     from common.errors import InputError
     from competition.report.typst_report import compile_pdf
     from competition.report.write import write_report

@@ -1,4 +1,4 @@
-"""flower_cli.py soup: one model of the averaged weights of several runs."""
+"""flower_cli.py soup: one model with the averaged weights of several runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    """Print the table and write the soup, an ordinary checkpoint."""
+    """Print the table and write the soup as an ordinary checkpoint."""
     from common.errors import InputError, RunError
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline

@@ -1,4 +1,4 @@
-"""A class of a data set: its label, the organisers' id, its name; and matching the classes of two sources by id."""
+"""Classes of a data set, and matching the classes of two sources by category id."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def labels_in(other: Sequence[ImageClass], classes: Sequence[ImageClass]) -> lis
 
 
 def reordering(other: Sequence[ImageClass], classes: Sequence[ImageClass]) -> list[int] | None:
-    """Return `labels_in` where both have exactly the same classes, and None where they do not."""
+    """Return `labels_in` if both have exactly the same classes, else None."""
     labels = labels_in(other, classes)
     if None in labels or len(other) != len(classes):
         return None

@@ -1,4 +1,4 @@
-"""Reading and writing CSV files, strictly: UTF-8, one header, every row complete."""
+"""CSV files, read strictly and written whole: UTF-8, one header, every row complete."""
 
 import csv
 import io
@@ -12,9 +12,10 @@ MAX_CELL = 4096
 
 
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV strictly: UTF-8 (a BOM is accepted), unique columns, `required` among them, at least one row.
+    """Read a CSV as one dict per row; white space around cells is removed.
 
-    Cells are stripped of white space. Raises InputError in one line otherwise.
+    The file must be UTF-8 (a BOM is accepted), with unique column names, the columns `required` and at least one row.
+    Raises InputError, naming file and line, otherwise.
     """
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     try:
@@ -40,7 +41,7 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV as UTF-8 without BOM and with `\\n` line ends, whole or not at all."""
+    """Write a CSV atomically, as UTF-8 without BOM and with `\\n` line ends."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

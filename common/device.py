@@ -1,4 +1,4 @@
-"""What this machine offers: the device, the precision that pays on it, and the memory settings of its C library."""
+"""The hardware of this machine: device, precision of mixed precision, and memory settings of the C library."""
 
 import contextlib
 import ctypes
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.utils import deterministic
 
 from common import distributed
 from common.errors import InputError
@@ -14,7 +15,7 @@ from common.errors import InputError
 
 @dataclass(frozen=True)
 class Precision:
-    """The dtype of mixed precision on a device type, or None for plain float32; `note` says what was not possible."""
+    """Mixed precision on a device type: its dtype, or None for plain float32; `note` says why a wish was refused."""
 
     device_type: str
     dtype: torch.dtype | None
@@ -43,8 +44,9 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Precision:
     """Return the precision of forward passes.
 
-    `auto` is bfloat16 on CUDA devices that compute it, else float16, and float32 elsewhere: on CPUs bfloat16 pays for
-    some models only, so it must be asked for. Where the device would only emulate it, the result is float32.
+    `auto` is bfloat16 on a CUDA device that computes it natively, else float16; on other devices it is float32. A CPU
+    uses bfloat16 only if it is asked for, because few models gain from it. The result is float32 where the device would
+    only emulate the dtype.
     """
     if not use_amp:
         return Precision(device.type, None)
@@ -80,9 +82,10 @@ def cpu_name() -> str:
 
 
 def tune_cpu_memory() -> bool:
-    """Keep freed memory in the process instead of returning it to the system; return whether that was possible.
+    """Keep freed memory in the process instead of returning it to the system; return whether that worked.
 
-    Page faults from returned and fetched memory cost more than anything else in CPU training. Needs glibc.
+    Page faults (memory that is returned, then fetched again) cost more than anything else in CPU training. This needs
+    glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -95,9 +98,9 @@ def tune_cpu_memory() -> bool:
 
 
 def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
-    """Mark the part of the heap that tensors will fill for pages of 2 MB; where the system has none, nothing changes.
+    """Ask for pages of 2 MB in the part of the heap that tensors will fill; no effect where there are none.
 
-    The block is freed again untouched: as the heap is never trimmed, later allocations come from it.
+    The block is allocated and freed again, untouched. The heap is never trimmed, so later allocations come from it.
     """
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
@@ -111,11 +114,12 @@ def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
 
 
 def configure_algorithms(device: torch.device) -> None:
-    """On a CPU, use only algorithms that give the same bits every time, at no cost; on CUDA, the fastest ones."""
+    """Choose deterministic algorithms on a CPU, where they cost nothing, and the fastest ones on CUDA."""
     torch.backends.cudnn.benchmark = device.type == "cuda"
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        # a property of the module, which its types do not show
+        setattr(deterministic, "fill_uninitialized_memory", False)  # noqa: B010
 
 
 def _cpu_computes_bfloat16() -> bool:

@@ -1,6 +1,6 @@
-"""Several processes as one: started by torchrun, they share the batches, agree at every step, and rank 0 writes.
+"""Several processes (ranks) started by torchrun: they share each batch, and rank 0 writes and prints.
 
-Without torchrun every function here does what one process alone needs: nothing, or the value it was given.
+Without torchrun every function here does what one process needs: nothing, or it returns the value that it was given.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ def processes() -> Iterator[None]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_rank())
-    # flags and figures travel by gloo, so that they never wait for the GPU
+    # flags and figures are exchanged by gloo on the CPU, so that they never wait for the GPU
     distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     silence = contextlib.nullcontext() if is_main() else contextlib.redirect_stdout(None)
     try:
         with silence:
             yield
     finally:
-        # a process that failed must not wait for others that are in a collective call
+        # a process that failed must not wait here for ranks that wait in a collective call
         if sys.exc_info()[0] is None:
             distributed.destroy_process_group()
 
@@ -47,18 +47,18 @@ def rank() -> int:
 
 
 def local_rank() -> int:
-    """Return the number of this process on its machine, which is the number of its GPU."""
+    """Return the rank on this machine, counted from 0; it is also the number of the GPU to use."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def is_main() -> bool:
-    """Say whether this is the process that writes and prints."""
+    """Say whether this is rank 0, the process that writes and prints."""
     return rank() == 0
 
 
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
-    """Let rank 0 run the block before the others, so that what it writes is there for them."""
+    """Let rank 0 run the block first, so that the other ranks find the files that it writes."""
     if not is_main():
         wait_for_all()
     yield
@@ -67,7 +67,7 @@ def main_first() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process has come here."""
+    """Wait until every rank has come here (a barrier)."""
     add_up([0.0])
 
 
@@ -107,15 +107,15 @@ def share_buffers(model: nn.Module) -> None:
             distributed.broadcast(buffer, src=0)
 
 
-def parallel(model: nn.Module) -> nn.Module:
-    """Return `model` so wrapped that its gradients are averaged over the ranks."""
+def parallel(model: Any) -> nn.Module:
+    """Return `model` wrapped in DistributedDataParallel, which averages gradients over the ranks."""
     if world_size() == 1:
         return model
     return nn.parallel.DistributedDataParallel(model)
 
 
-def without_averaging(model: nn.Module, wanted: bool) -> contextlib.AbstractContextManager:
-    """Return a context in which a wrapped model leaves its gradients as they are, if `wanted`."""
+def without_averaging(model: Any, wanted: bool) -> contextlib.AbstractContextManager:
+    """Return a context in which a wrapped model does not average its gradients, if `wanted`."""
     return model.no_sync() if wanted and world_size() > 1 else contextlib.nullcontext()
 
 

@@ -1,7 +1,8 @@
-"""The two errors that a user may see, each one or two plain sentences: what is wrong, where, what to do."""
+"""The two errors shown to users, each one or two plain sentences: what is wrong, where, what to do."""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(Exception):
@@ -11,14 +12,14 @@ class InputError(Exception):
 
 
 class RunError(Exception):
-    """The work itself failed, or a rule is broken, although the input was acceptable. Exit code 1.
+    """The input was acceptable, but the work failed or a rule is broken. Exit code 1.
 
-    `result` holds the figures that were found before it failed, where there are some.
+    `result` holds the figures that were found before it failed, if there are any.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, result: object = None) -> None:
+    def __init__(self, message: str, result: Any = None) -> None:
         super().__init__(message)
         self.result = result
 

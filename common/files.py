@@ -1,22 +1,22 @@
-"""Writing files so that a reader never meets a half-written one."""
+"""Atomic writes: readers see the old file or the complete new one."""
 
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# what zipfile raises for an archive or a member that is damaged, encrypted, or packed in a way that it does not know
+# what zipfile raises for an archive or a member that is damaged, encrypted, or compressed by an unknown method
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 @contextmanager
 def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; on success it is flushed and renamed to `path`, on failure removed.
+    """Yield a temporary path beside `path`; on success rename it to `path`, on failure remove it.
 
-    The parent folder is created. The renaming is atomic on one file system, so `path` is either the old file or the
-    whole new one. With `previous`, the old file is renamed to it, and `path` is missing for a moment.
+    The parent folder is created. Renaming is atomic on one file system, so `path` is either the old file or the
+    complete new one. With `previous`, the old file is renamed to it first, and `path` is missing for a moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -29,6 +29,11 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
         Path(temporary).replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Return one path or several as a list."""
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,7 @@
-"""Randomness as a function: every generator is made from a purpose and numbers, never continued from an earlier one."""
+"""Random generators made from (seed, purpose, numbers) alone, never continued from an earlier draw.
+
+So a run that was interrupted and resumed draws the same numbers as one that was not.
+"""
 
 import enum
 
@@ -6,7 +9,7 @@ import numpy as np
 
 
 class Purpose(enum.IntEnum):
-    """What a random draw is for; two purposes never share a stream."""
+    """What a random draw is for; two purposes never share a random stream."""
 
     SPLIT = 0
     ORDER = 1

@@ -1,4 +1,4 @@
-"""Reading and writing torch files safely: whole files, checked members, `weights_only=True`."""
+"""Torch files, written atomically and read safely: members checked, `weights_only=True`."""
 
 import hashlib
 import pickle
@@ -13,7 +13,7 @@ from common.errors import InputError, RunError
 from common.files import replacing
 
 FORMAT_VERSION = 1
-# what torch.load raises for files that are damaged, or not meant for it
+# what torch.load raises for damaged files and for files of another kind
 LOAD_ERRORS = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -42,7 +42,7 @@ def save_payload(payload: dict[str, Any], path: Path, previous: Path | None = No
         with replacing(path, previous) as temporary:
             torch.save(payload, temporary)
     except (OSError, RuntimeError) as error:
-        # torch says of a full disk only that a position in the file is not the one it expected
+        # for a full disk torch only reports an unexpected position in the file
         reason = error.strerror if isinstance(error, OSError) else "the disk is full or refuses to write"
         free, needed = shutil.disk_usage(path.parent).free, _tensor_bytes(payload)
         raise RunError(
@@ -60,7 +60,7 @@ def _tensor_bytes(value: Any) -> int:
 
 
 def _check_members(path: Path) -> None:
-    """Raise BadZipFile for a flipped bit, which torch would not see, and for packed members, which may be bombs."""
+    """Raise BadZipFile for a flipped bit, which torch does not notice, and for compressed members (zip bombs)."""
     with zipfile.ZipFile(path) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise zipfile.BadZipFile("compressed members")

@@ -1,4 +1,4 @@
-"""Reading a ZIP from anyone: faults are named before anything is unpacked, and nothing leaves its folder."""
+"""ZIP files from anyone: faults are reported before anything is unpacked, and no member leaves the folder."""
 
 import stat
 import zipfile
@@ -12,7 +12,7 @@ from competition.checks import Check
 
 MAX_MEMBERS = 20_000
 
-# beside the models there is code, tables, and nothing large
+# besides the models there are only code and tables, which are small
 SPARE_BYTES = 200_000_000
 
 _BLOCK = 1 << 20
@@ -24,7 +24,7 @@ def member_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def check_archive(path: Path, max_model_mb: float) -> Check:
-    """Check that the ZIP can be unpacked without harm. Raises InputError if it is no ZIP at all."""
+    """Check that the ZIP can be unpacked safely. Raises InputError if it is no ZIP."""
     problems = []
     limit = max_model_mb * 1e6 + SPARE_BYTES
     with open_archive(path) as archive:
@@ -43,7 +43,7 @@ def check_archive(path: Path, max_model_mb: float) -> Check:
 
 
 def unpack(path: Path, folder: Path, max_model_mb: float) -> None:
-    """Unpack a ZIP that passed `check_archive`. Raises InputError if a member is damaged or larger than it says."""
+    """Unpack a ZIP that passed `check_archive`. Raises InputError if a member is damaged or larger than stated."""
     budget = max_model_mb * 1e6 + SPARE_BYTES
     with open_archive(path) as archive:
         for info in archive.infolist():

@@ -1,4 +1,4 @@
-"""What a submission's code shows without being run: syntax, imports, absolute paths, downloads, unsafe loading."""
+"""Code rules of a submission, checked without running it: syntax, imports, paths, downloads, unsafe loading."""
 
 import ast
 import re
@@ -79,7 +79,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _same_package(candidate: str, given: str) -> bool:
-    # opencv-python-headless serves where opencv-python is asked for
+    # opencv-python-headless can replace opencv-python
     return candidate == given or (candidate.startswith("opencv-") and given.startswith("opencv-"))
 
 

@@ -1,4 +1,4 @@
-"""The rules of a predictions file, each checked by name on the file as it lies there."""
+"""CSV rules of a predictions file, each checked by name."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ def check_csv(
 ) -> list[Check]:
     """Check encoding, columns, class ids, confidences, order, duplicates, and the images against `image_ids`.
 
-    `classes` None leaves the class ids unchecked, `image_ids` None the missing and extra images.
+    With `classes` None the class ids are not checked; with `image_ids` None missing and extra images are not checked.
     """
     if not path.is_file():
         return [Check("CSV exists", False, f"{path} is not there")]
@@ -82,7 +82,7 @@ def _check_confidences(rows: Sequence[dict[str, str]], column: str) -> Check:
 def _check_duplicates(found: Sequence[str]) -> Check:
     repeated = sorted(image_id for image_id, count in Counter(found).items() if count > 1)
     figure = f"{len(repeated)} images more than once: {_some(repeated)}" if repeated else f"{len(found)} rows"
-    return Check("CSV duplicates", not repeated, figure, "one row an image")
+    return Check("CSV duplicates", not repeated, figure, "one row per image")
 
 
 def _check_images(found: Sequence[str], image_ids: Iterable[str] | None) -> list[Check]:

@@ -1,4 +1,4 @@
-"""float16 weights for a ZIP that float32 would make too large: when, and whether the answers stay."""
+"""Half precision: float16 weights for a ZIP that would be too large in float32, and a check of the effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from prediction.predict import to_predictions
 from prediction.predictions_csv import Prediction
 
 FP16_TOLERANCE = 1e-2
-# the share of labels that may tip over when weights are rounded to fp16: images between two classes
+# the share of labels that may change when weights are rounded to float16: images between two classes
 FP16_MAX_CHANGED = 0.005
 
 
 @dataclass(frozen=True)
 class HalfPrecision:
-    """Predictions of the weights rounded to float16, and how far they are from those of float32.
+    """Predictions with weights rounded to float16, and their distance from those with float32.
 
-    `largest_change` of a probability was measured on `sample` images, `changed` labels among all.
+    `largest_change` of a probability was measured on `sample` images, `changed` labels on all.
     """
 
     predictions: list[Prediction]
@@ -33,9 +33,9 @@ class HalfPrecision:
 
 
 def needs_half(pipeline: Pipeline, profile: CompetitionConfig) -> bool:
-    """Say whether the models keep the size limit as float16 only. Raises RunError if they are too large even so."""
+    """Say whether the models fit the size limit only as float16. Raises RunError if they do not fit at all."""
     sizes = [sum(size_in_bytes(member.model, width) for member in pipeline.members) / 1e6 for width in (4, 2)]
-    # names and shapes take a little room beside the values
+    # names and shapes of the tensors take a little space too
     full, half = (size * 1.001 + 0.5 * len(pipeline.members) for size in sizes)
     if half > profile.max_model_mb:
         raise RunError(
@@ -46,14 +46,14 @@ def needs_half(pipeline: Pipeline, profile: CompetitionConfig) -> bool:
 
 
 def round_to_half(pipeline: Pipeline, inputs: Inputs, reference: Sequence[Prediction]) -> HalfPrecision:
-    """Round the members' weights to float16 and predict again. Raises RunError if that departs from `reference`."""
+    """Round the weights to float16 and predict again. Raises RunError if the result differs from `reference`."""
     sample = Inputs(inputs.image_ids[:64], inputs.paths[:64])
     before = predict_images(pipeline, sample, "fp32").probabilities
     for member in pipeline.members:
         rounded = {name: _rounded(tensor) for name, tensor in member.checkpoint.state_dict.items()}
         member.model.classifier.load_state_dict(rounded)
     largest = float(np.abs(predict_images(pipeline, sample, "fp16").probabilities - before).max())
-    # not a number is too much, too
+    # this also catches NaN
     if not largest <= FP16_TOLERANCE:
         raise RunError(
             f"As fp16, which the size limit needs, probabilities change by {largest:.3f}, more than {FP16_TOLERANCE}. "

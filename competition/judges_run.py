@@ -1,20 +1,24 @@
-"""Running an unpacked ZIP as the judges do: its command, in a separate process without the kit."""
+"""Running an unpacked ZIP like the judges: its command, in a separate process, without the kit."""
 
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import InputError
 from competition.checks import Check
 from competition.zip_layout import CODE_DIR, model_names, recipe_name
 from configs.schema import CompetitionConfig
+from data.images import list_images
 from prediction.options import AVERAGES, PLAIN
 from prediction.views import VIEWS
 
+OWN_PYTHON = Path(sys.executable)
 SANDBOX = Path(__file__).resolve().parent / "sandbox.py"
 _START_SECONDS, _SECONDS_AN_IMAGE = 600, 5
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
@@ -22,31 +26,50 @@ _KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
 
 @dataclass(frozen=True)
 class Execution:
-    """One run of the ZIP's command."""
+    """One run of the ZIP's command: from which folder, under which versions, and how it ended.
 
-    where: str
+    `under` names the interpreter if it is not the kit's own; `versions` are those of the packages that it imported.
+    """
+
+    place: str
+    under: str
     images: int
     exit_code: int
     message: str
     seconds: float
     peak_memory_mb: float | None
     network_attempts: list[str]
+    versions: dict[str, str]
     output: Path
+
+    @property
+    def where(self) -> str:
+        """The folder that the command ran in and, if it is not the kit's own, the interpreter."""
+        return self.place + self.under
+
+
+def find_interpreter(word: str) -> Path:
+    """Return the Python at a path or with a name on PATH. Raises InputError if no Python starts there."""
+    found = shutil.which(word)
+    if found is None:
+        raise InputError(f"{word}: no such program. Give the path of a Python interpreter.")
+    try:
+        answer = subprocess.run([found, "--version"], capture_output=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        answer = b""
+    if not answer.startswith(b"Python 3."):
+        raise InputError(f"{word}: not an interpreter of Python 3.")
+    # the link is not resolved: the python of a virtual environment finds its packages by the place of its link
+    return Path(found).absolute()
 
 
 def run_command(
-    root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path, count: int
+    python: Path, root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path
 ) -> tuple[Execution, Check]:
-    """Run the profile's command in `folder` and say how it ended."""
-    report = output.parent.with_suffix(".json")
-    command = [
-        sys.executable,
-        "-E",
-        "-s",
-        str(SANDBOX),
-        str(report),
-        *_words(root, folder, profile, images, output),
-    ]
+    """Run the command of the profile in `folder` under an interpreter, and return how it ended."""
+    count, report = len(list_images(images)), output.parent.with_suffix(".json")
+    words = _words(root, folder, profile, images, output)
+    command = [str(python), "-E", "-s", str(SANDBOX), str(report), *words]
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     started = time.perf_counter()
     try:
@@ -64,19 +87,34 @@ def run_command(
         exit_code, message = -1, "did not end in time"
     seconds = time.perf_counter() - started
     facts = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    where = "from code/" if folder.name == CODE_DIR else "from the ZIP's root"
-    memory, attempts = facts.get("peak_memory_mb"), facts.get("network_attempts", [])
-    execution = Execution(where, count, exit_code, message, seconds, memory, attempts, output)
-    if exit_code != 0:
-        return execution, Check(f"runs {where}", False, f"exit code {exit_code}: {message[:200]}", "exit code 0")
-    if not output.is_file():
-        return execution, Check(f"runs {where}", False, "success reported, but no CSV written", "one row an image")
-    figure = f"{count} images in {seconds:.1f} s with start-up" + (f", {memory:.0f} MB of memory" if memory else "")
-    return execution, Check(f"runs {where}", True, figure, "exit code 0")
+    versions = facts.get("versions", {})
+    execution = Execution(
+        place="from code/" if folder.name == CODE_DIR else "from the ZIP's root",
+        under="" if python == OWN_PYTHON else f" under Python {versions.get('python', python)}",
+        images=count,
+        exit_code=exit_code,
+        message=message,
+        seconds=seconds,
+        peak_memory_mb=facts.get("peak_memory_mb"),
+        network_attempts=facts.get("network_attempts", []),
+        versions=versions,
+        output=output,
+    )
+    return execution, _check_end(execution)
+
+
+def _check_end(execution: Execution) -> Check:
+    rule, memory = f"runs {execution.where}", execution.peak_memory_mb
+    if execution.exit_code != 0:
+        return Check(rule, False, f"exit code {execution.exit_code}: {execution.message[:200]}", "exit code 0")
+    if not execution.output.is_file():
+        return Check(rule, False, "success reported, but no CSV written", "one row per image")
+    figure = f"{execution.images} images in {execution.seconds:.1f} s with start-up"
+    return Check(rule, True, figure + (f", {memory:.0f} MB of memory" if memory else ""), "exit code 0")
 
 
 def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, output: Path) -> list[str]:
-    """Return the profile's command for a run in `folder`, without its `python`; paths in the ZIP become relative."""
+    """Return the command of the profile for a run in `folder`, without `python`; paths become relative."""
     further = len(list((root / profile.zip_layout.model).parent.glob("model_*")))
     models = [os.path.relpath(root / name, folder) for name in model_names(profile.zip_layout, 1 + further)]
     filled = {"{test_dir}": [str(images.resolve())], "{output}": [str(output)], "{models}": models}
@@ -91,7 +129,7 @@ def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, o
 
 
 def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
-    """Return the flags for the views, averaging and weights that the ZIP's recipe names, where they make sense."""
+    """Return flags for the views, averaging and weights named in the ZIP, if they are valid."""
     recipe = recipe_name(profile.zip_layout)
     try:
         facts = json.loads((root / recipe).read_text(encoding="utf-8")) if recipe else {}

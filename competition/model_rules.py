@@ -1,4 +1,4 @@
-"""The rules that a model must keep: size, parameters, input, latency, class table."""
+"""Model rules: size, parameters, input, latency, class table."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from prediction.runtimes import files_of
 
 
 def check_models(pipeline: Pipeline, limits: CompetitionConfig) -> list[Check]:
-    """Check all rules of the models together, the latency measured here with the pipeline's views."""
+    """Check all rules of the models together; latency is measured here with the views of the pipeline."""
     with drawn_jpegs(limits.input_size, IMAGES) as drawn:
         return [
             _check_size(pipeline, limits),
@@ -55,7 +55,7 @@ def _check_input(pipeline: Pipeline, limits: CompetitionConfig, image: Path) -> 
 
 def _check_latency(pipeline: Pipeline, limits: CompetitionConfig, drawn: list[Path]) -> Check:
     latency = measure_latency(pipeline, drawn)
-    limit = f"p95 of {limits.max_latency_ms:g} ms an image"
+    limit = f"p95 of {limits.max_latency_ms:g} ms per image"
     return Check("latency", latency.p95_ms <= limits.max_latency_ms, str(latency), limit)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from common.errors import InputError
 from configs.compose import compose
-from configs.options import option_names
+from configs.options import current_name, option_names
 from configs.schema import CompetitionConfig
 
 
 def read_profile(name: str, overrides: Sequence[str]) -> tuple[CompetitionConfig, list[str]]:
     """Return the limits of a profile, changed by the overrides of `competition.*`, and the other overrides."""
+    name = current_name(name)
     if name not in option_names("competition"):
         raise InputError(f"{name}: no such profile. Choose from {', '.join(option_names('competition'))}.")
     limits = [text for text in overrides if text.startswith("competition.")]

@@ -13,7 +13,7 @@ from common.errors import InputError
 from competition.archive import check_archive, unpack
 from competition.checks import Check
 from competition.csv_rules import check_csv
-from competition.judges_run import Execution, run_command
+from competition.judges_run import OWN_PYTHON, Execution, run_command
 from competition.zip_layout import CODE_DIR
 from competition.zip_rules import inspect_folder
 from configs.schema import CompetitionConfig
@@ -39,7 +39,7 @@ _AWKWARD = "judges 评审 (1)"
 class Proof:
     """The checks, and the CSV that the unpacked code wrote from the ZIP's root (None if it wrote none).
 
-    `runs` are the figures of each run of the code; `ms_an_image` is None where too few images were run.
+    `runs` are the figures and versions of each run of the code; `ms_an_image` is None where too few images were run.
     """
 
     checks: list[Check]
@@ -48,17 +48,36 @@ class Proof:
     ms_an_image: float | None = None
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """An unpacked ZIP, the images of its two runs, and what their rows must be equal to.
+
+    `classes` are None if the ZIP names none. Without a `reference` of the kit, the rows must be those of the CSV in the
+    ZIP, if it is one of these images.
+    """
+
+    root: Path
+    profile: CompetitionConfig
+    classes: list[ImageClass] | None
+    images: Path
+    sample: Path
+    reference: Sequence[Prediction] | None
+    has_csv_of_images: bool
+
+
 def prove(
     path: Path,
     profile: CompetitionConfig,
     input_dir: Path | None,
     reference: Sequence[Prediction] | None,
+    pythons: Sequence[Path] = (OWN_PYTHON,),
 ) -> Proof:
-    """Check and run a ZIP.
+    """Check a ZIP and run it under each interpreter of `pythons`, which have their own packages.
 
     It is run from its root on all images of `input_dir` and from code/ on some; None draws some images, damaged ones
     among them. `reference` are the kit's own predictions of the images, to which every row must be equal; None compares
-    with the CSV in the ZIP. Raises InputError for what is no ZIP.
+    with the CSV in the ZIP. The CSV and the time an image are those of the first interpreter. Raises InputError for
+    what is no ZIP.
     """
     archive = check_archive(path, profile.max_model_mb)
     if not archive.passed:
@@ -72,20 +91,40 @@ def prove(
         if not names:
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
         inspection = inspect_folder(root, path, profile, names if input_dir else None, with_csv=reference is None)
+        sample = _copy_sample(images, names, workspace / "sample")
+        trial = _Trial(root, profile, inspection.classes, images, sample, reference, input_dir is not None)
         checks = [archive, *inspection.checks]
-        from_root, first = run_command(root, root, profile, images, workspace / "new 1" / "out.csv", len(names))
-        checks += _judge(from_root, first, "from the ZIP's root", profile, inspection.classes, names)
-        sample = _sample(images, names, workspace / "sample")
-        from_code, second = run_command(
-            root, root / CODE_DIR, profile, workspace / "sample", workspace / "new 2" / "out.csv", len(sample)
-        )
-        checks += _judge(from_code, second, "from code/", profile, inspection.classes, sample)
-        if inspection.classes and first.passed and second.passed:
-            checks += _compare_all(root, profile, inspection.classes, from_root, from_code, reference, input_dir)
-        milliseconds = time_an_image(from_root, from_code)
+        runs: list[Execution] = []
+        for number, python in enumerate(pythons, start=1):
+            outputs = workspace / f"outputs {number}"
+            outputs.mkdir()
+            pair, found = _run_twice(trial, python, outputs)
+            checks += found
+            runs += pair
+        milliseconds = time_an_image(*runs[:2])
         checks.append(_check_time(milliseconds, profile.max_latency_ms, decides=reference is None))
-        written = from_root.output.read_bytes() if from_root.output.is_file() else None
-    return Proof(checks, written, [_figures(execution) for execution in (from_root, from_code)], milliseconds)
+        written = runs[0].output.read_bytes() if runs[0].output.is_file() else None
+    return Proof(checks, written, [_figures(execution) for execution in runs], milliseconds)
+
+
+def _run_twice(trial: _Trial, python: Path, outputs: Path) -> tuple[list[Execution], list[Check]]:
+    """Run the ZIP from its root on all images and from code/ on the sample; the CSVs go to new folders in `outputs`."""
+    root, profile = trial.root, trial.profile
+    from_root, first = run_command(python, root, root, profile, trial.images, outputs / "new 1" / "out.csv")
+    from_code, second = run_command(python, root, root / CODE_DIR, profile, trial.sample, outputs / "new 2" / "out.csv")
+    checks = [_record_versions(from_root)]
+    checks += _judge(trial, from_root, first, list_images(trial.images))
+    checks += _judge(trial, from_code, second, list_images(trial.sample))
+    if trial.classes and first.passed and second.passed:
+        checks += _compare_all(trial, trial.classes, from_root, from_code)
+    return [from_root, from_code], checks
+
+
+def _record_versions(execution: Execution) -> Check:
+    """Return a line that says under which versions the code ran."""
+    named = {"Python" if name == "python" else name: version for name, version in execution.versions.items()}
+    figure = ", ".join(f"{name} {version}" for name, version in named.items())
+    return Check(f"versions{execution.under}", None, figure or "not known: the run left no report")
 
 
 def time_an_image(longer: Execution, shorter: Execution) -> float | None:
@@ -101,7 +140,7 @@ def time_an_image(longer: Execution, shorter: Execution) -> float | None:
 
 def _check_time(milliseconds: float | None, limit_ms: float, decides: bool) -> Check:
     """Say what an image takes; only a verification fails on it, because the judges' hardware is another."""
-    allowed = f"{limit_ms:g} ms an image"
+    allowed = f"{limit_ms:g} ms per image"
     if milliseconds is None:
         return Check("time an image", None, f"not measured; needs more than {SAMPLE + MIN_TIMED} images", allowed)
     figure = f"{milliseconds:.1f} ms beyond start-up, in batches, on this machine"
@@ -114,45 +153,32 @@ def _figures(execution: Execution) -> dict[str, Any]:
         "images": execution.images,
         "seconds": round(execution.seconds, 2),
         "peak_memory_mb": execution.peak_memory_mb,
+        "versions": execution.versions,
     }
 
 
-def _judge(
-    execution: Execution,
-    ran: Check,
-    where: str,
-    profile: CompetitionConfig,
-    classes: list[ImageClass] | None,
-    names: Sequence[str],
-) -> list[Check]:
+def _judge(trial: _Trial, execution: Execution, ran: Check, names: Sequence[str]) -> list[Check]:
     """Return how a run ended, whether it called the network, and what is wrong with its CSV."""
-    attempts = execution.network_attempts
+    attempts, where = execution.network_attempts, execution.where
     checks = [ran, Check(f"network {where}", not attempts, f"called {attempts[0]}" if attempts else "not used", "none")]
     if ran.passed:
-        rules = check_csv(execution.output, profile.csv_columns, classes, names)
+        rules = check_csv(execution.output, trial.profile.csv_columns, trial.classes, names)
         broken = [check for check in rules if check.passed is False]
         figure = "; ".join(f"{check.rule}: {check.figure}" for check in broken) or f"{len(names)} rows, all rules kept"
         checks.append(Check(f"CSV written {where}", not broken, figure, "all rules of the CSV"))
     return checks
 
 
-def _compare_all(
-    root: Path,
-    profile: CompetitionConfig,
-    classes: list[ImageClass],
-    from_root: Execution,
-    from_code: Execution,
-    reference: Sequence[Prediction] | None,
-    input_dir: Path | None,
-) -> list[Check]:
+def _compare_all(trial: _Trial, classes: list[ImageClass], from_root: Execution, from_code: Execution) -> list[Check]:
+    under = from_root.under
     try:
         first, second = (read_predictions(execution.output, classes) for execution in (from_root, from_code))
-        checks = [compare(second, first, "from code/ = from the root")]
-        if reference is not None:
-            checks.append(compare(first, reference, "from the root = the kit's predictions"))
-        elif input_dir is not None:
-            packed = read_predictions(root / profile.zip_layout.predictions, classes)
-            checks.append(compare(first, packed, "from the root = the CSV in the ZIP"))
+        checks = [compare(second, first, f"from code/ = from the root{under}")]
+        if trial.reference is not None:
+            checks.append(compare(first, trial.reference, f"from the root = the kit's predictions{under}"))
+        elif trial.has_csv_of_images:
+            packed = read_predictions(trial.root / trial.profile.zip_layout.predictions, classes)
+            checks.append(compare(first, packed, f"from the root = the CSV in the ZIP{under}"))
     except InputError as error:
         return [Check("comparison", False, str(error), "readable CSVs")]
     return checks
@@ -195,10 +221,10 @@ def _hostile_images(folder: Path) -> Path:
     return folder
 
 
-def _sample(images: Path, names: Sequence[str], folder: Path) -> list[str]:
-    """Copy some of the images, spread over the list, to `folder`, and return their names."""
+def _copy_sample(images: Path, names: Sequence[str], folder: Path) -> Path:
+    """Copy some of the images, spread over the list, to `folder`, and return it."""
     chosen = [names[index * len(names) // min(SAMPLE, len(names))] for index in range(min(SAMPLE, len(names)))]
     for name in chosen:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(images / name, folder / name)
-    return sorted(chosen)
+    return folder

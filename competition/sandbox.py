@@ -1,15 +1,20 @@
 """Runs a submitted script as the judges' machine would: python -E -s sandbox.py <report.json> <script> [arguments ...]
 
-The network is closed, model hubs are offline, and the process's peak memory is written to the report. Standard library
-only; nothing of the kit is imported, so that a submission that needs the kit fails here as it would there.
+The network is closed and model hubs are offline. The report holds the process's peak memory, the network addresses that
+it called, and the versions of the packages that it imported. Standard library and Python 3.8 only; nothing of the kit
+is imported, so that a submission that needs the kit fails here as it would there.
 """
 
 import json
 import os
+import platform
 import runpy
 import socket
 import sys
 from collections.abc import Callable
+
+# module: the name under which its version is reported; they decide what a model answers
+REPORTED_MODULES = {"torch": "torch", "timm": "timm", "numpy": "numpy", "cv2": "opencv", "PIL": "pillow"}
 
 
 def main() -> None:
@@ -40,12 +45,22 @@ def main() -> None:
         runpy.run_path(script, run_name="__main__")
     finally:
         with open(report, "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump({"peak_memory_mb": peak_memory_mb(), "network_attempts": attempts}, file)
+            facts = {"peak_memory_mb": peak_memory_mb(), "network_attempts": attempts, "versions": versions()}
+            json.dump(facts, file)
 
 
 def is_this_machine(address: object) -> bool:
     """Say whether an address (host, port, ...) is the machine itself, as Windows' socket pairs use it."""
     return isinstance(address, tuple) and address[0] in ("127.0.0.1", "::1")
+
+
+def versions() -> "dict[str, str]":
+    """Return the versions of Python and of the `REPORTED_MODULES` that this process has imported."""
+    found = {"python": platform.python_version()}
+    for module, name in REPORTED_MODULES.items():
+        if hasattr(sys.modules.get(module), "__version__"):
+            found[name] = str(sys.modules[module].__version__)
+    return found
 
 
 def peak_memory_mb() -> "float | None":

@@ -10,6 +10,7 @@ from common.files import replacing, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
+from competition.judges_run import OWN_PYTHON
 from competition.proof import prove
 from competition.zip_rules import inspect_zip
 from competition.zip_writer import add_csv, write_zip
@@ -34,9 +35,16 @@ class Submission:
 
 
 def prepare_submission(
-    pipeline: Pipeline, predictions: Path, input_dir: Path, output: Path, profile: CompetitionConfig
+    pipeline: Pipeline,
+    predictions: Path,
+    input_dir: Path,
+    output: Path,
+    profile: CompetitionConfig,
+    python: Path | None = None,
 ) -> Submission:
     """Build the ZIP of `profile`, prove it on all images of `input_dir`, and only then give it its name.
+
+    It is proven under the kit's own interpreter, and then under `python` with the packages of that one, if it is given.
 
     The CSV in it is what its own code wrote, after it agreed with `predictions`. Raises InputError if `predictions` are
     not of these images and classes, and RunError, with every broken rule, if the ZIP does not keep the rules; then no
@@ -57,7 +65,7 @@ def prepare_submission(
     reference = half.predictions if half else reference
     with replacing(output) as temporary:
         write_zip(temporary, pipeline, profile, half is not None)
-        proof = prove(temporary, profile, input_dir, reference)
+        proof = prove(temporary, profile, input_dir, reference, [OWN_PYTHON, *([python] if python else [])])
         _refuse(proof.checks)
         add_csv(temporary, profile, proof)
         final = [check for check in inspect_zip(temporary, profile, inputs.image_ids) if check.rule.startswith("CSV")]
@@ -86,7 +94,7 @@ def _read_reference(path: Path, inputs: Inputs, pipeline: Pipeline) -> list[Pred
     given, wanted = {prediction.image_id for prediction in reference}, set(inputs.image_ids)
     if given != wanted or len(reference) != len(given):
         raise InputError(
-            f"{path}: not one row an image: {len(wanted - given)} images of the test folder have no row, "
+            f"{path}: not one row per image: {len(wanted - given)} images of the test folder have no row, "
             f"{len(given - wanted)} rows are of other images, {len(reference) - len(given)} stand there twice. "
             "Predict that folder again."
         )

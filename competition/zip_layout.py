@@ -12,8 +12,19 @@ TEMPLATE_DIR = Path(__file__).resolve().parent / "template"
 
 TEMPLATE_FILES = ("model.py", "train.py", "predict.py", "utils.py")
 
-# the template's imports, with the distributions that provide them
-TEMPLATE_REQUIREMENTS = ("torch", "timm", "opencv-python-headless", "numpy", "pillow")
+# What the template imports. pip keeps the judges' packages where they fit, so each range leaves out what would break
+# an old torch: timm from 1.0.12 on does not run on Python 3.8 with torch 1.9; torch before 2.3 cannot use numpy 2,
+# which opencv from 4.12 on installs. From Python 3.10 on, timm is the version that the ZIP was proven with, because
+# another one could build another network.
+TEMPLATE_REQUIREMENTS = (
+    "torch>={torch}",
+    'timm>=0.9.16,<1.0.12; python_version < "3.10"',
+    'timm=={timm}; python_version >= "3.10"',
+    'numpy>=1.19,<2; python_version < "3.10"',
+    'numpy>=1.21; python_version >= "3.10"',
+    "opencv-python-headless>=4.5,<4.12",
+    "pillow>=8",
+)
 
 CODE_DIR = "code"
 
@@ -52,13 +63,15 @@ def _folders_of(package: Path) -> list[Path]:
     return [package, *(path for path in package.rglob("*") if path.is_dir())]
 
 
-def requirements_text(layout: ZipLayoutConfig) -> str:
-    """Return the requirements of the code in the ZIP; the template's are those that it was proven with."""
+def requirements_text(layout: ZipLayoutConfig, oldest_torch: str) -> str:
+    """Return the requirements of the code in the ZIP; the template's can be met by each Python from 3.8 on.
+
+    `oldest_torch` is the first release of torch that runs the models.
+    """
     if layout.code == "kit":
         return (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
-    # judges have their own torch and numpy; a timm of another version could build another network
-    pinned = {"timm": f"=={metadata.version('timm')}"}
-    return "".join(f"{name}{pinned.get(name, '')}\n" for name in TEMPLATE_REQUIREMENTS)
+    versions = {"torch": oldest_torch, "timm": metadata.version("timm")}
+    return "".join(f"{line.format(**versions)}\n" for line in TEMPLATE_REQUIREMENTS)
 
 
 def allowed_names(layout: ZipLayoutConfig, present: list[str]) -> tuple[list[str], list[str]]:

@@ -3,16 +3,19 @@
 import dataclasses
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
+from timm.layers import GELUTanh
+from torch import nn
 
 from competition.proof import Proof
 from competition.zip_layout import code_files, model_names, recipe_name, requirements_text
 from configs.schema import CompetitionConfig
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
+from models.classifier import pretrained_config
 from prediction.pipeline import Pipeline
 from prediction.provenance import describe_pipeline
 
@@ -26,7 +29,8 @@ def write_zip(path: Path, pipeline: Pipeline, profile: CompetitionConfig, half: 
     with zipfile.ZipFile(path, "w") as archive:
         for name, source in code_files(layout).items():
             _add_text(archive, name, source.read_text(encoding="utf-8"))
-        _add_text(archive, layout.requirements, requirements_text(layout))
+        models = [member.model for member in pipeline.members]
+        _add_text(archive, layout.requirements, requirements_text(layout, oldest_torch(models)))
         if layout.model_config:
             config = json.dumps(_model_config(pipeline, profile), indent=2, ensure_ascii=False)
             _add_text(archive, layout.model_config, config + "\n")
@@ -42,6 +46,12 @@ def write_zip(path: Path, pipeline: Pipeline, profile: CompetitionConfig, half: 
                 archive.write(scratch, name, zipfile.ZIP_STORED)
             finally:
                 scratch.unlink(missing_ok=True)
+
+
+def oldest_torch(models: Iterable[nn.Module]) -> str:
+    """Return the first release of torch that runs the models: the contest's own, or that of the tanh form of GELU."""
+    parts = (part for model in models for part in model.modules())
+    return "1.12" if any(isinstance(part, GELUTanh) for part in parts) else "1.9"
 
 
 def _save_weights(checkpoint: Checkpoint, path: Path, half: bool, whole: bool) -> None:
@@ -71,7 +81,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
     for name, member in zip(names, pipeline.members, strict=True):
         checkpoint = member.checkpoint
         arguments = {"num_classes": len(checkpoint.classes)}
-        if timm.get_pretrained_cfg(checkpoint.architecture).fixed_input_size:
+        if pretrained_config(checkpoint.architecture).fixed_input_size:
             arguments["img_size"] = checkpoint.input_size
         models.append(
             {

@@ -1,10 +1,10 @@
-"""From a command line to one checked config: Hydra composes the YAML groups, our checks turn mistakes into a line."""
+"""Hydra composes the YAML groups to one checked config; every mistake becomes one line."""
 
 import dataclasses
 import functools
 import typing
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -13,17 +13,19 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from common.errors import InputError, did_you_mean
-from configs.options import CONFIG_DIR, GROUPS, config_names, option_names
+from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
 from configs.validate import validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
 
 ConfigStore.instance().store(name="schema", node=Config)
+for _earlier, _current in EARLIER_NAMES.items():
+    ConfigStore.instance().store(group="competition", name=_earlier, node={"defaults": [_current]})
 
 
 def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_unused: bool = False) -> Config:
@@ -40,7 +42,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
         _check_override(override)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
-            composed = hydra_compose(config_name, overrides=[override.input_line for override in parsed])
+            composed = hydra_compose(config_name, overrides=[str(override.input_line) for override in parsed])
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error, parsed)) from error
     return _to_config(composed, [] if allow_unused else explicit_keys(parsed))
@@ -56,12 +58,12 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     return [job for batch in batches for job in batch]
 
 
-def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequence[str], source: str) -> Config:
-    """Return the config that a checkpoint carries, changed by `overrides`.
+def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collection[str], source: str) -> Config:
+    """Return the config stored in a checkpoint, changed by `overrides`.
 
-    `allowed` are the keys that the calling script reads: another one is refused, because it would be ignored.
+    `allowed` are the keys that the calling script reads; another key is refused, because it would have no effect.
     `source` names the checkpoint in messages. Nothing in `plain` is evaluated: interpolations are refused. A key that
-    an older checkpoint lacks has its default.
+    an older checkpoint lacks gets its default.
     """
     if any("${" in text for text in _strings(plain)):
         raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
@@ -84,7 +86,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Sequenc
 
 @functools.cache
 def _defaults() -> DictConfig:
-    """Return the values of the default run, without its augmentations: no other run has them by default."""
+    """Return the values of the default run without its augmentations, which belong to that run alone."""
     plain = to_plain(compose())
     plain["augmentation"] = {}
     return OmegaConf.create(plain)
@@ -106,10 +108,10 @@ def leaf_keys() -> dict[str, Any]:
 
 
 def parse_override(text: str, sweep: bool = False) -> Override:
-    """Parse one override.
+    """Parse one override such as `training.epochs=5`.
 
-    A value that Hydra's grammar refuses is taken as text; so is what it reads as a list, a number or several choices
-    where the key wants text, such as a path.
+    The value is taken as plain text if Hydra cannot parse it, or if Hydra reads it as a list, a number or a choice
+    where the key expects text (a path, for example).
     """
     parser = OverridesParser.create()
     try:
@@ -145,7 +147,7 @@ def _is_text_key(key: str) -> bool:
     return declared is str or str in typing.get_args(declared)
 
 
-def _leaves(schema: type, prefix: str) -> Iterable[tuple[str, Any]]:
+def _leaves(schema: Any, prefix: str) -> Iterable[tuple[str, Any]]:
     types = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
         declared = types[field.name]
@@ -160,7 +162,8 @@ def _check_override(override: Override) -> None:
     if key.startswith(("hydra.", "hydra/")) or key == "hydra":
         raise InputError(f"{key}: Hydra's own settings are fixed here; output_dir= says where a run writes.")
     if key in GROUPS:
-        if override.value() not in option_names(key):
+        earlier = EARLIER_NAMES if key == "competition" else {}
+        if override.value() not in [*option_names(key), *earlier]:
             raise InputError(
                 f"{key}={override.value()}: no such option.{did_you_mean(str(override.value()), option_names(key))} "
                 f"Choose from {', '.join(option_names(key))}."
@@ -192,7 +195,7 @@ def _type_name(declared: Any) -> str:
 
 
 def _explain(error: Exception, overrides: Sequence[Override]) -> str:
-    """Say in one line what Hydra or OmegaConf refused, naming the override where it is to blame."""
+    """Say in one line what Hydra or OmegaConf refused, naming the override that caused it."""
     for override in overrides:
         if override.input_line and override.input_line in str(error):
             if override.key_or_group in leaf_keys():
@@ -220,9 +223,9 @@ def _strings(value: Any) -> Iterable[str]:
             yield from _strings(item)
 
 
-def _to_config(composed: DictConfig, explicit: Sequence[str]) -> Config:
+def _to_config(composed: DictConfig | ListConfig, explicit: Sequence[str]) -> Config:
     try:
-        config = OmegaConf.to_object(composed)
+        config = cast(Config, OmegaConf.to_object(composed))
     except MissingMandatoryValue as error:
         missing = ", ".join(sorted(OmegaConf.missing_keys(composed)))
         raise InputError(f"{missing}: no value. The YAML file of each chosen option must give all keys.") from error

@@ -1,10 +1,10 @@
-"""The side of the square that the model sees, in pixels: in the epochs of training, and in evaluation."""
+"""Input sizes in pixels: of each training epoch, of evaluation and of the shipped model."""
 
 from configs.schema import Config
 
 
 def is_final(config: Config, epoch: int) -> bool:
-    """Say whether `epoch`, counted from 0, is one of the last, with gentle augmentation at their own size."""
+    """Say whether `epoch`, counted from 0, is one of the last `training.final_epochs`."""
     return epoch >= config.training.epochs - config.training.final_epochs
 
 

@@ -6,10 +6,18 @@ CONFIG_DIR = Path(__file__).resolve().parent
 
 GROUPS = ("model", "training", "augmentation", "dataset", "competition")
 
+# earlier names of a competition profile and of a form of predictions, which are still accepted
+EARLIER_NAMES = {"seed": "kit"}
+
 
 def option_names(group: str) -> list[str]:
     """Return the names that `group=` accepts, sorted."""
     return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def current_name(name: str) -> str:
+    """Return today's name of a profile or of a form of predictions, which may be given by its earlier one."""
+    return EARLIER_NAMES.get(name, name)
 
 
 def config_names() -> list[str]:

@@ -1,4 +1,4 @@
-"""What a well-typed config may still get wrong: values out of range, and keys that the chosen mode would ignore."""
+"""Checks beyond types: values out of range, and keys that the chosen mode would ignore."""
 
 import dataclasses
 import math
@@ -78,7 +78,7 @@ RANGES = {
     "competition.max_parameters": (0, 1e15, "low"),
 }
 
-# keys: (is it used?, what would make it used)
+# keys: (are they used?, the setting that makes them used)
 USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ("training.focal_alpha",): (
         lambda config: config.training.loss_function == "focal",
@@ -145,7 +145,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
 
 
 def validate(config: Config, explicit: Sequence[str]) -> None:
-    """Raise InputError for the first value out of range, and for the first key of `explicit` that would be ignored.
+    """Raise InputError for a value out of range, and for a key of `explicit` that would be ignored.
 
     `explicit` are the leaf keys that the command line gave a value.
     """
@@ -201,7 +201,7 @@ def _check_focal_alpha(alpha: Any) -> None:
     values = alpha if isinstance(alpha, list) and alpha else [alpha]
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
-            raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one a class.")
+            raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one per class.")
 
 
 def _check_teacher(teacher: Any) -> None:

@@ -1,4 +1,4 @@
-"""Batches read by worker processes, which may die or hang: the image to blame is named, and no other is lost."""
+"""Batches read by worker processes. A worker that dies or hangs costs at most the image that caused it."""
 
 import os
 import re
@@ -6,10 +6,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data._utils.worker import WorkerInfo
 
 from common import distributed
 from common.errors import RunError
@@ -20,23 +23,24 @@ from data.sampler import EpochBatches, SampleKey, eval_batches
 from data.table import ImageTable
 from data.transforms import EvalTransform, train_transform
 
-# an image in the hands of a worker that died this often is left out: once may have been chance
+# skip an image after this many worker deaths while reading it; one may be a coincidence
 DEATHS_OF_AN_IMAGE = 2
 
-# workers that die without an image in their hands, until it is no longer worth starting others
+# give up after this many worker deaths in a row
 DEATHS_IN_A_ROW = 6
 
-# torch looks for dead workers when a wait ends
+# torch checks for dead workers when a wait times out
 SECONDS_BETWEEN_CHECKS = 2
 
 
 class BatchReader:
-    """Iterates over `batches`, lists of sample keys, read and stacked; see `collate` for a batch.
+    """Iterates over `batches`, which are lists of sample keys; `collate` says what a batch holds.
 
-    A worker that dies is replaced, and its batch read again. An image in whose reading a second worker dies is left
-    out and reported like an unreadable one. `timeout` (seconds, 0 = none) limits the wait for a batch; it needs
-    workers. Workers stay alive from one iteration to the next. Raises RunError if a batch does not come in time, or
-    workers keep dying.
+    A worker that dies is replaced, and its batch is read again. An image during whose reading a second worker dies is
+    skipped and reported like an unreadable image. Workers stay alive from one iteration to the next. `timeout`
+    (seconds, 0 = none) limits the wait for a batch; it needs workers.
+
+    Raises RunError if a batch does not come in time, or workers keep dying.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class BatchReader:
             except (OSError, EOFError) as error:
                 if not self.num_workers or "worker process" in str(error):
                     raise
-                # a worker that dies breaks off the hand-over of a batch before torch can see that it is dead
+                # a worker that dies while it sends a batch breaks the connection before torch notices its death
                 self._broken_off = error
             except RuntimeError as error:
                 if "timed out" not in str(error):
@@ -103,7 +107,7 @@ class BatchReader:
                 self.dataset.in_flight = torch.full((self.num_workers, 2), -1, dtype=torch.int64).share_memory_()
             self._loader = DataLoader(
                 self.dataset,
-                # a copy, because workers read ahead of what was handed on
+                # a copy, because workers read ahead of the batches that were yielded
                 batch_sampler=_Remaining(self._left),
                 collate_fn=collate,
                 num_workers=self.num_workers,
@@ -115,12 +119,12 @@ class BatchReader:
         self._broken_off = None
         batches = iter(self._loader)
         if self.num_workers and hasattr(signal, "SIGCHLD"):
-            # torch would raise from this signal's handler, in the middle of an optimizer step; `next` notices too
+            # torch's handler raises anywhere, even within an optimizer step; `next` notices the death too
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return batches
 
     def _blame(self, pids: list[int]) -> None:
-        """Note which image each dead worker was reading, leave out the ones that killed twice, and say so."""
+        """Count the death for the image that each dead worker was reading; skip an image that killed two."""
         in_flight = [int(index) for pid, index in self.dataset.in_flight.tolist() if pid in pids and index >= 0]
         for index in in_flight:
             self._deaths[index] += 1
@@ -152,12 +156,11 @@ class _Remaining:
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the main one answers it, and still needs its workers to do so
+    # Ctrl-C reaches all processes of a terminal; the main process handles it, and needs its workers for that
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # the workers are the parallelism; threads inside them would only compete
+    # the workers already use all cores; threads inside them would only compete
     cv2.setNumThreads(0)
-    information = get_worker_info()
-    information.dataset.enter_worker(worker)
+    cast(ImageDataset, cast(WorkerInfo, get_worker_info()).dataset).enter_worker(worker)
 
 
 def default_workers() -> int:
@@ -172,15 +175,19 @@ def train_loader(config: Config, table: ImageTable, batches: EpochBatches, devic
     return batch_reader(images, batches, config.dataset, device)
 
 
-def eval_loader(config: Config, table: ImageTable, rows: Sequence[int], device: torch.device) -> BatchReader:
-    """Return this rank's share of the batches of table rows, as evaluation sees them."""
+def eval_loader(
+    config: Config, table: ImageTable, rows: Sequence[int] | np.ndarray, device: torch.device
+) -> BatchReader:
+    """Return this rank's share of the batches of table rows, transformed as in evaluation."""
     transform = EvalTransform(eval_size(config), config.model.crop_pct)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
     return eval_reader(images, rows, config.dataset, device)
 
 
-def eval_reader(images: ImageDataset, rows: Sequence[int], config: DatasetConfig, device: torch.device) -> BatchReader:
-    """Return this rank's share of the batches of `rows`, for `predict`."""
+def eval_reader(
+    images: ImageDataset, rows: Sequence[int] | np.ndarray, config: DatasetConfig, device: torch.device
+) -> BatchReader:
+    """Return this rank's share of the batches of `rows`, for `compute_logits`."""
     batches = eval_batches(rows, config.batch_size, distributed.rank(), distributed.world_size())
     return batch_reader(images, batches, config, device)
 
@@ -193,5 +200,5 @@ def batch_reader(
 
 
 def num_workers(config: DatasetConfig) -> int:
-    """Return the worker processes of a loader."""
+    """Return the number of worker processes per reader."""
     return default_workers() if config.num_workers is None else config.num_workers

@@ -1,4 +1,4 @@
-"""One key to one sample: decode and transform to uint8; what cannot be read is reported, never replaced."""
+"""Samples: an image file is decoded and transformed to uint8. An unreadable image is reported, never replaced."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images uint8 (N, 3, H, W) in channels_last memory, labels and indices int64 (N,), and what was left out."""
+    """Images uint8 (N, 3, H, W) in channels_last memory, labels and indices int64 (N,), and the skipped images."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -36,16 +36,16 @@ class Batch(NamedTuple):
 
 
 class ImageDataset(Dataset):
-    """Samples by (epoch, index): the index is a row of the table, the epoch keys the augmentation."""
+    """Samples by (epoch, index): `index` is a row of the table, `epoch` decides the augmentation."""
 
     def __init__(self, image_dir: Path, image_ids: Sequence[str], labels: np.ndarray, transform: Transform) -> None:
         self.image_dir = image_dir
         self.image_ids = image_ids
         self.labels = labels
         self.transform = transform
-        # rows that must not be read again, and why
+        # skipped rows, and why
         self.excluded: dict[int, str] = {}
-        # shared int64 (workers, 2): each worker's process id, and the row that it reads now, or -1
+        # shared int64 (workers, 2): each worker's process id, and the row that it is reading, or -1
         self.in_flight = torch.empty((0, 2), dtype=torch.int64)
         self._worker: int | None = None
 
@@ -78,10 +78,12 @@ class ImageDataset(Dataset):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack the readable samples; a batch of which nothing could be read has N = 0."""
+    """Stack the readable samples to a batch; N = 0 if none could be read."""
     readable = [sample for sample in samples if sample.pixels is not None]
     if readable:
-        images = torch.from_numpy(np.stack([sample.pixels for sample in readable])).permute(0, 3, 1, 2)
+        images = torch.from_numpy(
+            np.stack([sample.pixels for sample in readable if sample.pixels is not None])
+        ).permute(0, 3, 1, 2)
     else:
         images = torch.empty((0, 3, 0, 0), dtype=torch.uint8)
     return Batch(

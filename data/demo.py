@@ -1,4 +1,4 @@
-"""The demo data set: photographs' stand-ins that the kit draws itself, so that everything can be tried without data."""
+"""The demo data set: flowers drawn by the kit, so that everything can be tried without photographs."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from common.progress import progress
 from data.flower_drawing import Species, draw_flower, species_of
 from data.table import write_classes, write_table
 
-# another number draws the set anew where an older drawing lies on disk
+# raise this number when the drawing changes, so that older sets on disk are drawn again
 DRAWING_VERSION = 2
 
 JPEG_QUALITY = 90
 
-# one test picture for so many training pictures of a class
+# training pictures per test picture of a class
 TRAIN_PER_TEST = 4
 
 _SPECIES, _NAMES = 0, 1
@@ -26,8 +26,8 @@ _SPECIES, _NAMES = 0, 1
 def draw_demo(root: Path, classes: int, images_per_class: int, image_size: int, seed: int) -> None:
     """Draw a prepared data set into `root`: train.csv, classes.csv, train/*.jpg of `image_size` pixels a side.
 
-    Further pictures stand in test/, with their labels in test.csv. Every picture is a function of (seed, class,
-    number). A set that lies there complete is left as it is; demo.json, written last, says which it is.
+    Further pictures go to test/, with their labels in test.csv. Every picture is a function of (seed, class, number). A
+    complete set of the same settings is left as it is; demo.json, written last, records the settings.
     """
     wanted = {
         "drawing_version": DRAWING_VERSION,
@@ -46,7 +46,7 @@ def draw_demo(root: Path, classes: int, images_per_class: int, image_size: int, 
     species = species_of(classes, np.random.default_rng([seed, _SPECIES]))
     test_images = _test_images(images_per_class)
     total = classes * (images_per_class + test_images)
-    # names in random order, so that neither a name nor its place in the table gives the class away
+    # names in random order, so that neither a name nor its position in the table reveals the class
     numbers = np.random.default_rng([seed, _NAMES]).permutation(total)
     tables: dict[str, dict[str, int]] = {"train": {}, "test": {}}
     with progress(f"drawing {total} demo flowers", total) as advance:

@@ -1,7 +1,7 @@
-"""Images that show the same picture: found by a perceptual hash, so that no copy of a training image validates.
+"""Near-duplicates: images of the same picture, found by a perceptual hash and kept on one side of the split.
 
-The hash is the sign of low frequencies of the cosine transform against their median (Zauner 2010, "Implementation and
-benchmarking of perceptual image hash functions"), with 16 x 16 frequencies instead of 8 x 8.
+The hash holds the signs of low frequencies of the cosine transform against their median (Zauner 2010, "Implementation
+and benchmarking of perceptual image hash functions"), with 16 x 16 frequencies instead of 8 x 8.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _HASH_COLUMNS = ("image_id", "bytes", "hash")
 
 _SIDE = 16
 
-# of 256 bits; copies that were scaled or compressed again differ in few, different photographs in about 128
+# of 256 bits; copies that were scaled or compressed again differ in few bits, other photographs in about 128
 MAX_DISTANCE = 32
 
 _BLOCK = 512
@@ -44,14 +44,14 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 
 
 def image_hashes(table: ImageTable, folder: Path) -> dict[str, str]:
-    """Return the hash of each readable image by image id; known ones are kept in `folder`/image_hashes.csv.
+    """Return the hash of each readable image by image id; the hashes are cached in `folder`/image_hashes.csv.
 
-    Where the folder cannot be written to, they are computed anew each time.
+    Where the folder is not writable, they are computed each time.
     """
     path = folder / HASHES_FILE
     known = _read_hashes(path)
     sizes = {image_id: _size(table.image_dir / image_id) for image_id in table.image_ids}
-    hashes = {name: known[name, size] for name, size in sizes.items() if (name, size) in known}
+    hashes = {name: known[name, size] for name, size in sizes.items() if size is not None and (name, size) in known}
     missing = [name for name, size in sizes.items() if name not in hashes and size is not None]
     if missing:
         with progress("comparing images", len(missing)) as advance, ThreadPoolExecutor(default_workers()) as threads:
@@ -61,14 +61,15 @@ def image_hashes(table: ImageTable, folder: Path) -> dict[str, str]:
                 if found is not None:
                     hashes[name] = found
                 advance(1)
-        rows = {**known, **{(name, sizes[name]): hashes[name] for name in missing if name in hashes}}
+        new = {(name, size): hashes[name] for name, size in sizes.items() if size is not None and name in hashes}
+        rows = {**known, **new}
         with contextlib.suppress(OSError):
             write_rows(path, _HASH_COLUMNS, [(name, size, found) for (name, size), found in sorted(rows.items())])
     return hashes
 
 
 def near_duplicates(hashes: Sequence[str], max_distance: int = MAX_DISTANCE) -> list[tuple[int, int, int]]:
-    """Return (first, second, differing bits) of all pairs of positions that differ in at most `max_distance` bits."""
+    """Return (position, position, differing bits) of all pairs that differ in at most `max_distance` bits."""
     words = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint64).reshape(len(hashes), -1)
     pairs = []
     for start in range(0, len(words), _BLOCK):
@@ -81,9 +82,9 @@ def near_duplicates(hashes: Sequence[str], max_distance: int = MAX_DISTANCE) -> 
 
 
 def duplicate_groups(table: ImageTable, folder: Path) -> np.ndarray:
-    """Return a group number for each row of the table, int64 (N,): rows of one group show the same picture.
+    """Return a group number for each row of the table, int64 (N,); rows of a group show the same picture.
 
-    Pairs come from the hashes, and from `folder`/duplicates.csv (`image_id,other_id,...`) if it is there.
+    Pairs come from the hashes, and from `folder`/duplicates.csv (`image_id,other_id,...`) if it exists.
     """
     hashes = image_hashes(table, folder)
     row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
@@ -100,7 +101,7 @@ def read_pairs(folder: Path) -> list[tuple[str, str]]:
 
 
 def join(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Return the number of the connected component of each of `count` nodes: its lowest node, int64."""
+    """Return the connected component of each of `count` nodes, int64: the number of its lowest node."""
     group = np.arange(count)
     for a, b in pairs:
         low, high = sorted((group[a], group[b]))
@@ -109,7 +110,7 @@ def join(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
 
 
 def _read_hashes(path: Path) -> dict[tuple[str, int], str]:
-    """Return what the cache holds; a damaged cache is as none."""
+    """Return the cached hashes; a damaged cache counts as empty."""
     if not path.is_file():
         return {}
     try:
@@ -132,5 +133,5 @@ def _hash_file(path: Path) -> str | None:
     try:
         return perceptual_hash(read_image(path).pixels)
     except (UnreadableImage, OSError):
-        # training lists it when it meets it
+        # training lists unreadable images
         return None

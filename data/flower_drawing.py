@@ -1,4 +1,4 @@
-"""Drawing flowers: a species is petals' shape, number and colour, and a centre; all else varies between pictures."""
+"""Drawing flowers. A species fixes the shape, number and colour of petals and the centre; all else varies."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ CENTRES = {"gold": (24, 220, 220), "dark": (12, 160, 70), "lime": (38, 170, 190)
 
 @dataclass(frozen=True)
 class Species:
-    """What is the same in all pictures of a class; `centre_size` is a share of the flower's radius."""
+    """What all pictures of a class share; `centre_size` is a fraction of the flower's radius."""
 
     shape: str
     petals: int
@@ -50,7 +50,7 @@ class Species:
 
 
 def species_of(count: int, generator: np.random.Generator) -> list[Species]:
-    """Return `count` different species (150 at most); colours and counts recur, so that no single trait decides."""
+    """Return `count` different species, at most 150; colours and petal counts recur, so no single trait decides."""
     traits = list(product(PETAL_SHAPES, PETAL_COUNTS, COLOURS))
     chosen = [traits[number] for number in generator.permutation(len(traits))[:count]]
     return [
@@ -75,7 +75,10 @@ def draw_flower(kind: Species, size: int, generator: np.random.Generator) -> np.
 
 def _background(size: int, generator: np.random.Generator) -> np.ndarray:
     """Return out-of-focus grass, soil, sky or lights, uint8 RGB (size, size, 3)."""
-    full_size, size = size, max(size // 3, 16)  # it is blurred anyway, and a third of the size is drawn much faster
+    full_size, size = (
+        size,
+        max(size // 3, 16),
+    )  # the background is blurred anyway, and a third of the size is drawn much faster
     hue, saturation, value = [(48, 150, 105), (14, 110, 95), (103, 110, 190), (60, 70, 70)][generator.integers(4)]
     cells = int(generator.integers(3, 9))
     hsv = np.empty((cells, cells, 3), np.float32)
@@ -148,7 +151,7 @@ def _draw_leaf(canvas: np.ndarray, base: np.ndarray, length: float, generator: n
 
 
 def _petal_outline(shape: str, length: float, share: float, crowding: float) -> np.ndarray:
-    """Return the outline (points, 2) of a petal along the x axis; `share` makes it an inner, lighter part."""
+    """Return the outline (points, 2) of a petal along the x axis; `share` < 1 gives an inner, lighter part."""
     t = np.linspace(0, 1, 24)
     half_width = PETAL_SHAPES[shape](t) * length * crowding * share
     along = t * length * (0.5 + 0.5 * share)
@@ -156,7 +159,7 @@ def _petal_outline(shape: str, length: float, share: float, crowding: float) -> 
 
 
 def _perspective(generator: np.random.Generator) -> np.ndarray:
-    """Return the 2 x 2 matrix of looking at a flat flower from aside."""
+    """Return the 2 x 2 matrix that shows a flat flower from an angle."""
     direction = _rotation(generator.uniform(0, np.pi))
     return direction @ np.diag([1.0, generator.uniform(0.6, 1.0)]) @ direction.T
 

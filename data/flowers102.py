@@ -13,11 +13,11 @@ HOST = "thor.robots.ox.ac.uk"
 
 
 def prepare_flowers102(root: Path) -> None:
-    """Write train.csv and train/ (torchvision's train and val parts), test.csv and test/, and classes.csv.
+    """Download, and write train.csv and train/ (torchvision's train and val parts), test.csv and test/, classes.csv.
 
-    Already prepared, nothing is done. Raises InputError where the download is impossible.
+    A set that is already prepared is left alone. Raises InputError if the download is impossible.
     """
-    # classes.csv is written last
+    # classes.csv is written last, so it proves that the set is complete
     if (root / "classes.csv").is_file():
         return
     parts = _download(root / "download")

@@ -1,4 +1,4 @@
-"""Image files to pixels: every format and colour mode becomes uint8 RGB, and damage is recovered or reported."""
+"""Image files to pixels: every format and colour mode becomes uint8 RGB; damage is recovered or reported."""
 
 import io
 import struct
@@ -36,12 +36,12 @@ _DAMAGE = (
     Image.DecompressionBombError,
 )
 
-# a damaged file is reported by its path, once, instead of by the decoder, per block
+# damaged files are reported once, by path; the decoder would print one line per damaged block
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class UnreadableImage(Exception):
-    """A file of which no pixels can be had; `reason` says why in a few words."""
+    """The file gives no pixels; `reason` says why in a few words."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -80,7 +80,7 @@ def decode_image(data: np.ndarray, name: str) -> DecodedImage:
 
 
 def list_images(folder: Path) -> list[str]:
-    """Return the images below `folder` as POSIX paths relative to it, sorted, each once, suffixes in any case."""
+    """Return the images below `folder` as POSIX paths relative to it, sorted; suffixes count in any case."""
     found = []
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
@@ -91,9 +91,9 @@ def list_images(folder: Path) -> list[str]:
 
 
 def _check_header(data: np.ndarray, name: str) -> None:
-    """Refuse what is not an image, or too large, before any pixel is decoded."""
+    """Refuse files that are no images, or too large, before any pixel is decoded."""
     try:
-        with _quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _quiet(), Image.open(io.BytesIO(data.tobytes()), formats=_FORMATS) as image:
             width, height = image.size
     except Image.DecompressionBombError as error:
         raise UnreadableImage(name, f"more than {MAX_PIXELS / 1e6:.0f} megapixels") from error
@@ -108,13 +108,13 @@ def _check_header(data: np.ndarray, name: str) -> None:
 
 
 def _recover(data: np.ndarray, name: str) -> np.ndarray:
-    """Decode as much as there is; the missing rows are whatever Pillow fills in (grey or black)."""
+    """Decode a damaged file as far as possible; Pillow fills the missing rows with grey or black."""
     try:
-        with _quiet(), _truncated_images_allowed(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _quiet(), _truncated_images_allowed(), Image.open(io.BytesIO(data.tobytes()), formats=_FORMATS) as image:
             image.load()
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):
-                # Pillow would cut 16-bit values at 255
+                # Pillow would clip 16-bit values at 255
                 return np.repeat(
                     (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[..., None], 3, 2
                 )

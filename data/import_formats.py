@@ -1,4 +1,4 @@
-"""The forms in which labelled images arrive, read into one: image files by id, their categories, and their names."""
+"""Input formats of prepare-data, all read to one form: image files, their categories and class names."""
 
 import re
 import shutil
@@ -27,9 +27,9 @@ _LABEL_FILES = ("train_labels.csv", "labels.csv", "train.csv")
 
 @dataclass(frozen=True)
 class Source:
-    """Image files (id to a function that reads its bytes), labels (id to category id), and each category's columns.
+    """Labelled images: `files` (id: function that reads its bytes), `labels` (id: category id), columns per category.
 
-    `image_dir` is where the files lie, None inside a ZIP.
+    `image_dir` is the folder of the files, or None inside a ZIP.
     """
 
     files: dict[str, Callable[[], bytes]]
@@ -148,7 +148,7 @@ def _names_beside(path: Path, labels: set[str]) -> dict[str, dict[str, str]]:
 
 
 def _folder_per_class(source: Path) -> Source:
-    """Read folders of images; a single folder that holds the classes' folders is entered."""
+    """Read one folder per class; a single folder that holds the class folders is entered."""
     inner = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if len(inner) == 1 and not _images_directly_in(inner[0]):
         return _folder_per_class(inner[0])
@@ -169,7 +169,7 @@ def _images_directly_in(folder: Path) -> list[Path]:
 
 
 def _common_base(labels: Iterable[str], images: Iterable[str], where: Path) -> str:
-    """Return the folder, with a slash, below which the labelled names are found, '' for the top."""
+    """Return the folder prefix, with a slash, below which the labelled names are found; empty for the top."""
     wanted = set(labels)
     bases: Counter[str] = Counter()
     for image_id in images:
@@ -184,7 +184,7 @@ def _common_base(labels: Iterable[str], images: Iterable[str], where: Path) -> s
 
 
 def _safe_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the image members by name. Raises InputError if any member would be dangerous to unpack."""
+    """Return the image members of a ZIP by name. Raises InputError if unpacking one would be dangerous."""
     members = {}
     for member in archive.infolist():
         name = _member_name(member)
@@ -202,7 +202,7 @@ def _safe_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.Zip
             members[name] = member
     archive_bytes = path.stat().st_size
     needed, free = sum(member.file_size for member in members.values()), shutil.disk_usage(path.parent).free
-    # photographs are packed already; what grows a hundredfold is no photograph
+    # photographs are already compressed; a member that grows a hundredfold is no photograph
     if needed > MAX_EXPANSION * archive_bytes + MAX_MEMBER_BYTES:
         raise InputError(
             f"{path}: {archive_bytes / 1e6:.1f} MB would become {needed / 1e6:.0f} MB, which photographs do not: a ZIP "
@@ -214,7 +214,7 @@ def _safe_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.Zip
 
 
 def _member_name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name; ZIPs made by Chinese Windows store it in GBK without saying so."""
+    """Return a member's name; Chinese Windows stores it in GBK without marking it."""
     if member.flag_bits & 0x800:
         return member.filename.replace("\\", "/")
     raw = member.filename.encode("cp437", errors="replace")

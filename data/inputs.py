@@ -1,4 +1,4 @@
-"""Which images are to be predicted: a folder, a CSV that names them, or single files."""
+"""The images to predict: a folder, a CSV of names, or single files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ ID_COLUMNS = ("image_id", "filename", "img_name", "id")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images to predict, sorted by id; a path may name a file that does not exist, which is then unreadable."""
+    """Images to predict, sorted by id. A path may not exist; the image is then unreadable."""
 
     image_ids: list[str]
     paths: list[Path]

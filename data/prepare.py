@@ -1,4 +1,4 @@
-"""From labelled images in any of the usual forms to a prepared data set, with a summary of what was found."""
+"""prepare-data: labelled images in any usual form become a prepared data set and a summary."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ COMMON_SIZES = 5
 
 @dataclass
 class _Findings:
-    """What reading the files showed: sizes (width, height), bytes' digests, and problems, all by image id."""
+    """Results of reading the files, by image id: sizes (width, height), digests of the bytes, problems."""
 
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def prepare_data(source: Path, output: Path, labels: Path | None = None) -> dict
 
 
 def _check_apart(found: Source, target: Path) -> None:
-    """Refuse to write among the images that are read."""
+    """Raise InputError if the output lies among the source images."""
     if found.image_dir is not None:
         source, resolved = found.image_dir.resolve(), target.resolve()
         if resolved == source or source in resolved.parents or resolved in source.parents:
@@ -66,7 +66,7 @@ def _check_apart(found: Source, target: Path) -> None:
 
 
 def _copy_images(found: Source, image_ids: list[str], target: Path) -> _Findings:
-    """Copy the readable files below `target`, decoding each once to see whether it is an image."""
+    """Copy the readable files below `target`; each is decoded once to see whether it is an image."""
     findings = _Findings()
     with progress(f"reading {len(image_ids)} images", len(image_ids)) as advance:
         for image_id in image_ids:

@@ -10,11 +10,11 @@ from common.files import replacing
 from common.randomness import Purpose, keyed_generator
 from data.images import UnreadableImage, read_image
 from data.table import ImageTable
-from data.transforms import TrainTransform, eval_image
+from data.transforms import FinishingTransform, TrainTransform, eval_image
 
 
 def contact_sheet(
-    table: ImageTable, transform: TrainTransform, images: int, epochs: int, tile: int, seed: int
+    table: ImageTable, transform: TrainTransform | FinishingTransform, images: int, epochs: int, tile: int, seed: int
 ) -> np.ndarray:
     """Return uint8 RGB (images * tile, (1 + epochs) * tile, 3): each row an image, then its copies in each epoch."""
     order = keyed_generator(seed, Purpose.ORDER).permutation(len(table.image_ids))
@@ -25,7 +25,7 @@ def contact_sheet(
         try:
             pixels = read_image(table.image_dir / table.image_ids[index]).pixels
         except (UnreadableImage, OSError):
-            # a preview needs some images, not these; prepare-data and training list the unreadable ones
+            # a preview skips unreadable images; prepare-data and training list them
             continue
         views = [pixels] + [transform(pixels, epoch, int(index)) for epoch in range(epochs)]
         rows.append(np.concatenate([eval_image(view, tile) for view in views], axis=1))

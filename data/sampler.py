@@ -1,4 +1,4 @@
-"""Which images come when: the order of an epoch is a function of (seed, epoch), so any batch can be started from."""
+"""The order of images in an epoch, a function of (seed, epoch), so that training can resume at any batch."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,17 +6,16 @@ import numpy as np
 
 from common.randomness import Purpose, keyed_generator
 
-# the epoch, which keys the augmentation, and the row of the table
+# (epoch, row of the table); the epoch decides the augmentation
 SampleKey = tuple[int, int]
 
 
 class EpochBatches:
     """The batches of one training epoch, as lists of (epoch, index).
 
-    The last batch is what is left; a single image left over joins the batch before, because batch statistics of one
-    image say nothing.
-    Set `epoch` and `first_batch` before iterating. With `parts` processes, this one has every `parts`-th image of each
-    batch, from `part` on, so that the batches are those of a single process.
+    The last batch may be smaller. A single image left over joins the batch before it, because batch statistics of one
+    image mean nothing. Set `epoch` and `first_batch` before iterating. With `parts` processes, process `part` gets
+    every `parts`-th image of each batch, so the batches are those of a single process.
     """
 
     def __init__(
@@ -62,11 +61,13 @@ class EpochBatches:
         return generator.choice(self.rows, size=len(self.rows), p=weights / weights.sum())
 
 
-def eval_batches(rows: Sequence[int], batch_size: int, part: int = 0, parts: int = 1) -> list[list[SampleKey]]:
-    """Return the batches of `rows`, in their order; with `parts` processes every `parts`-th batch, from `part` on.
+def eval_batches(
+    rows: Sequence[int] | np.ndarray, batch_size: int, part: int = 0, parts: int = 1
+) -> list[list[SampleKey]]:
+    """Return the batches of `rows` in order; process `part` of `parts` gets every `parts`-th batch.
 
-    Whole batches, because the last bits of a logit depend on the batch that it was computed in. Every part has the
-    same number of batches; the last may be empty.
+    Batches stay whole, because the last bits of a logit depend on the batch in which it was computed. Every process
+    gets the same number of batches; the last may be empty.
     """
     keys = [(0, int(row)) for row in rows]
     batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]

@@ -1,4 +1,4 @@
-"""Stratified splits that depend on the seed and the images' names alone, not on the order of the table."""
+"""Stratified splits that depend on the seed and the image names alone, not on the order of the table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ class Split:
 
 
 def needs_groups(config: DatasetConfig) -> bool:
-    """Say whether anything is held back, so that copies of training images must be known."""
+    """Say whether images are held back, so that near-duplicates must be known."""
     return config.fold is not None or config.val_split > 0 or config.test_split > 0
 
 
 def split_table(table: ImageTable, config: DatasetConfig, seed: int, groups: np.ndarray | None = None) -> Split:
     """Hold back `config.test_split` of all images, then fold `config.fold` of the rest or `config.val_split` of all.
 
-    `groups` (N,) numbers the images; those of one number, which show the same picture, stay together. A class with one
-    image always stays in training. Raises InputError if a part that is asked for would be empty.
+    `groups` int (N,) gives images of the same picture the same number; they stay on one side. A class with one image
+    always stays in training. Raises InputError if a requested part would be empty.
     """
     rows = np.arange(len(table.image_ids))
     groups = rows if groups is None else groups
@@ -60,10 +60,10 @@ def _check_held_back(key: str, share: float, held_back: np.ndarray, table: Image
 
 
 def _held_back_rows(table: ImageTable, shuffled: list[np.ndarray], share: float, groups: np.ndarray) -> np.ndarray:
-    """Hold back `share` of each class's images in the table, so many in all that it comes nearest to `share`.
+    """Hold back about `share` of the images of each class, and as near as possible to `share` of all.
 
-    The rounding is by largest remainder; every class keeps at least one of its `shuffled` images. A group that does
-    not fit into what its classes still lack stays in training.
+    Rounding is by largest remainder. Every class keeps at least one of its `shuffled` images in training. A group that
+    does not fit into what its classes still need stays in training.
     """
     exact = np.bincount(table.labels, minlength=len(shuffled)) * share
     counts = np.floor(exact).astype(np.int64)
@@ -86,9 +86,9 @@ def _held_back_rows(table: ImageTable, shuffled: list[np.ndarray], share: float,
 
 
 def _fold_rows(shuffled: list[np.ndarray], num_folds: int, fold: int, groups: np.ndarray) -> np.ndarray:
-    """Deal each class's images out to the folds in turn, going on from class to class so that folds are equal.
+    """Deal the images of each class to the folds in turn, continuing from class to class, so that folds are equal.
 
-    A group goes where its first image goes.
+    A group goes to the fold of its first image.
     """
     dealt = np.concatenate([*(rows for rows in shuffled if len(rows) > 1), np.empty(0, dtype=np.int64)])
     fold_of: dict[int, int] = {}

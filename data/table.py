@@ -49,7 +49,7 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
             )
     labels = np.array(list(image_ids.values()), dtype=np.int64)
     if classes is None:
-        # one name for each label up to the highest: a mistyped number would fill the memory
+        # without classes.csv there is one name per label; a mistyped huge label would fill the memory
         if labels.max() > MAX_UNNAMED_LABEL:
             raise InputError(f"{train_csv}: label {labels.max()}; above {MAX_UNNAMED_LABEL} it needs a classes.csv.")
         classes = [ImageClass(label, str(label), str(label)) for label in range(labels.max() + 1)]
@@ -64,7 +64,10 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
 
 
 def read_classes(path: Path) -> list[ImageClass]:
-    """Read classes.csv, sorted by label; without a column category_id the labels are the ids. Others are left aside."""
+    """Read classes.csv, sorted by label. Without a column category_id the labels are the ids.
+
+    Further columns are ignored.
+    """
     rows = read_rows(path, ["label", "name"])
     classes = [
         ImageClass(_read_label(row["label"], f"{path}, line {line}"), row.get("category_id", row["label"]), row["name"])
@@ -90,7 +93,7 @@ def write_classes(path: Path, classes: Iterable[ImageClass]) -> None:
 
 
 def check_image_id(image_id: str, where: str) -> None:
-    """Raise InputError for an image id that is empty or leads out of the image folder on any system."""
+    """Raise InputError for an image id that is empty, or that leads out of the image folder on any system."""
     windows = PureWindowsPath(image_id)
     if not image_id or "\0" in image_id:
         raise InputError(f"{where}: no image_id.")
@@ -111,8 +114,8 @@ def _read_label(text: str, where: str) -> int:
 def read_labelled(path: Path) -> ImageTable:
     """Return the images of a prepared folder (its train.csv), or of a table `image_id,label`.
 
-    The images of a table are looked for in train/, test/ and images/ beside it, in a folder of the table's own name,
-    and in the table's own folder.
+    The images of a table are searched in a folder of the table's own name, in train/, test/ and images/ beside it, and
+    in the table's own folder.
     """
     if path.is_dir():
         path = path / "train.csv"
@@ -129,5 +132,5 @@ def read_labelled(path: Path) -> ImageTable:
 
 
 def folders_beside(table: Path) -> list[Path]:
-    """Return where the images of a table are looked for, in this order."""
+    """Return the folders where the images of a table are searched, in order."""
     return [table.parent / table.stem, *(table.parent / folder for folder in _IMAGE_FOLDERS)]

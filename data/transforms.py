@@ -1,4 +1,4 @@
-"""Decoded image to model input: one function for evaluation, and albumentations, keyed by sample, for training."""
+"""Transforms: one function for evaluation, and albumentations with per-sample randomness for training."""
 
 import inspect
 import os
@@ -32,12 +32,12 @@ def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.
 
 
 class TrainTransform:
-    """The training transform of the entries of `augmentation.train`, applied in their order.
+    """The training transform: the entries of `augmentation.train`, applied in order.
 
-    The draws depend on (seed, epoch, sample index) alone. Whatever the entries leave, the result is cut to
-    (input_size, input_size, 3) by `eval_image`; a transform that must be told its output size gets this one where its
-    entry gives none. Raises InputError for a transform or an argument that albumentations does not have, naming the
-    config key, which begins with `section`. A class, because spawned workers must be able to pickle it.
+    Random draws depend on (seed, epoch, sample index) alone. The result is always cut to (input_size, input_size, 3) by
+    `eval_image`. A transform that needs an output size gets this size, unless its entry gives one. Raises InputError,
+    naming the config key below `section`, for a transform or an argument that albumentations does not have. It is a
+    class because spawned workers must be able to pickle it.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TrainTransform:
 
 
 class FinishingTransform:
-    """A training transform for the first epochs and another from epoch `final_from`, counted from 0, on."""
+    """One training transform for the first epochs and another from epoch `final_from` (counted from 0) on."""
 
     def __init__(self, first: TrainTransform, final: TrainTransform, final_from: int) -> None:
         self.first = first
@@ -75,7 +75,7 @@ class FinishingTransform:
 
 
 class EvalTransform:
-    """`eval_image` with its sizes, in the form of a training transform."""
+    """`eval_image` with fixed sizes, callable like a training transform."""
 
     def __init__(self, input_size: int, crop_pct: float) -> None:
         self.input_size = input_size
@@ -87,7 +87,7 @@ class EvalTransform:
 
 
 def _import_albumentations() -> Any:
-    # Its import asks the network for a newer release unless this stands before it.
+    # without this, importing albumentations asks the network for a newer release
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
@@ -107,14 +107,14 @@ def _build_transform(albumentations: Any, key: str, entry: Any, input_size: int)
     if size is not None and size.default is inspect.Parameter.empty:
         arguments.setdefault("size", (input_size, input_size))
     try:
-        # strict turns an unknown argument from a warning into an error
+        # strict makes an unknown argument an error instead of a warning
         return albumentations.Compose([transform_class(**arguments, strict=True)], strict=True).transforms[0]
     except (TypeError, ValueError) as error:
         raise InputError(f"{key}: {class_name} refuses its arguments: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """One line for a refused argument; pydantic, which checks values for albumentations, would print several."""
+    """Return one line for a refused argument; pydantic, which checks values for albumentations, prints several."""
     if isinstance(error.__cause__, pydantic.ValidationError):
         return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.__cause__.errors())
     return " ".join(str(error).split())
@@ -127,7 +127,7 @@ def _transform_classes(albumentations: Any) -> dict[str, type]:
 
 
 def train_transform(config: Config) -> TrainTransform | FinishingTransform:
-    """Return the training transform of all epochs."""
+    """Return the training transform for all epochs of a run."""
     first = TrainTransform(config.augmentation.train, config.model.input_size, config.seed)
     if config.training.final_epochs == 0:
         return first

@@ -28,7 +28,7 @@ ANSWER_COLUMNS = ("image_id", "label", "predicted", "confidence")
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures on `images` images: shares from 0 to 1, 95 % intervals, and the loss (cross-entropy) in nats."""
+    """Figures on `images` images: fractions from 0 to 1 with 95 % intervals; the loss (cross-entropy) in nats."""
 
     images: int
     top1: float
@@ -45,7 +45,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class ClassGroup:
-    """Classes with similarly many training images (the fewest and the most of one class), and their mean recall."""
+    """Classes with similarly many training images: how many classes, fewest and most images, mean recall."""
 
     classes: int
     training_images: tuple[int, int]
@@ -56,9 +56,9 @@ class ClassGroup:
 class Evaluation:
     """A pipeline measured on one set of images.
 
-    `groups` are the classes with many, medium and few training images. `correct` bool (N,) says of which of the
-    readable `image_ids` the most probable class is right. `chose_epoch` says that the best epoch was chosen on these
-    very images. `files` is where tables and pictures stand, or None.
+    `groups` are the classes with many, medium and few training images. `correct` bool (N,) says for each of the
+    readable `image_ids` whether the most probable class is right. `chose_epoch` is true if the best epoch was chosen on
+    the same images. `files` is the folder with tables and pictures, or None.
     """
 
     metrics: Metrics
@@ -78,7 +78,7 @@ class Evaluation:
 
 
 def evaluate(
-    pipeline: Pipeline, split: str = "val", data: Path | None = None, output_dir: Path | None = None
+    pipeline: Pipeline, split: str = "val", data: str | Path | None = None, output_dir: str | Path | None = None
 ) -> Evaluation:
     """Measure the pipeline on labelled images.
 
@@ -86,7 +86,8 @@ def evaluate(
     or a table, names others instead. With `output_dir`, writes metrics.json, per_class.csv, answers.csv,
     predictions.csv and two pictures there. Raises InputError if the images cannot be had, or have unknown classes.
     """
-    images = choose_images(pipeline, split, data)
+    images = choose_images(pipeline, split, None if data is None else Path(data))
+    folder = None if output_dir is None else Path(output_dir)
     predicted = predict_images(pipeline, images.inputs, "evaluation")
     readable = readable_rows(predicted, images)
     with np.errstate(divide="ignore"):
@@ -108,11 +109,11 @@ def evaluate(
         views=pipeline.views,
         precision=pipeline.computed_in,
         chose_epoch=images.split == "val" and "val_top1" in checkpoints[0].metrics,
-        files=output_dir,
+        files=folder,
     )
-    if output_dir is not None and distributed.is_main():
+    if folder is not None and distributed.is_main():
         matrix = metrics.confusion_matrix(answers, labels, len(pipeline.classes))
-        _write(output_dir, pipeline, images, predicted, matrix, found)
+        _write(folder, pipeline, images, predicted, matrix, found)
     return found
 
 
@@ -149,10 +150,10 @@ def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) ->
 
 
 def group_accuracies(predicted: np.ndarray, labels: np.ndarray, class_counts: Sequence[int]) -> dict[str, ClassGroup]:
-    """Return the balanced accuracy of the classes with many, medium and few training images; {} if all have many.
+    """Return the balanced accuracy of classes with many, medium and few training images; {} if all have many.
 
-    Many is at least half of what the largest class has, few at most an eighth. Liu et al. 2019 (arXiv:1904.05160) cut
-    at 100 and 20 images, which says nothing about a data set of another size.
+    Many means at least half as many images as the largest class, few at most an eighth. Liu et al. 2019
+    (arXiv:1904.05160) use fixed limits of 100 and 20 images, which do not suit data sets of other sizes.
     """
     counts = np.asarray(class_counts)
     many, few = counts >= counts.max() / 2, counts <= counts.max() / 8
@@ -212,7 +213,7 @@ def _write(
     write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows)
     save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
     save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
-    write_predictions_and_provenance(folder / "predictions.csv", "seed", pipeline, inputs, predicted, None)
+    write_predictions_and_provenance(folder / "predictions.csv", "kit", pipeline, inputs, predicted, None)
 
 
 def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:

@@ -1,4 +1,4 @@
-"""Where a network looks: class activation maps by gradients (Grad-CAM, Selvaraju et al. 2017, arXiv:1610.02391)."""
+"""Grad-CAM: where in an image a network finds its class (Selvaraju et al. 2017, arXiv:1610.02391)."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from models.classifier import Classifier
 
 
 def attention_map(model: Classifier, image: np.ndarray, label: int) -> np.ndarray | None:
-    """Return float32 (H, W) from 0 to 1: how much each place of `image`, uint8 RGB (H, W, 3), speaks for `label`.
+    """Return a heat map float32 (H, W) from 0 to 1: how much each position of `image` supports `label`.
 
-    The map is the last feature map, weighed by the mean gradient of the class's logit. None where the class's logit
-    does not depend on the places, as in a ViT that answers from its class token alone.
+    `image` is uint8 RGB (H, W, 3). The map is the last feature map, weighted by the mean gradient of the class's logit.
+    Returns None if the logit does not depend on positions, as in a ViT that only uses its class token.
     """
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(model.mean.device)
     scale, shift = 1 / (255 * model.std), model.mean / model.std
@@ -31,10 +31,10 @@ def attention_map(model: Classifier, image: np.ndarray, label: int) -> np.ndarra
 
 
 def _as_places(features: torch.Tensor, backbone: torch.nn.Module) -> torch.Tensor:
-    """Return (C, h, w) of one image's features: tokens (N, C), channels first or channels last."""
+    """Return (C, h, w) of the features of one image: tokens (N, C), channels first or channels last."""
     if features.ndim == 2:
         tokens = features[getattr(backbone, "num_prefix_tokens", 0) :]
         side = round(len(tokens) ** 0.5)
         return tokens.T.reshape(features.shape[1], side, side)
-    # timm's backbones name their channel count; Swin and its kin put it last
+    # timm backbones state their number of channels; Swin-like models put channels last
     return features if features.shape[0] == backbone.num_features else features.permute(2, 0, 1)

@@ -1,4 +1,4 @@
-"""Which labelled images a model is measured on, with labels matched to the model's classes."""
+"""The labelled images that a model is measured on, with labels matched to the classes of the model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ KEYS = (
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The images of an evaluation: rows int64 (N,) of a table whose labels are the pipeline's.
+    """The images of an evaluation: rows int64 (N,) of a table that has the labels of the pipeline.
 
-    `source` says in words where they come from; `split` is their part of the checkpoint's own data set, or None.
+    `source` describes them in words; `split` is their part of the checkpoint's own data set, or None.
     """
 
     table: ImageTable
@@ -49,17 +49,17 @@ class LabelledImages:
 
 
 def readable_rows(answers: PredictedProbabilities, images: LabelledImages) -> np.ndarray:
-    """Return the rows int64 (M,) of `answers` whose images could be read. Raises InputError if there are none."""
+    """Return the rows int64 (M,) of readable images. Raises InputError if there are none."""
     if len(answers.readable) == 0:
         raise InputError(f"{images.table.image_dir}: none of the {len(images.rows)} images could be read.")
     return answers.readable
 
 
 def correct_answers(pipeline: Pipeline, images: LabelledImages, description: str) -> np.ndarray:
-    """Return bool (M,) for the M readable images: whether the first answer is right.
+    """Return bool (M,) for the M readable images: whether the most probable class is right.
 
-    The images may have been chosen with another pipeline: classes are matched by category id. Raises InputError if
-    none can be read.
+    Classes are matched by category id, because the images may have been chosen with another pipeline. Raises InputError
+    if no image can be read.
     """
     labels = with_classes_of(pipeline.classes, images.table, images.table.image_dir).labels[images.rows]
     answers = predict_images(pipeline, images.inputs, description)
@@ -68,7 +68,7 @@ def correct_answers(pipeline: Pipeline, images: LabelledImages, description: str
 
 
 def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> LabelledImages:
-    """Return the images of a split of the (first) checkpoint, or of `data`. Raises InputError if they cannot be had."""
+    """Return the images of a split of the (first) checkpoint, or of `data`. Raises InputError if they are missing."""
     config, checkpoint = pipeline.config.dataset, pipeline.members[0].checkpoint
     if data is not None:
         table = with_classes_of(pipeline.classes, read_labelled(data), data)
@@ -97,7 +97,7 @@ def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> Labelled
 
 
 def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
-    """Return those of the images that no member was trained on. Raises InputError if there are none."""
+    """Return the images that no member was trained on. Raises InputError if there are none."""
     trained_on = set().union(*(member.checkpoint.split["train"] for member in pipeline.members))
     rows = np.array([row for row in images.rows if images.table.image_ids[row] not in trained_on], dtype=np.int64)
     if len(rows) == 0:
@@ -109,7 +109,7 @@ def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
 
 
 def training_batches(pipeline: Pipeline, count: int) -> BatchReader:
-    """Return batches of `count` random training images of the first member, as evaluation shows them to it."""
+    """Return batches of `count` random training images of the first member, transformed as in evaluation."""
     train, checkpoint = choose_images(pipeline, "train", None), pipeline.members[0].checkpoint
     chosen = np.random.default_rng(0).permutation(train.rows)[:count]
     view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
@@ -122,7 +122,7 @@ def _sorted_rows(table: ImageTable, rows: Iterable[int]) -> np.ndarray:
 
 
 def with_classes_of(classes: list[ImageClass], table: ImageTable, source: Path) -> ImageTable:
-    """Return the table with the labels of `classes`, matched by category id. Raises InputError for others."""
+    """Return the table with the labels of `classes`, matched by category id. Raises InputError for unknown ones."""
     labels = labels_in(classes, table.classes)
     used = np.unique(table.labels).tolist()
     unknown = [table.classes[label].category_id for label in used if labels[label] is None]

@@ -1,4 +1,4 @@
-"""Metrics as pure functions on numpy arrays; accuracies are fractions."""
+"""Metrics: pure functions on numpy arrays; accuracies are fractions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ import numpy as np
 
 
 def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Return the share of rows whose label is among the `k` largest logits; k is cut to the number of classes.
+    """Return the fraction of rows whose label is among the `k` largest logits.
 
-    `logits` (N, C), `labels` int (N,). Of equal logits the lower class wins, as in argmax. NaN for N = 0.
+    `logits` (N, C), `labels` int (N,). k is limited to the number of classes. Of equal logits the lower class comes
+    first, as in argmax. Returns NaN for N = 0.
     """
     if len(labels) == 0:
         return float("nan")
@@ -63,7 +64,7 @@ def wilson_interval(correct: float, total: int, confidence: float = 0.95) -> tup
 def bootstrap_interval(
     values: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = 1000, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return the percentile interval of `statistic(rows of values)` over resampled rows; seeded, so repeatable."""
+    """Return the percentile interval of `statistic(rows of values)` over resampled rows; a fixed seed repeats it."""
     generator = np.random.default_rng(0)
     draws = [statistic(values[generator.integers(0, len(values), len(values))]) for _ in range(resamples)]
     tail = (1 - confidence) / 2
@@ -73,10 +74,11 @@ def bootstrap_interval(
 def paired_interval(
     pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]], resamples: int = 2000, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of the mean difference in accuracy of two methods, by a two-level bootstrap.
+    """Return the interval of the mean difference in accuracy between two methods, by a two-level bootstrap.
 
-    Each pair is one seed: whether method and baseline are right, by image id. Seeds are drawn, and images: the same
-    ones for all seeds if all measured the same images, else within each seed (Davison and Hinkley 1997, section 3.8).
+    Each pair is one seed: whether method and baseline are right, by image id. Seeds are resampled, then images: the
+    same images for all seeds if all seeds measured the same ones, else within each seed (Davison and Hinkley 1997,
+    section 3.8).
     """
     gains = [
         np.array([float(method[name]) - float(baseline[name]) for name in sorted(method.keys() & baseline.keys())])
@@ -99,7 +101,7 @@ def paired_interval(
 
 @dataclass(frozen=True)
 class Gain:
-    """A paired difference in top-1 on the same images, and its 95 % interval; all in points (hundredths)."""
+    """A paired difference in top-1 on the same images, with its 95 % interval, in percentage points."""
 
     points: float
     low: float
@@ -107,7 +109,7 @@ class Gain:
 
 
 def paired_gain(hits: np.ndarray, baseline: np.ndarray) -> Gain:
-    """Return what `hits` bool (N,) gains over `baseline` bool (N,): whether each answer is right, same images."""
+    """Return the gain of `hits` bool (N,) over `baseline` bool (N,), which say whether each image is right."""
     method, other = ({str(row): bool(hit) for row, hit in enumerate(values)} for values in (hits, baseline))
     low, high = paired_interval([(method, other)])
     return Gain(100 * float(hits.mean() - baseline.mean()), 100 * low, 100 * high)

@@ -1,4 +1,4 @@
-"""Figures of a run: confusion matrix, most confused pairs, images with their predictions."""
+"""Plots: confusion matrix, most confused pairs, predictions, differences, Pareto front, range test."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from common.classes import ImageClass
 from common.files import replacing
 
-# fonts with Chinese glyphs of the usual systems, and matplotlib's own for the rest
+# fonts with Chinese glyphs on Windows, macOS and Linux, then matplotlib's own
 _FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti TC", "DejaVu Sans")
 
 _MOST_LABELLED_CLASSES = 40
 
 
 def class_labels(classes: Sequence[ImageClass]) -> list[str]:
-    """Return a short text for each class that the fonts of this machine can draw: its name, else its category id."""
+    """Return a short text per class that the fonts of this machine can draw: its name, else its category id."""
     use_fonts()
     drawable = [is_drawable(image_class.name) for image_class in classes]
     texts = [
@@ -32,7 +33,7 @@ def class_labels(classes: Sequence[ImageClass]) -> list[str]:
 
 
 def confusion_figure(matrix: np.ndarray, classes: Sequence[ImageClass]) -> Figure:
-    """Return a picture of a confusion matrix (C, C) as shares of each true class; axes are named up to 40 classes."""
+    """Return a picture of a confusion matrix (C, C), as fractions of each true class; names up to 40 classes."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(max(4 + 0.12 * len(classes), 6), 16)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -49,7 +50,7 @@ def confusion_figure(matrix: np.ndarray, classes: Sequence[ImageClass]) -> Figur
 
 
 def worst_pairs_figure(pairs: Sequence[tuple[int, int, int]], classes: Sequence[ImageClass]) -> Figure:
-    """Return bars of the most frequent confusions (true label, predicted label, images), most frequent on top."""
+    """Return bars of the most frequent confusions (true label, predicted label, images), the worst on top."""
     labels = class_labels(classes)
     figure = Figure(figsize=(8, max(1.2 + 0.32 * len(pairs), 2)), layout="constrained")
     axes = figure.add_subplot()
@@ -57,7 +58,7 @@ def worst_pairs_figure(pairs: Sequence[tuple[int, int, int]], classes: Sequence[
     axes.barh(range(len(pairs)), [count for _, _, count in pairs], color="#0072b2")
     axes.set_yticks(range(len(pairs)), names)
     axes.invert_yaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("images" if pairs else "no confusions")
     return figure
 
@@ -65,7 +66,7 @@ def worst_pairs_figure(pairs: Sequence[tuple[int, int, int]], classes: Sequence[
 def predictions_figure(
     images: Sequence[np.ndarray], labels: Sequence[int], predicted: Sequence[int], classes: Sequence[ImageClass]
 ) -> Figure:
-    """Return up to two rows of images (uint8 RGB) with true class and prediction; a wrong one is marked."""
+    """Return up to two rows of images (uint8 RGB) with true class and prediction; wrong ones are marked."""
     texts = class_labels(classes)
     columns = max(-(-len(images) // 2), 1)
     figure = Figure(figsize=(2.4 * columns, 5.6), layout="constrained")
@@ -80,7 +81,7 @@ def predictions_figure(
 
 
 def differences_figure(points: Sequence[tuple[str, float, float, float]], label: str) -> Figure:
-    """Return dots with intervals, one a line: (name, difference, low, high); `label` says the unit."""
+    """Return one dot with interval per line: (name, difference, low, high); `label` states the unit."""
     figure = Figure(figsize=(8, max(1.2 + 0.35 * len(points), 2)), layout="constrained")
     axes = figure.add_subplot()
     for row, (_, difference, low, high) in enumerate(points):
@@ -94,7 +95,7 @@ def differences_figure(points: Sequence[tuple[str, float, float, float]], label:
 
 
 def front_figure(points: Sequence[tuple[str, float, float, bool]], limit_ms: float) -> Figure:
-    """Return dots of (name, p95 milliseconds, top-1 in per cent, on the Pareto front); the front named and joined."""
+    """Return dots of (name, p95 in ms, top-1 in per cent, on the Pareto front); the front is named and joined."""
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
     front = sorted((point for point in points if point[3]), key=lambda point: point[1])
@@ -119,7 +120,7 @@ def front_figure(points: Sequence[tuple[str, float, float, bool]], limit_ms: flo
 
 
 def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float) -> Figure:
-    """Return the curve of a learning-rate range test, with a rate marked."""
+    """Return the curve of a learning-rate range test with one rate marked."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(rates, losses, color="#0072b2")
@@ -132,7 +133,7 @@ def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG, whole or not at all."""
+    """Write `figure` as a PNG, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 
@@ -150,19 +151,19 @@ def _known_fonts() -> set[str]:
 
 @cache
 def _find_new_fonts() -> None:
-    """Look for fonts that were installed after matplotlib wrote its list of them, which it never reads anew."""
+    """Find fonts that were installed after matplotlib cached its list of fonts."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
     for path in font_manager.findSystemFonts():
         if path not in known:
-            # a font file that matplotlib cannot read is one that it cannot draw with
+            # skip font files that matplotlib cannot read
             with suppress(OSError, RuntimeError, ValueError):
                 font_manager.fontManager.addfont(path)
 
 
 def is_drawable(text: str) -> bool:
-    """Say whether the fonts that `use_fonts` chose have every character of a text."""
+    """Say whether the fonts chosen by `use_fonts` contain every character of a text."""
     with warnings.catch_warnings():
-        # a font that is missing here is a matter of the label's text, which the caller replaces
+        # a warning about missing fonts is not needed: the caller replaces the text
         warnings.simplefilter("ignore")
         fonts = [font_manager.get_font(font_manager.findfont(family)) for family in matplotlib.rcParams["font.family"]]
     return all(any(font.get_char_index(ord(character)) for font in fonts) for character in text)

@@ -3,11 +3,10 @@
 import functools
 from dataclasses import dataclass
 
-import timm
 from omegaconf import OmegaConf
 
 from configs.options import CONFIG_DIR, option_names
-from models.classifier import meta_classifier, parameter_count, size_in_bytes
+from models.classifier import meta_classifier, parameter_count, pretrained_config, size_in_bytes
 
 
 @dataclass(frozen=True)
@@ -40,5 +39,5 @@ def _describe(option: str, num_classes: int) -> ModelOption:
         parameters=parameter_count(model),
         megabytes_fp32=size_in_bytes(model, 4) / 1e6,
         megabytes_fp16=size_in_bytes(model, 2) / 1e6,
-        licence=timm.get_pretrained_cfg(config.architecture).license or "not stated",
+        licence=pretrained_config(config.architecture).license or "not stated",
     )

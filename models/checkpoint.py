@@ -1,6 +1,6 @@
-"""The two files of a run: best_model.pt, which explains itself, and last.pt, from which training goes on.
+"""best_model.pt: a file that explains itself: weights, architecture, classes, metrics, config, versions.
 
-Both are read with `weights_only=True`: no value in them is ever imported, called or evaluated.
+It is read with `weights_only=True`: no value in it is ever imported, called or evaluated.
 """
 
 import platform
@@ -40,7 +40,7 @@ _CHECKPOINT_TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with all that is needed to use it; `split` holds the image ids of `train`, `val` and `test`."""
+    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`."""
 
     architecture: str
     architecture_arguments: dict[str, Any]
@@ -57,7 +57,7 @@ class Checkpoint:
     versions: dict[str, str]
 
     def build_model(self) -> Classifier:
-        """Return the model with these weights, in evaluation mode, on the CPU. Raises InputError if they do not fit."""
+        """Return the model with these weights, in evaluation mode on the CPU. Raises InputError if they do not fit."""
         model = build_classifier(self.architecture, len(self.classes), **self.architecture_arguments)
         try:
             model.load_state_dict(self.state_dict, strict=True)
@@ -67,7 +67,7 @@ class Checkpoint:
 
 
 def architecture_arguments(config: Config) -> dict[str, Any]:
-    """Return the arguments of `build_classifier`, beside architecture and class count, that rebuild the model."""
+    """Return the arguments of `build_classifier`, besides architecture and classes, that rebuild the model."""
     model = config.model
     return {
         "input_size": eval_size(config),
@@ -78,7 +78,7 @@ def architecture_arguments(config: Config) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide a result."""
+    """Return the versions of Python and of the libraries that influence results."""
     libraries = ("torch", "timm", "albumentations", "numpy")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
 
@@ -86,7 +86,10 @@ def versions() -> dict[str, str]:
 def make_checkpoint(
     config: Config, model: Classifier, table_facts: dict[str, Any], metrics: dict[str, float], epoch: int
 ) -> Checkpoint:
-    """Return a checkpoint of `model` (averaged weights if the run averages); `table_facts` as from `describe_table`."""
+    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`.
+
+    `model` has the EMA weights if the run averages.
+    """
     return Checkpoint(
         architecture=config.model.architecture,
         architecture_arguments=architecture_arguments(config),
@@ -103,12 +106,12 @@ def make_checkpoint(
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write `checkpoint` to `path`, whole or not at all."""
+    """Write `checkpoint` to `path`, atomically."""
     save_payload({"format": CHECKPOINT_FORMAT, "format_version": FORMAT_VERSION, **plain_fields(checkpoint)}, path)
 
 
 def half_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """Return the weights with floating-point tensors as float16."""
+    """Return the weights with all floating-point tensors as float16."""
     return {
         name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in checkpoint.state_dict.items()
     }
@@ -121,12 +124,12 @@ def plain_fields(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read best_model.pt. Raises InputError if it is missing, damaged, or not one of ours."""
+    """Read best_model.pt. Raises InputError if it is missing, damaged, or not of this kit."""
     return checkpoint_of(load_payload(path, CHECKPOINT_FORMAT), path)
 
 
 def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
-    """Return the checkpoint of what was read from `path`. Raises InputError if a part is missing or contradicts."""
+    """Return the checkpoint in `payload`, read from `path`. Raises InputError if parts are missing or contradict."""
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
@@ -142,14 +145,14 @@ def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
 
 
 def _inconsistency(checkpoint: Checkpoint) -> str:
-    """Return what in a checkpoint contradicts the rest of it, or '' if nothing does."""
+    """Return what is contradictory in a checkpoint, or an empty string."""
     classes = len(checkpoint.classes)
     arguments = checkpoint.architecture_arguments
     split = checkpoint.split
     checks = {
         "its class table is not numbered from 0": [entry.label for entry in checkpoint.classes] == list(range(classes)),
         "it has less than two classes": classes >= 2,
-        "its image counts are not one a class": len(checkpoint.class_counts) == classes
+        "its image counts are not one per class": len(checkpoint.class_counts) == classes
         and all(isinstance(count, int) for count in checkpoint.class_counts),
         "its architecture has other arguments than ours": set(arguments)
         == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},

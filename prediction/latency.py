@@ -1,4 +1,4 @@
-"""How long the whole pipeline takes for one image, from the file to the averaged answer."""
+"""Latency: how long the whole pipeline takes for one image, from the file to the averaged probabilities."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ import numpy as np
 
 from common.device import describe_device
 from common.errors import InputError
+from common.files import as_paths
 from common.progress import progress
 from data.flower_drawing import drawn_jpegs
 from data.images import UnreadableImage, read_image
@@ -22,13 +23,13 @@ WARM_UP_IMAGES = 5
 
 REPETITIONS = 5
 
-# resizing is part of preprocess; views, all members and the average are of forward
+# preprocess includes resizing; forward includes all views, all members and the average
 STAGES = ("decode", "preprocess", "forward")
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Milliseconds an image."""
+    """Milliseconds per image."""
 
     median_ms: float
     p95_ms: float
@@ -40,7 +41,7 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Latency(Percentiles):
-    """Milliseconds an image, batch 1: decode, resize, all views of all members, average; and each stage alone."""
+    """Milliseconds per image at batch size 1: decode, resize, all views of all members, average; and per stage."""
 
     stages: dict[str, Percentiles]
     images: int
@@ -60,9 +61,9 @@ class Latency(Percentiles):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Latency of single images, and the batch size with the least forward time per image, with that time.
+    """Latency of single images, and the batch size with the least forward time per image.
 
-    `source` is where the timed images came from; None for drawn ones.
+    `source` is the folder or file of the timed images; None for drawn ones.
     """
 
     latency: Latency
@@ -72,9 +73,9 @@ class Benchmark:
 
 
 def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
-    """Time the pipeline on up to `IMAGES` of these files, one at a time, after a warm-up. Unreadable ones are left out.
+    """Time the pipeline on up to `IMAGES` of these files, one at a time, after a warm-up.
 
-    Raises InputError if none of them can be read.
+    Unreadable files are skipped. Raises InputError if none can be read.
     """
     chosen = list(paths)[:IMAGES]
     for path in chosen[:WARM_UP_IMAGES]:
@@ -103,10 +104,10 @@ def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
 
 
 def best_batch(pipeline: Pipeline, paths: Sequence[Path], seconds: float = 20.0) -> tuple[int, float]:
-    """Return the batch size, of 1, 2, 4, ... 64, with the least forward time an image, and that time in milliseconds.
+    """Return the batch size of 1, 2, 4, ... 64 with the least forward time per image, and that time in ms.
 
-    It is measured with copies of the first image that can be read. Larger batches are tried while they gain, memory
-    holds them and less than `seconds` have passed.
+    Batches are copies of the first readable image. Larger batches are tried while they are faster, fit in memory, and
+    less than `seconds` have passed.
     """
     one = to_batches(pipeline, _first_readable(paths))
     best, started = (1, float("inf")), time.perf_counter()
@@ -144,7 +145,7 @@ def _seconds(function: Callable, *arguments: object) -> float:
 
 
 def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
-    """Return the milliseconds of each of `STAGES` of one image, or None if it cannot be read."""
+    """Return the milliseconds of each of `STAGES` for one image, or None if it cannot be read."""
     moments = [time.perf_counter()]
     try:
         pixels = read_image(path).pixels
@@ -153,18 +154,18 @@ def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
     moments.append(time.perf_counter())
     batches = to_batches(pipeline, pixels)
     moments.append(time.perf_counter())
-    # the answer lies on the CPU, so the device has finished
+    # the result is on the CPU, so the device has finished
     predict_batches(pipeline, batches)
     moments.append(time.perf_counter())
     decode, preprocess, forward = (1000 * float(passed) for passed in np.diff(moments))
     return decode, preprocess, forward
 
 
-def benchmark(pipeline: Pipeline, paths: Sequence[Path] = ()) -> Benchmark:
-    """Time the pipeline on images of `paths` (see `find_inputs`), or on drawn ones of `competition.input_size`."""
-    limits = pipeline.config.competition
+def benchmark(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> Benchmark:
+    """Time the pipeline on images (see `find_inputs`), or on drawn ones of `competition.input_size`."""
+    limits, paths = pipeline.config.competition, as_paths(images)
     with drawn_jpegs(limits.input_size, 0 if paths else IMAGES) as drawn:
-        images = find_inputs(paths).paths if paths else drawn
-        latency = measure_latency(pipeline, images)
-        size, milliseconds = best_batch(pipeline, images)
+        files = find_inputs(paths).paths if paths else drawn
+        latency = measure_latency(pipeline, files)
+        size, milliseconds = best_batch(pipeline, files)
     return Benchmark(latency, size, milliseconds, paths[0] if paths else None)

@@ -1,20 +1,20 @@
-"""Images to logits, the same way in validation, evaluation and prediction."""
+"""Images to logits, the same for validation, evaluation and prediction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from common import distributed
 from common.device import Precision
 from data.dataloader import BatchReader
-from models.classifier import Classifier
 
 
 @dataclass(frozen=True)
 class LoaderOutputs:
-    """Logits float32 (N, C) of the readable images, their labels and table rows int64 (N,), and what was left out."""
+    """Logits float32 (N, C) of readable images, their labels and table rows int64 (N,), and the skipped images."""
 
     logits: np.ndarray
     labels: np.ndarray
@@ -25,16 +25,17 @@ class LoaderOutputs:
 
 @torch.inference_mode()
 def compute_logits(
-    model: Classifier,
+    model: nn.Module,
     loader: BatchReader,
     num_classes: int,
     device: torch.device,
     precision: Precision,
     advance: Callable[[int], None] = lambda images: None,
 ) -> LoaderOutputs:
-    """Run `model`, in evaluation mode, over `loader`; `advance` is told the images done after each batch.
+    """Run `model` in evaluation mode over `loader`; `advance` gets the number of images after each batch.
 
-    Several ranks have every n-th batch each; all of them return the predictions of all, in the order of one process.
+    With several ranks, each computes every n-th batch, and all return the logits of all images, in the order of a
+    single process.
     """
     model.eval()
     parts = []
@@ -65,5 +66,5 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def log_of(probabilities: np.ndarray) -> np.ndarray:
-    """Return the logarithm of probabilities as finite logits; zeros count as 1e-12."""
+    """Return the logarithm of probabilities as finite logits; zeros become log(1e-12)."""
     return np.log(np.maximum(probabilities, 1e-12))

@@ -1,13 +1,13 @@
-"""How checkpoints predict: views, their averaging, weights, runtime, precision. Imports nothing heavy."""
+"""Options of prediction: views, their averaging, weights, runtime, precision. Imports nothing heavy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# the image itself, without other views
+# the image itself, without further views
 PLAIN = ("identity",)
-# what is averaged over views; the first is the default
+# what is averaged over the views; the first is the default
 AVERAGES = ("probabilities", "logits")
-# what computes; the first is the default
+# libraries that run the model; the first is the default
 RUNTIMES = ("torch", "onnx", "openvino")
 AUTO_RUNTIME = "auto"
 # short name: torch's dtype
@@ -18,9 +18,9 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 class PredictionOptions:
     """How the checkpoints predict.
 
-    `weights` are one number per checkpoint, 0 or more, of any sum; None counts all equally. `precision` is a key of
-    `PRECISIONS`, or None for what the first checkpoint was trained with, where the device is CUDA. `runtime` is one of
-    `RUNTIMES`, or `auto` for the fastest that is installed; exported files have theirs.
+    `weights` are one number per checkpoint, at least 0, of any sum; None weights all equally. `precision` is a key of
+    `PRECISIONS`; None means that of the training of the first checkpoint on CUDA, and fp32 elsewhere. `runtime` is one
+    of `RUNTIMES`, or `auto` for the fastest one installed; exported files have their own.
     """
 
     views: tuple[str, ...] = PLAIN

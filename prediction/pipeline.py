@@ -4,7 +4,7 @@ The same object is evaluated, timed and packed.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import nn
 from common.classes import ImageClass, reordering
 from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
 from common.errors import InputError
+from common.files import as_paths
 from common.progress import progress
 from common.torch_files import sha256
 from configs.compose import from_plain
@@ -25,6 +26,7 @@ from data.images import read_image
 from data.inputs import Inputs
 from data.transforms import EvalTransform, eval_image
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.classifier import on_device
 from prediction.logits import compute_logits, softmax
 from prediction.options import DEFAULTS, PRECISIONS, PredictionOptions
 from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
@@ -42,7 +44,7 @@ OVERRIDABLE_KEYS = (
 
 @dataclass(frozen=True)
 class Member:
-    """One checkpoint; `output_of_class` int64 (C,) says which of its outputs belongs to each class of the pipeline.
+    """One checkpoint; `output_of_class` int64 (C,) gives the output that belongs to each class of the pipeline.
 
     `weight` is its share in the average of all members.
     """
@@ -57,7 +59,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The members share classes, views and device; `config` is the first checkpoint's, with overrides."""
+    """Members that share classes, views and device; `config` is that of the first checkpoint, with overrides."""
 
     members: list[Member]
     config: Config
@@ -70,20 +72,20 @@ class Pipeline:
 
     @property
     def runtime(self) -> str:
-        """The runtime of the members; several are joined by `+`."""
+        """The runtime of the members; different ones are joined by `+`."""
         names = [getattr(member.model.classifier, "runtime", "torch") for member in self.members]
         return "+".join(dict.fromkeys(names))
 
     @property
     def computed_in(self) -> str:
-        """The precision of the members; several are joined by `+`."""
+        """The precision of the members; different ones are joined by `+`."""
         names = [getattr(member.model.classifier, "precision", str(self.precision)) for member in self.members]
         return "+".join(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
 class PredictedProbabilities:
-    """Probabilities float64 (N, C), zeros for an unreadable image; why images are unreadable; which are damaged."""
+    """Probabilities float64 (N, C), zeros for an unreadable image; why images are unreadable; damaged images."""
 
     probabilities: np.ndarray
     unreadable: dict[int, str]
@@ -96,28 +98,29 @@ class PredictedProbabilities:
 
 
 def load_pipeline(
-    paths: Sequence[Path],
+    checkpoints: str | Path | Sequence[str | Path],
     options: PredictionOptions = DEFAULTS,
     overrides: Sequence[str] = (),
-    keys: Sequence[str] = OVERRIDABLE_KEYS,
+    keys: Collection[str] = OVERRIDABLE_KEYS,
 ) -> Pipeline:
-    """Load checkpoints, in evaluation mode on the device, with the views' average around each.
+    """Load one or several checkpoints in evaluation mode, each wrapped in the average over its views.
 
     `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
-    there is not one weight for each, or the device does not compute the precision.
+    the number of weights is wrong, or the device does not support the precision.
     """
+    paths = as_paths(checkpoints)
     shares = weight_shares(options.weights, len(paths))
     loaded = [
         load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths
     ]
-    checkpoints = [checkpoint for checkpoint, _ in loaded]
-    config = from_plain(checkpoints[0].config, overrides, keys, str(paths[0]))
-    # exported models run on the CPU here
+    first = loaded[0][0]
+    config = from_plain(first.config, overrides, keys, str(paths[0]))
+    # exported models run on the CPU
     device = choose_device("cpu" if any(model for _, model in loaded) else config.device)
     if device.type == "cpu":
         tune_cpu_memory()
     configure_algorithms(device)
-    classes = checkpoints[0].classes
+    classes = first.classes
     runtime = choose_runtime(options.runtime, device)
     if options.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
         raise InputError(
@@ -134,7 +137,7 @@ def load_pipeline(
         members=members,
         config=config,
         classes=classes,
-        fallback_label=int(np.argmax(checkpoints[0].class_counts)),
+        fallback_label=int(np.argmax(first.class_counts)),
         views=options.views,
         average=options.average,
         device=device,
@@ -146,7 +149,7 @@ def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> n
     model = checkpoint.build_model()
     if runtime != "torch":
         return converted(model, checkpoint, runtime)
-    return model.to(device=device, memory_format=torch.channels_last)
+    return on_device(model, device)
 
 
 def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
@@ -159,18 +162,18 @@ def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
 
 
 def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
-    """Return the pipeline with this member only; classes stay in the pipeline's order."""
+    """Return the pipeline with one member; classes keep the order of the pipeline."""
     return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
 
 
 def require_torch(pipeline: Pipeline, what: str) -> None:
-    """Raise InputError if a member is a model of another runtime: its weights and size cannot be changed."""
+    """Raise InputError if a member has another runtime: its weights and input size cannot be changed."""
     if pipeline.runtime != "torch":
         raise InputError(f"{what}: needs best_model.pt in torch; a model of {pipeline.runtime} is fixed.")
 
 
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
-    """Return the pipeline with one model of these weights in place of its members; classes stay those of the first."""
+    """Return the pipeline with one model of these weights instead of its members; classes stay those of the first."""
     model = _classifier(checkpoint, "torch", pipeline.device)
     averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
     return only_member(pipeline, dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged))
@@ -186,9 +189,9 @@ def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
 
 
 def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Return the weights of `count` members divided by their sum; equal ones for None.
+    """Return the weights of `count` members divided by their sum; equal shares for None.
 
-    Raises InputError if there is not one for each, one is negative or not a number, or all are 0.
+    Raises InputError if their number is wrong, one is negative or not a number, or all are 0.
     """
     if weights is None:
         return [1 / count] * count
@@ -200,7 +203,7 @@ def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
 
 
 def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "prediction") -> PredictedProbabilities:
-    """Return the probabilities of all inputs, averaged over members and views, with a progress bar."""
+    """Return the probabilities of all inputs, averaged over members and views; shows a progress bar."""
     config, count = pipeline.config.dataset, len(inputs.paths)
     total = np.zeros((count, len(pipeline.classes)))
     unreadable: dict[int, str] = {}
@@ -219,12 +222,12 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
 
 
 def predict_file(pipeline: Pipeline, path: Path) -> np.ndarray:
-    """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch 1."""
+    """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch size 1."""
     return predict_batches(pipeline, to_batches(pipeline, read_image(path).pixels))[0]
 
 
 def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
-    """Return uint8 RGB pixels (H, W, 3) as each member sees them: uint8 (1, 3, S, S) on the device."""
+    """Return uint8 RGB pixels (H, W, 3) as input of each member: uint8 (1, 3, S, S) on the device."""
     views = (
         eval_image(pixels, member.checkpoint.input_size, member.checkpoint.crop_pct) for member in pipeline.members
     )
@@ -234,7 +237,7 @@ def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
 
 @torch.inference_mode()
 def predict_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.ndarray:
-    """Return the averaged probabilities float64 (N, C) of one uint8 (N, 3, S, S) batch for each member."""
+    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, S, S) per member."""
     total = np.zeros((len(batches[0]), len(pipeline.classes)))
     for member, batch in zip(pipeline.members, batches, strict=True):
         with pipeline.precision.context():

@@ -10,6 +10,8 @@ from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
 from common.errors import InputError
+from common.files import as_paths
+from configs.options import current_name
 from data.inputs import Inputs, find_inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 from prediction.predictions_csv import FORMATS, Prediction, write_predictions
@@ -19,10 +21,10 @@ from prediction.provenance import describe_pipeline, provenance_path, write_prov
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """Where the predictions go and in which form of `FORMATS`; `probabilities` and `top_k` are further files."""
+    """Path and form (of `FORMATS`) of the predictions; `probabilities` and `top_k` ask for further files."""
 
     predictions: Path
-    format: str = "seed"
+    format: str = "kit"
     probabilities: Path | None = None
     top_k: int | None = None
 
@@ -55,24 +57,26 @@ class PredictionResult:
         return [self.classes[prediction.label].name for prediction in self.predictions]
 
 
-def predict(pipeline: Pipeline, paths: Sequence[Path] = ()) -> PredictionResult:
-    """Predict the images of `paths` (see `find_inputs`), or else of the checkpoint's test folder.
+def predict(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> PredictionResult:
+    """Predict a folder, a CSV of names, or image files (see `find_inputs`); default: the checkpoint's test folder.
 
     Raises InputError if there are no images.
     """
-    inputs = find_inputs(paths or [default_input(pipeline)])
+    inputs = find_inputs(as_paths(images) or [default_input(pipeline)])
     return _result(pipeline, inputs, predict_images(pipeline, inputs))
 
 
-def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFiles) -> PredictionResult:
-    """Predict as `predict` does and write the files of `output`, with their provenance beside them.
+def predict_to_files(
+    pipeline: Pipeline, images: str | Path | Sequence[str | Path], output: OutputFiles
+) -> PredictionResult:
+    """Predict like `predict` and write the files of `output`, with their provenance.
 
-    Raises InputError, before anything is predicted, for an output that cannot be.
+    Raises InputError, before anything is predicted, for an output that is not possible.
     """
     check_csv_path(output.predictions)
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
         raise InputError(f"top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
-    paths = paths or [default_input(pipeline)]
+    paths = as_paths(images) or [default_input(pipeline)]
     inputs = find_inputs(paths)
     predicted = predict_images(pipeline, inputs)
     result = _result(pipeline, inputs, predicted)
@@ -90,7 +94,7 @@ def predict_to_files(pipeline: Pipeline, paths: Sequence[Path], output: OutputFi
 
 
 def check_csv_path(path: Path) -> None:
-    """Raise InputError if predictions cannot be written to `path`, because its provenance could not stand beside it."""
+    """Raise InputError if `path` does not end in .csv: the provenance beside it would have the same name."""
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path}: predictions go to a file that ends in .csv; its .json says how they were made.")
 
@@ -123,6 +127,7 @@ def write_predictions_and_provenance(
 ) -> None:
     """Write predictions in a form of `FORMATS`, and how they were made; `source` is where the images came from."""
     predictions = to_predictions(pipeline, inputs, predicted)
+    form = current_name(form)
     write_predictions(path, FORMATS[form], predictions, pipeline.classes)
     facts = {
         "input": source.resolve().as_posix() if source else None,

@@ -1,4 +1,4 @@
-"""predictions.csv in every form that is asked for: which columns there are, what they hold, writing and reading."""
+"""predictions.csv in all its forms: columns, writing, reading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ from common.classes import ImageClass
 from common.csv_files import read_rows, write_rows
 from common.errors import InputError
 
+# name: its columns; the first is the default. `configs.options.current_name` knows earlier names
 FORMATS = {
-    "seed": ("image_id", "label"),
+    "kit": ("image_id", "label"),
     "official": ("filename", "category_id", "confidence"),
     "class": ("img_name", "predicted_class", "confidence"),
     "kaggle": ("id", "label"),
 }
 
-# column: what it holds
+# column: its content
 COLUMNS = {
     "image_id": "image",
     "filename": "image",
@@ -30,7 +31,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row: the image's id, the label 0..C-1, and the probability of that label (None where the file has none)."""
+    """One row: image id, label 0..C-1, and the probability of that label (None if the file has none)."""
 
     image_id: str
     label: int
@@ -40,7 +41,7 @@ class Prediction:
 def write_predictions(
     path: Path, columns: Sequence[str], predictions: Sequence[Prediction], classes: Sequence[ImageClass]
 ) -> None:
-    """Write one row a prediction, in the given order, with `columns` of `COLUMNS`; confidences have six decimals."""
+    """Write one row per prediction, in order, with `columns` of `COLUMNS`; confidences have six decimals."""
     rows = []
     for prediction in predictions:
         cells = {
@@ -54,9 +55,9 @@ def write_predictions(
 
 
 def read_predictions(path: Path, classes: Sequence[ImageClass]) -> list[Prediction]:
-    """Read a predictions file of any of our forms.
+    """Read a predictions file of any form.
 
-    Raises InputError, naming the line, for unknown columns, labels or ids that are not of `classes`, and confidences
+    Raises InputError, naming the line, for unknown columns, labels or ids that are not in `classes`, and confidences
     that are not numbers from 0 to 1.
     """
     rows = read_rows(path, [])
@@ -90,7 +91,7 @@ def columns_by_content(header: Sequence[str], path: Path) -> dict[str, str]:
 
 
 def parse_confidence(text: str) -> float | None:
-    """Return the number from 0 to 1 that `text` is, or None."""
+    """Return `text` as a number from 0 to 1, or None if it is none."""
     try:
         value = float(text)
     except ValueError:

@@ -37,7 +37,7 @@ class SavedProbabilities:
 
 
 def read_probabilities(path: Path) -> SavedProbabilities:
-    """Read an .npz of probabilities. Raises InputError if it is missing, damaged, or holds other numbers."""
+    """Read an .npz of probabilities. Raises InputError if it is missing, damaged, or holds something else."""
     try:
         with np.load(path, allow_pickle=False) as saved:
             ids, categories, names = (saved[key].astype(str).tolist() for key in ("image_ids", "category_ids", "names"))

@@ -1,4 +1,4 @@
-"""The JSON beside a predictions file that says how it was made, so that the gate and the ZIP can repeat it."""
+"""Provenance: the JSON beside a predictions file that says how it was made, so that it can be repeated."""
 
 import json
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from prediction.views import VIEWS
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a recipe tells the scripts that read it; `input` is None where single files were predicted.
+    """How predictions were made; `input` is None for single files.
 
-    `runtime` is what converts .pt files as they are loaded; `precision` is None for what the device makes of them.
+    `runtime` is the one into which .pt files are converted when loaded; `precision` is None if the device chooses it.
     """
 
     checkpoints: list[Path]
@@ -34,12 +34,12 @@ class Provenance:
 
 
 def provenance_path(predictions: Path) -> Path:
-    """Return where the recipe of a predictions file stands."""
+    """Return the path of the provenance of a predictions file."""
     return predictions.with_suffix(".json")
 
 
 def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what decides the numbers: checkpoints with hashes, views, averaging, runtime, precision, versions.
+    """Return everything that determines the numbers: checkpoints with hashes, views, averaging, versions.
 
     `fallback` is the category id that an unreadable image gets.
     """
@@ -60,12 +60,12 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def write_provenance(predictions: Path, facts: dict[str, Any]) -> None:
-    """Write `facts` as the recipe of a predictions file."""
+    """Write `facts` as the provenance of a predictions file."""
     write_text(provenance_path(predictions), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_provenance(predictions: Path) -> Provenance | None:
-    """Return the recipe of a predictions file, or None if it has none, or one that names no checkpoints.
+    """Return the provenance of a predictions file; None if it has none, or one without checkpoints.
 
     Raises InputError if it is damaged.
     """
@@ -98,7 +98,7 @@ def _runtime_of(facts: dict[str, Any], checkpoints: list[Path]) -> str:
 
 
 def check_hashes(recipe: Provenance, checkpoints: list[Path], predictions: Path) -> None:
-    """Raise InputError if `checkpoints` are not, byte for byte and in order, what the predictions were made with."""
+    """Raise InputError if `checkpoints` are not exactly those that made the predictions (SHA-256, order)."""
     if len(checkpoints) != len(recipe.hashes):
         raise InputError(
             f"{predictions}: made with {len(recipe.hashes)} checkpoints, but {len(checkpoints)} were given."

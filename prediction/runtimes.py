@@ -1,6 +1,6 @@
-"""Other runtimes than torch: a checkpoint as an ONNX or OpenVINO model, with all that explains it inside.
+"""Runtimes besides torch: a checkpoint as an ONNX or OpenVINO model that contains its own description.
 
-The model takes uint8 (N, 3, H, W), N free, and gives probabilities float32 (N, C). The optional packages stand in
+The model takes uint8 (N, 3, H, W) with any N, and returns probabilities float32 (N, C). The optional packages are in
 requirements-export.txt.
 """
 
@@ -9,7 +9,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from models.checkpoint import Checkpoint, checkpoint_of, plain_fields
 
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino"}
 
-# what each runtime needs to run a model, and what to convert one
+# packages that each runtime needs to run a model, and to convert one
 PACKAGES = {"torch": (), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
 
 CONVERTERS = {"torch": (), "onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
@@ -31,7 +31,7 @@ _SMALLEST = 1e-30
 
 
 class ProbabilityHead(nn.Module):
-    """A classifier that gives probabilities, as the other runtimes do."""
+    """A classifier that returns probabilities instead of logits, as exported models do."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ProbabilityHead(nn.Module):
 
 
 class RuntimeModel(nn.Module):
-    """A model of another runtime where a classifier is expected; `answer` maps uint8 (N, 3, H, W) to (N, C)."""
+    """A model of another runtime that takes the place of a classifier; `answer` maps (N, 3, H, W) to (N, C)."""
 
     def __init__(self, runtime: str, answer: Callable[[np.ndarray], np.ndarray]) -> None:
         super().__init__()
@@ -52,15 +52,15 @@ class RuntimeModel(nn.Module):
         self.answer = answer
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits float32 (N, C), whose softmax is the runtime's probabilities."""
+        """Return logits float32 (N, C) whose softmax is the runtime's probabilities."""
         probabilities = self.answer(np.ascontiguousarray(images.cpu().numpy()))
         return torch.from_numpy(np.log(np.maximum(probabilities, _SMALLEST)))
 
 
 def choose_runtime(name: str, device: torch.device) -> str:
-    """Return the runtime; `auto` is the fastest that is installed for the device: on a CPU OpenVINO, ONNX, torch.
+    """Return the runtime; `auto` is the fastest one installed for the device (CPU: OpenVINO, ONNX, torch).
 
-    Raises InputError if its packages are missing, or it is not for this device.
+    Raises InputError if its packages are missing, or it does not support the device.
     """
     if name == "auto":
         ranked = ("openvino", "onnx") if device.type == "cpu" else ()
@@ -72,7 +72,7 @@ def choose_runtime(name: str, device: torch.device) -> str:
 
 
 def missing_packages(names: tuple[str, ...]) -> list[str]:
-    """Return those of the packages that are not installed."""
+    """Return the packages that are not installed."""
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
@@ -84,14 +84,14 @@ def require(names: tuple[str, ...], what: str) -> None:
 
 
 def converted(classifier: nn.Module, checkpoint: Checkpoint, runtime: str) -> RuntimeModel:
-    """Return a classifier, on the CPU in evaluation mode, as a model of `runtime`."""
+    """Return a classifier (on the CPU, in evaluation mode) as a model of `runtime`."""
     if runtime == "onnx":
         return _run_onnx(_onnx_session(to_onnx(classifier, checkpoint).SerializeToString()))
     return _run_openvino(to_openvino(classifier, checkpoint))
 
 
 def load_exported(path: Path) -> tuple[Checkpoint, RuntimeModel]:
-    """Read an exported model; the checkpoint has no weights. Raises InputError if it is damaged or not of this kit."""
+    """Read an exported model; its checkpoint has no weights. Raises InputError if damaged or of another kit."""
     runtime = SUFFIXES[path.suffix.lower()]
     require(PACKAGES[runtime], f"{path}")
     if not path.is_file():
@@ -121,7 +121,7 @@ def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
             output_names=["probabilities"],
             dynamic_shapes=({0: batch},),
         )
-    model = program.model_proto
+    model = cast(torch.onnx.ONNXProgram, program).model_proto
     entry = model.metadata_props.add()
     entry.key, entry.value = _KEY, describe(checkpoint)
     return model
@@ -131,7 +131,7 @@ def to_openvino(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
     """Return an openvino.Model."""
     openvino = importlib.import_module("openvino")
     with torch.no_grad(), warnings.catch_warnings():
-        # it traces, which torch is about to drop
+        # it uses tracing, which torch deprecates with a warning
         warnings.simplefilter("ignore", FutureWarning)
         model = openvino.convert_model(ProbabilityHead(classifier).eval(), example_input=_example(checkpoint))
     size = checkpoint.input_size
@@ -143,13 +143,13 @@ def to_openvino(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
 
 
 def describe(checkpoint: Checkpoint, precision: str = "fp32") -> str:
-    """Return all of a checkpoint but its weights as JSON, for an exported model's metadata."""
+    """Return a checkpoint without its weights as JSON, for the metadata of an exported model."""
     fields = {name: value for name, value in plain_fields(checkpoint).items() if name != "state_dict"}
     return json.dumps({"precision": precision, **fields}, ensure_ascii=True)
 
 
 def mark_openvino(model: Any, checkpoint: Checkpoint, precision: str) -> None:
-    """Write into an openvino.Model what explains it."""
+    """Write the description into an openvino.Model."""
     model.set_rt_info(describe(checkpoint, precision), [_KEY])
 
 
@@ -159,7 +159,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _example(checkpoint: Checkpoint) -> torch.Tensor:
-    # two, because a batch of one would be taken for a constant
+    # two images, because a batch size of one would become a constant
     return torch.zeros(2, 3, checkpoint.input_size, checkpoint.input_size, dtype=torch.uint8)
 
 
@@ -174,7 +174,7 @@ def _onnx_session(source: bytes | str) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    # its errors share no base class of their own
+    # its errors have no common base class
     except Exception as error:
         raise RuntimeError(str(error)) from error
 
@@ -190,7 +190,7 @@ def _run_openvino(model: Any) -> RuntimeModel:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        # its default on some processors is bfloat16
+        # the default on some processors is bfloat16
         "INFERENCE_PRECISION_HINT": "f32",
     }
     compiled = openvino.Core().compile_model(model, "CPU", settings)

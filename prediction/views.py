@@ -1,4 +1,4 @@
-"""Test-time augmentation: several views of each image, answered together by one averaged prediction."""
+"""Test-time augmentation (TTA): several views of each image, averaged to one prediction."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from torch import nn
 from common.errors import InputError, did_you_mean
 from prediction.options import PLAIN
 
-# share of the side that each of the five crops keeps, as in Krizhevsky et al. 2012 (224 of 256 pixels)
+# fraction of the side that each of the five crops keeps, as in Krizhevsky et al. 2012 (224 of 256 pixels)
 CROP = 0.875
 
 
 def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float = 0.0, y: float = 0.0) -> torch.Tensor:
-    """Turn uint8 images (N, 3, H, W) counter-clockwise and enlarge them about the middle; bilinear, mirrored borders.
+    """Rotate uint8 images (N, 3, H, W) counter-clockwise and enlarge them about the centre; bilinear, mirrored.
 
-    `x` and `y`, from -1 to 1, move what is cut out of an enlarged image to its right and lower border.
+    `x` and `y`, from -1 to 1, move the part that is cut from an enlarged image to the right and down.
     """
     height, width = images.shape[-2:]
     cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
@@ -60,9 +60,9 @@ SETS = {
 
 
 def parse_views(text: str | None) -> tuple[str, ...]:
-    """Return the views that a text names, as in `identity,hflip` or `flips`; None is the image alone.
+    """Return the views named in `text`, such as `identity,hflip` or `flips`; None is the image alone.
 
-    Raises InputError for an unknown name, and for a view that stands in it twice, be it within a set.
+    Raises InputError for an unknown name, and for a view that occurs twice, also within a set.
     """
     if text is None:
         return PLAIN
@@ -78,7 +78,7 @@ def parse_views(text: str | None) -> tuple[str, ...]:
 
 
 class ViewAverage(nn.Module):
-    """A classifier that sees all views of a batch in one forward pass and averages its answers over them."""
+    """A classifier that computes all views of a batch in one forward pass and averages over them."""
 
     def __init__(self, classifier: nn.Module, views: Sequence[str], average: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class ViewAverage(nn.Module):
         self.average = average
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (N, C), float32, of which the softmax is the averaged prediction of images uint8 (N, 3, H, W)."""
+        """Return float32 (N, C) whose softmax is the averaged prediction of images uint8 (N, 3, H, W)."""
         batch = torch.cat([VIEWS[name](images) for name in self.views])
         logits = self.classifier(batch).float().view(len(self.views), len(images), -1)
         if self.average == "logits" or len(self.views) == 1:

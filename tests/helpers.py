@@ -52,7 +52,7 @@ def _exit_code(main: Callable[[list[str]], int]) -> int:
     try:
         cli.entry.run_script(main)
     except SystemExit as end:
-        return end.code or 0
+        return int(end.code or 0)
     except Exception:  # noqa: BLE001 - Python itself prints what nobody has caught, and exits with 1
         traceback.print_exc()
         return 1
@@ -77,12 +77,12 @@ def _process_state_kept() -> Iterator[None]:
     """Put back what a script sets for its whole process: signal handlers and torch's choice of algorithms."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    filled = getattr(torch.utils.deterministic, "fill_uninitialized_memory")  # noqa: B009
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", filled)  # noqa: B010
         torch.backends.cudnn.benchmark = benchmark
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -108,12 +108,11 @@ def run_words(words: list[str], **options: object) -> subprocess.CompletedProces
     """Run a command line in the environment of a user; `options` are further ones of subprocess.run."""
     return subprocess.run(
         words,
-        **{"cwd": REPOSITORY, **options},
+        **{"cwd": REPOSITORY, "timeout": 300, **options},
         env=environment(),
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
         check=False,
     )
 

@@ -1,4 +1,4 @@
-"""What each ingredient of a recipe gives: the recipe with one of them changed, over several seeds, on paired images."""
+"""Ablation: a recipe with one ingredient changed, over several seeds, compared on the same images."""
 
 import csv
 import time
@@ -58,9 +58,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant over its seeds: top-1 mean, standard deviation, median minutes, and the gain over the base.
+    """A variant over its seeds: the mean top-1, its standard deviation, and the gain over the base with 95 % interval.
 
-    `few_shot` is the mean balanced accuracy of the classes with few training images; NaN where all have many.
+    These are shares from 0 to 1. `minutes` is the median of the runs. `few_shot` is the mean balanced accuracy of the
+    classes with few training images; NaN where all have many.
     """
 
     variant: Variant
@@ -298,7 +299,7 @@ def write_differences(folder: Path, found: Sequence[Difference]) -> None:
     write_rows(folder / "ablation.csv", TABLE_COLUMNS, rows)
     write_text(folder / "ablation.md", markdown(found))
     others = [item for item in found if item.variant.name != BASE]
-    points = [(item.variant.name, 100 * item.gain, *(100 * bound for bound in item.interval)) for item in others]
+    points = [(item.variant.name, 100 * item.gain, 100 * item.interval[0], 100 * item.interval[1]) for item in others]
     save_figure(differences_figure(points, "points of top-1 against the base"), folder / "ablation.png")
 
 

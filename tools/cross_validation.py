@@ -42,14 +42,15 @@ class OutOfFold:
 class CrossValidation:
     """The models of a cross-validation together: each image is predicted by the model that did not train on it.
 
-    `top1_of_folds` are shares. `temperature` divides logits; `calibrated_loss` (nats) and `calibrated_error` (a share)
-    are those of each fold with the temperature of the others. `not_held_back` counts images of the runs, of
-    `images_of_runs`, that none of the models held back.
+    `top1_of_folds` are shares, `spread` their standard deviation (NaN for one fold). `temperature` divides logits;
+    `calibrated_loss` (nats) and `calibrated_error` (a share) are those of each fold with the temperature of the others.
+    `not_held_back` counts images of the runs, of `images_of_runs`, that none of the models held back.
     """
 
     models: int
     metrics: Metrics
     top1_of_folds: list[float]
+    spread: float
     temperature: float
     calibrated_loss: float
     calibrated_error: float
@@ -79,11 +80,13 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
     labels, folds = joined.labels[readable], joined.folds[readable]
     hits = logits.argmax(axis=1) == labels
     everything = {*pipeline.members[0].checkpoint.split["train"], *pipeline.members[0].checkpoint.split["val"]}
+    top1_of_folds = [float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()]
     temperature, scaled = _calibrate(logits, labels, folds)
     result = CrossValidation(
         models=len(paths),
         metrics=compute_metrics(logits, labels, len(pipeline.classes)),
-        top1_of_folds=[float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()],
+        top1_of_folds=top1_of_folds,
+        spread=float(np.std(top1_of_folds, ddof=1)) if len(top1_of_folds) > 1 else float("nan"),
         temperature=temperature,
         calibrated_loss=cross_entropy(scaled, labels),
         calibrated_error=expected_calibration_error(softmax(scaled), labels),
@@ -108,7 +111,7 @@ def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossVal
     }
     write_text(output / "metrics.json", json.dumps(facts, indent=2) + "\n")
     path = output / "predictions.csv"
-    write_predictions_and_provenance(path, "seed", pipeline, joined.inputs, joined.predicted, None)
+    write_predictions_and_provenance(path, "kit", pipeline, joined.inputs, joined.predicted, None)
     save_probabilities(output / "probabilities.npz", pipeline, joined.inputs, joined.predicted)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: copies, copies with different labels, and labels that look wrong."""
+"""Data audit: copies, copies with different labels, and labels that look wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,17 @@ LABEL_ERRORS = "label_errors.csv"
 
 
 @dataclass(frozen=True)
+class DuplicatePair:
+    """Two images (rows of the table) that look the same, and how they were found, as in `hash, 3 bits of 256`."""
+
+    first: int
+    second: int
+    found_by: str
+
+
+@dataclass(frozen=True)
 class Suspect:
-    """An image whose label is doubtful: the label that the others suggest, both probabilities, and why."""
+    """An image (row of the table) whose label is doubtful: the label suggested, both probabilities, and why."""
 
     row: int
     suggested: int
@@ -39,16 +48,17 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a table: near-duplicates as (row, row, found by), and doubtful labels, the worst first.
+    """What was found in a table: near-duplicates, and doubtful labels, the most doubtful first.
 
-    `contradictory` are the pairs whose labels differ. `new_pairs` counts those that the embedding alone found and that
-    were added to `pairs_file`; None without embedding. `suspects` is None if labels were not looked at.
+    `readable` counts images. `contradictory` are the pairs whose labels differ. `new_pairs` counts those that the
+    embedding alone found and that were added to `pairs_file`; None without embedding. `suspects` is None if labels were
+    not looked at.
     """
 
     table: ImageTable
     readable: int
-    pairs: list[tuple[int, int, str]]
-    contradictory: list[tuple[int, int, str]]
+    pairs: list[DuplicatePair]
+    contradictory: list[DuplicatePair]
     new_pairs: int | None
     pairs_file: Path
     suspects: list[Suspect] | None
@@ -63,18 +73,26 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
     hashes = image_hashes(table, root)
     ids = [image_id for image_id in table.image_ids if image_id in hashes]
     row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
-    pairs = [(row_of[ids[a]], row_of[ids[b]], f"hash, {bits} bits of 256") for a, b, bits in _pairs(ids, hashes)]
+    pairs = [
+        DuplicatePair(row_of[ids[a]], row_of[ids[b]], f"hash, {bits} bits of 256")
+        for a, b, bits in _near_duplicates(ids, hashes)
+    ]
     features = _features(config) if embeddings or label_errors else None
     new = []
-    if embeddings:
-        known = {(a, b) for a, b, _ in pairs}
-        found = similar_pairs(features, MIN_COSINE)
-        new = [(a, b, f"embedding, cosine {cosine:.3f}") for a, b, cosine in found if (a, b) not in known]
+    if embeddings and features is not None:
+        known = {(pair.first, pair.second) for pair in pairs}
+        new = [
+            DuplicatePair(a, b, f"embedding, cosine {cosine:.3f}")
+            for a, b, cosine in similar_pairs(features, MIN_COSINE)
+            if (a, b) not in known
+        ]
         _add_pairs(root, table, new)
     pairs += new
     _write_pairs(folder / "near_duplicates.csv", table, pairs)
-    contradictory = [pair for pair in pairs if table.labels[pair[0]] != table.labels[pair[1]]]
-    suspects = find_suspects(table, features, contradictory, config.seed) if label_errors else None
+    contradictory = [pair for pair in pairs if table.labels[pair.first] != table.labels[pair.second]]
+    suspects = None
+    if label_errors and features is not None:
+        suspects = find_suspects(table, features, contradictory, config.seed)
     if suspects is not None:
         _write_suspects(folder / LABEL_ERRORS, table, suspects)
     return Audit(
@@ -88,7 +106,7 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
     )
 
 
-def _pairs(ids: Sequence[str], hashes: dict[str, str]) -> list[tuple[int, int, int]]:
+def _near_duplicates(ids: Sequence[str], hashes: dict[str, str]) -> list[tuple[int, int, int]]:
     return near_duplicates([hashes[image_id] for image_id in ids]) if ids else []
 
 
@@ -115,7 +133,7 @@ def similar_pairs(features: Features, min_cosine: float) -> list[tuple[int, int,
 
 
 def find_suspects(
-    table: ImageTable, features: Features, contradictory: Sequence[tuple[int, int, str]], seed: int
+    table: ImageTable, features: Features, contradictory: Sequence[DuplicatePair], seed: int
 ) -> list[Suspect]:
     """Return images whose labels are doubtful, the most doubtful first.
 
@@ -136,9 +154,9 @@ def find_suspects(
     others[rows, labels] = 0
     suggested = others.argmax(axis=1)
     margins = own - others[rows, suggested]
-    paired = {row for a, b, _ in contradictory for row in (a, b)}
+    paired = {row for pair in contradictory for row in (pair.first, pair.second)}
     suspects = []
-    for place in np.lexsort((margins, [int(row) not in paired for row in features.rows])).tolist():
+    for place in np.lexsort((margins, np.array([int(row) not in paired for row in features.rows]))).tolist():
         row = int(features.rows[place])
         confident = others[place, suggested[place]] > own[place]
         if confident or row in paired:
@@ -148,27 +166,35 @@ def find_suspects(
     return suspects
 
 
-def _label_of_partner(table: ImageTable, pairs: Sequence[tuple[int, int, str]], row: int) -> int:
-    partner = next(b if a == row else a for a, b, _ in pairs if row in (a, b))
+def _label_of_partner(table: ImageTable, pairs: Sequence[DuplicatePair], row: int) -> int:
+    pair = next(pair for pair in pairs if row in (pair.first, pair.second))
+    partner = pair.second if pair.first == row else pair.first
     return int(table.labels[partner])
 
 
-def _add_pairs(root: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> None:
+def _add_pairs(root: Path, table: ImageTable, pairs: Sequence[DuplicatePair]) -> None:
     path, known = root / PAIRS_FILE, {frozenset(pair) for pair in read_pairs(root)}
     rows = []
     if path.is_file():
         rows = [[row.get(column, "") for column in PAIR_COLUMNS] for row in read_rows(path, PAIR_COLUMNS[:2])]
-    for a, b, found_by in pairs:
-        if frozenset((table.image_ids[a], table.image_ids[b])) not in known:
-            rows.append([table.image_ids[a], table.image_ids[b], found_by])
+    for pair in pairs:
+        names = [table.image_ids[pair.first], table.image_ids[pair.second]]
+        if frozenset(names) not in known:
+            rows.append([*names, pair.found_by])
     if rows:
         write_rows(path, PAIR_COLUMNS, rows)
 
 
-def _write_pairs(path: Path, table: ImageTable, pairs: Sequence[tuple[int, int, str]]) -> None:
+def _write_pairs(path: Path, table: ImageTable, pairs: Sequence[DuplicatePair]) -> None:
     rows = [
-        (table.image_ids[a], table.image_ids[b], found_by, table.labels[a], table.labels[b])
-        for a, b, found_by in sorted(pairs, key=lambda pair: table.labels[pair[0]] == table.labels[pair[1]])
+        (
+            table.image_ids[pair.first],
+            table.image_ids[pair.second],
+            pair.found_by,
+            table.labels[pair.first],
+            table.labels[pair.second],
+        )
+        for pair in sorted(pairs, key=lambda pair: table.labels[pair.first] == table.labels[pair.second])
     ]
     write_rows(path, (*PAIR_COLUMNS, "label", "other_label"), rows)
 

@@ -1,4 +1,4 @@
-"""Several models as one: the weighted mean of saved probabilities, and weights fitted on labelled images."""
+"""Ensembles: the weighted mean of saved probabilities, and weights fitted on labelled images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from common.classes import ImageClass
 from common.errors import InputError
 from common.torch_files import sha256
+from configs.options import current_name
 from data.table import read_labelled
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
 from evaluation.metrics import Gain, cross_entropy, paired_gain
@@ -106,6 +107,7 @@ def average_saved(
         label, confidence = (int(row.argmax()), min(float(row.max()), 1.0)) if fine else (fallback, 0.0)
         predictions.append(Prediction(image_id, label, confidence))
     predictions.sort(key=lambda prediction: prediction.image_id)
+    form = current_name(form)
     write_predictions(output, FORMATS[form], predictions, members.classes)
     sources = [
         {"path": path.resolve().as_posix(), "sha256": sha256(path), "weight": share}

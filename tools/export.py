@@ -1,4 +1,4 @@
-"""A checkpoint for another runtime or precision, compared with the original on real images before it gets its name."""
+"""Export: a checkpoint for another runtime or precision, compared with the original before it is saved."""
 
 import contextlib
 import dataclasses
@@ -41,7 +41,11 @@ _TRANSFORMER_LAYERS = ("LayerNorm", "LayerNorm2d", "GELU")
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Two models on the same images; `narrow` of them have two best classes closer than `NARROW_MARGIN`."""
+    """Two models on the same images: of how many the label is equal, and top-1 (shares) before and after.
+
+    `narrow` images have two best classes closer than `NARROW_MARGIN`; `equal_but_narrow` counts images that are equal
+    or narrow. `largest_difference` is in probability.
+    """
 
     images: int
     equal: int
@@ -55,7 +59,10 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """A conversion compared with its checkpoint; `files` were written only if the tolerance was kept."""
+    """A conversion compared with its checkpoint; `files` were written only if the tolerance was kept.
+
+    `tolerance` is the largest difference in probability, of int8 the largest loss of top-1 (a share).
+    """
 
     comparison: Comparison
     precision: str
@@ -64,7 +71,7 @@ class Export:
 
     @property
     def within_tolerance(self) -> bool:
-        """Whether the answers are close enough: probabilities, or for int8 top-1."""
+        """Whether the models are close enough: in probabilities, or for int8 in top-1."""
         found = self.comparison
         change = found.top1_before - found.top1_after if self.precision == "int8" else found.largest_difference
         # a difference that is not a number is too large, too
@@ -103,7 +110,7 @@ def export(
 
 
 def compare(before: Pipeline, after: Pipeline, data: Path | None) -> Comparison:
-    """Answer the same images with both. Raises InputError if there are none."""
+    """Predict the same images with both. Raises InputError if there are none."""
     images = choose_images(before, "val", data)
     predicted = [
         predict_images(pipeline, images.inputs, name) for pipeline, name in ((before, "torch"), (after, "exported"))
@@ -112,17 +119,17 @@ def compare(before: Pipeline, after: Pipeline, data: Path | None) -> Comparison:
     labels, tables = images.labels[rows], [found.probabilities[rows] for found in predicted]
     best = np.sort(tables[0], axis=1)
     narrow = best[:, -1] - best[:, -2] < NARROW_MARGIN
-    answers = [table.argmax(axis=1) for table in tables]
-    equal = answers[0] == answers[1]
+    label_before, label_after = (table.argmax(axis=1) for table in tables)
+    equal = label_before == label_after
     return Comparison(
         images=len(labels),
         equal=int(equal.sum()),
         equal_but_narrow=int((equal | narrow).sum()),
         narrow=int(narrow.sum()),
         largest_difference=float(np.abs(tables[0] - tables[1]).max()),
-        top1_before=float((answers[0] == labels).mean()),
-        top1_after=float((answers[1] == labels).mean()),
-        gain=paired_gain(answers[1] == labels, answers[0] == labels),
+        top1_before=float((label_before == labels).mean()),
+        top1_after=float((label_after == labels).mean()),
+        gain=paired_gain(label_after == labels, label_before == labels),
     )
 
 

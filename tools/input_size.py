@@ -1,4 +1,4 @@
-"""A trained model at other input sizes: which one validation prefers (Touvron et al. 2019, arXiv:1906.06423)."""
+"""Input size: top-1 of a trained model at other sizes (Touvron et al. 2019, arXiv:1906.06423)."""
 
 import dataclasses
 from collections.abc import Sequence

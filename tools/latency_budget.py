@@ -1,6 +1,5 @@
 """The best accuracy within a latency and size limit: every model, runtime, precision and view set, measured."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ import torch
 from common.csv_files import write_rows
 from common.device import describe_device
 from common.errors import RunError
-from common.files import write_text
 from common.progress import progress
 from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
@@ -40,7 +38,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """Model files that predict together; `keys` are the overrides that their command line must repeat."""
+    """Model files that predict together; `keys` are the overrides that predicting with them must repeat."""
 
     name: str
     paths: tuple[Path, ...]
@@ -51,7 +49,10 @@ class DeployedModel:
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to predict: top-1 (a share), ms per image, size in MB; `allowed` if the contest has its runtime."""
+    """One way to predict: top-1 (a share), milliseconds per image, size in MB (10^6 bytes).
+
+    `allowed` if the contest has its runtime; `fits` if latency and size keep the limits.
+    """
 
     deployed: DeployedModel
     views: tuple[str, ...]
@@ -65,17 +66,6 @@ class Choice:
     @property
     def name(self) -> str:
         return f"{self.deployed.name} {self.deployed.runtime} {self.deployed.precision} {'+'.join(self.views)}"
-
-    @property
-    def command(self) -> str:
-        """The command line that predicts so."""
-        script = "inference.py" if len(self.deployed.paths) == 1 else "ensemble.py"
-        words = ["python", script, "--checkpoint", *map(_quoted, self.deployed.paths)]
-        if self.deployed.paths[0].suffix == ".pt" and self.deployed.runtime != "torch":
-            words += ["--runtime", self.deployed.runtime]
-        if len(self.views) > 1:
-            words += ["--tta", ",".join(self.views)]
-        return " ".join([*words, *self.deployed.keys])
 
 
 @dataclass(frozen=True)
@@ -93,6 +83,22 @@ class Budget:
     hardware: str
     notes: list[str]
 
+    def figures_of(self, choice: Choice) -> dict[str, Any]:
+        """Return the names and rounded figures of a choice, as plain values by the names in `COLUMNS`."""
+        return {
+            "models": " ".join(path.as_posix() for path in choice.deployed.paths),
+            "runtime": choice.deployed.runtime,
+            "precision": choice.deployed.precision,
+            "views": ",".join(choice.views),
+            "top1": round(choice.top1, 6),
+            "median_ms": round(choice.median_ms, 2),
+            "p95_ms": round(choice.p95_ms, 2),
+            "size_mb": round(choice.size_mb, 2),
+            "allowed": choice.allowed,
+            "fits": choice.fits,
+            "front": choice in self.front,
+        }
+
 
 def find_best(
     checkpoints: Sequence[Path],
@@ -105,8 +111,8 @@ def find_best(
     """Measure all choices: each checkpoint alone and, of several, all of them averaged.
 
     Every runtime and precision of `export` that this device and its packages allow. Latency is that of files of
-    `limits.input_size`, batch 1, p95; top-1 of the validation images, or of `data`. Writes budget.csv, budget.json,
-    budget.png and the exported models to `output`. Raises InputError for checkpoints that are exported models.
+    `limits.input_size`, batch 1, p95; top-1 of the validation images, or of `data`. Writes budget.csv, budget.png and
+    the exported models to `output`. Raises InputError for checkpoints that are exported models.
     """
     every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
     require_torch(every, "budget")
@@ -162,7 +168,7 @@ def _deployable(
             try:
                 paths = tuple(_as_file(member, runtime, precision, output, data, overrides) for member in group)
             except RunError as error:
-                notes.append(f"note: {name} {runtime} {precision}: {str(error).splitlines()[0]}")
+                notes.append(f"{name} {runtime} {precision}: {str(error).splitlines()[0]}")
                 continue
             deployed.append(DeployedModel(name, paths, runtime, precision, device))
     return deployed, notes
@@ -178,16 +184,16 @@ def _kinds_here(device: torch.device) -> tuple[list[tuple[str, str]], list[str]]
         elif runtime == "torch" or device.type == "cpu":
             kinds.append((runtime, precision))
     if missing:
-        notes.append(f"note: not measured without {', '.join(sorted(missing))}: pip install -r requirements-export.txt")
+        notes.append(f"not measured without {', '.join(sorted(missing))}: pip install -r requirements-export.txt")
     if device.type != "cpu":
-        notes.append("note: onnx and openvino run on the CPU here; device=cpu compares them")
+        notes.append("onnx and openvino run on the CPU here; device=cpu compares them")
     return kinds, notes
 
 
 def _as_file(
     member: Member, runtime: str, precision: str, output: Path, data: Path | None, overrides: Sequence[str]
 ) -> Path:
-    """Return the file that answers so: the checkpoint itself, which a runtime converts as it starts, or an export."""
+    """Return the model file: the checkpoint itself, which a runtime converts as it starts, or an export of it."""
     if precision == "fp32":
         return member.path
     # the same weights give the same export
@@ -222,40 +228,7 @@ def _measure(
 
 
 def _write(output: Path, found: Budget) -> None:
-    rows = [tuple(_row(choice, found.front)[name] for name in COLUMNS) for choice in found.choices]
+    rows = [[found.figures_of(choice)[name] for name in COLUMNS] for choice in found.choices]
     write_rows(output / "budget.csv", COLUMNS, rows)
-    facts = {"hardware": found.hardware, "notes": found.notes, **_as_json(found)}
-    write_text(output / "budget.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in found.front) for choice in found.choices]
     save_figure(front_figure(points, found.limits.max_latency_ms), output / "budget.png")
-
-
-def _as_json(found: Budget) -> dict[str, Any]:
-    """Return all figures as plain values."""
-    limits, best = found.limits, found.best
-    return {
-        "limits": {"profile": limits.name, "p95_ms": limits.max_latency_ms, "size_mb": limits.max_model_mb},
-        "choices": [_row(choice, found.front) for choice in found.choices],
-        "best": None if best is None else {**_row(best, found.front), "command": best.command},
-    }
-
-
-def _row(choice: Choice, front: Sequence[Choice]) -> dict[str, Any]:
-    return {
-        "models": " ".join(path.as_posix() for path in choice.deployed.paths),
-        "runtime": choice.deployed.runtime,
-        "precision": choice.deployed.precision,
-        "views": ",".join(choice.views),
-        "top1": round(choice.top1, 6),
-        "median_ms": round(choice.median_ms, 2),
-        "p95_ms": round(choice.p95_ms, 2),
-        "size_mb": round(choice.size_mb, 2),
-        "allowed": choice.allowed,
-        "fits": choice.fits,
-        "front": choice in front,
-    }
-
-
-def _quoted(path: Path) -> str:
-    text = path.as_posix()
-    return f'"{text}"' if " " in text else text

@@ -30,7 +30,7 @@ _FEWEST = 10
 
 @dataclasses.dataclass(frozen=True)
 class RangeTest:
-    """Rates and smoothed losses, one a step; where the loss falls fastest, and a tenth of where it is lowest."""
+    """Learning rates and smoothed losses per step; the rate of the steepest fall, and a tenth of the best rate."""
 
     rates: list[float]
     losses: list[float]

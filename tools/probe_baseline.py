@@ -1,8 +1,9 @@
-"""How far a pretrained backbone gets without training: logistic regression on its features."""
+"""Baseline: logistic regression on the features of a frozen pretrained backbone."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from common.errors import InputError
 from configs.input_sizes import eval_size
@@ -70,8 +71,8 @@ def probe(config: Config, data: Path | None = None) -> ProbeResult:
     )
 
 
-def _measured(run: Run, data: Path | None) -> tuple[Run, Sequence[int], str]:
+def _measured(run: Run, data: Path | None) -> tuple[Run, np.ndarray, str]:
     if data is None:
         return run, run.split.val, "validation"
     table = with_classes_of(run.table.classes, read_labelled(data), data)
-    return dataclasses.replace(run, table=table), range(len(table.image_ids)), str(data)
+    return dataclasses.replace(run, table=table), np.arange(len(table.image_ids)), str(data)

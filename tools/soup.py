@@ -12,6 +12,7 @@ from common.errors import InputError, RunError
 from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
+from models.classifier import on_device
 from prediction.pipeline import Pipeline, require_torch, with_checkpoint
 
 # training images whose statistics a soup's batch normalisation gets
@@ -22,7 +23,7 @@ _SAME = ("architecture", "input_size", "crop_pct", "classes")
 
 @dataclasses.dataclass(frozen=True)
 class Soup:
-    """Averaged weights of some members (positions from 0): their top-1 and the gain over the best member alone."""
+    """Averaged weights of some members (places from 0): their top-1 (a share) and the gain over the best member."""
 
     kind: str
     members: list[int]
@@ -86,7 +87,7 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> SoupComparison:
 def _greedy(
     pipeline: Pipeline, own: Sequence[np.ndarray], correct: Callable[[Checkpoint, str], np.ndarray]
 ) -> tuple[Checkpoint, list[int], np.ndarray]:
-    """Return the greedy soup, its members in the order in which they joined, and which of its answers are right."""
+    """Return the greedy soup, its members in the order in which they joined, and which of its predictions are right."""
     ranked = sorted(range(len(own)), key=lambda place: -own[place].mean())
     kept, mixed, hits = ranked[:1], pipeline.members[ranked[0]].checkpoint, own[ranked[0]]
     for place in ranked[1:]:
@@ -117,7 +118,7 @@ def averaged(pipeline: Pipeline, places: Sequence[int]) -> Checkpoint:
     split = {**first.split, "train": trained, "val": sorted(set(first.split["val"]) - set(trained))}
     mixed = dataclasses.replace(first, state_dict=weights, split=split, epoch=0)
     if _own_statistics(checkpoints):
-        model = mixed.build_model().to(device=pipeline.device, memory_format=torch.channels_last)
+        model = on_device(mixed.build_model(), pipeline.device)
         _recompute_statistics(model, pipeline)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         mixed = dataclasses.replace(mixed, state_dict=weights)

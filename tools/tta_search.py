@@ -1,4 +1,4 @@
-"""Which views help: each alone beside the image itself, then greedily those that gain within the latency limit."""
+"""TTA search: the gain of each view, and the set of views that gains most within the latency limit."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -62,8 +62,9 @@ class ViewGain:
 class ViewSearch:
     """Every view beside the image itself, and the set chosen greedily.
 
-    `gain` is that of the chosen set on the images that chose it. `too_slow` are the sets of one view more that would
-    raise top-1 but take longer than the limit.
+    `plain_top1` and `plain_ms` (median) are those of the image alone, `top1`, `gain` and `p95_ms` those of the chosen
+    set on the images that chose it; top-1 are shares, times milliseconds per image. `too_slow` are the sets of one view
+    more that would raise top-1 but take longer than the limit.
     """
 
     images: int
@@ -120,10 +121,10 @@ def search_views(pipeline: Pipeline, split: str = "val", data: Path | None = Non
 def _score(pipeline: Pipeline, images: LabelledImages) -> ViewScores:
     of_view = {}
     for view in VIEWS:
-        seen = with_views(pipeline, (view,))
-        answers = [predict_images(only_member(seen, member), images.inputs, view) for member in seen.members]
-        rows = readable_rows(answers[0], images)
-        of_view[view] = np.stack([answer.probabilities[rows] for answer in answers])
+        one_view = with_views(pipeline, (view,))
+        predicted = [predict_images(only_member(one_view, member), images.inputs, view) for member in one_view.members]
+        rows = readable_rows(predicted[0], images)
+        of_view[view] = np.stack([of_member.probabilities[rows] for of_member in predicted])
     return ViewScores(of_view, images.labels[rows], pipeline.average, [member.weight for member in pipeline.members])
 
 
@@ -134,12 +135,16 @@ def choose_greedily(
 
     Return the views, their latency, and the sets of one view more that would raise top-1 but take longer.
     """
+
+    def rank(views: tuple[str, ...]) -> tuple[int, float]:
+        return -int(scores.correct(views).sum()), scores.log_loss(views)
+
     chosen, taken = PLAIN, latency(PLAIN)
     while True:
         right = scores.correct(chosen).sum()
-        candidates = [(*chosen, view) for view in VIEWS if view not in chosen]
+        candidates: list[tuple[str, ...]] = [(*chosen, view) for view in VIEWS if view not in chosen]
         better = [views for views in candidates if scores.correct(views).sum() > right]
-        for views in sorted(better, key=lambda views: (-scores.correct(views).sum(), scores.log_loss(views))):
+        for views in sorted(better, key=rank):
             measured = latency(views)
             if measured.p95_ms <= limit_ms:
                 chosen, taken = views, measured

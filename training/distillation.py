@@ -1,4 +1,4 @@
-"""Distillation: what a teacher, one or more trained models or their saved probabilities, says of a training image."""
+"""Distillation: the probabilities that a teacher (trained models, or a saved file) gives to training images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from common.classes import ImageClass, reordering
 from common.errors import InputError
 from data.table import ImageTable
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.classifier import Classifier
+from models.classifier import Classifier, on_device
 from prediction.probabilities import read_probabilities
 
 _SMALLEST = 1e-8
@@ -21,35 +21,35 @@ _OTHER_CLASSES = "training.teacher: {} has other classes than the training image
 
 
 class Teacher(Protocol):
-    """Who gives probabilities, float32 (N, C), of training images; `seen` are the image ids it was trained on."""
+    """Gives probabilities float32 (N, C) of training images; `seen` are the image ids that it was trained on."""
 
     seen: frozenset[str]
 
     def saved(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return what is known of table rows int64 (N,) without their pixels: float32 (N, C), or (N, 0)."""
+        """Return the probabilities saved for table rows int64 (N,): float32 (N, C), or (N, 0) if there are none."""
         ...
 
     def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities of images (N, 3, H, W) of values 0..255; `saved` is mixed as the images are."""
+        """Return the probabilities of images (N, 3, H, W) with values 0..255; `saved` was mixed like the images."""
         ...
 
 
 class ModelTeacher:
-    """Trained models, each with its input size and the output that belongs to each class, int64 (C,)."""
+    """Trained models, each with its input size and its output for each class, int64 (C,)."""
 
     def __init__(self, models: Sequence[tuple[Classifier, int, torch.Tensor]], seen: frozenset[str]) -> None:
         self.models = models
         self.seen = seen
 
     def saved(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return nothing, (N, 0): models look at the pixels."""
+        """Return (N, 0): models need the pixels."""
         return torch.empty((len(rows), 0), device=rows.device)
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
-        """Return the models' mean probabilities.
+        """Return the mean probabilities of the models.
 
-        The teacher sees the very pixels that the student learns from (Beyer et al. 2022, arXiv:2106.05237).
+        The teacher sees exactly the pixels that the student is trained on (Beyer et al. 2022, arXiv:2106.05237).
         """
         total = torch.zeros((), device=images.device)
         for model, size, output_of_class in self.models:
@@ -61,7 +61,7 @@ class ModelTeacher:
 
 
 class SavedTeacher:
-    """Probabilities of every table row, float32 (rows, C), saved before."""
+    """Saved probabilities of every table row, float32 (rows, C)."""
 
     def __init__(self, table: torch.Tensor) -> None:
         self.table = table
@@ -91,7 +91,7 @@ def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch
     models, seen = [], set()
     for path in paths:
         checkpoint = load_checkpoint(path)
-        model = checkpoint.build_model().to(device=device, memory_format=torch.channels_last).requires_grad_(False)
+        model = on_device(checkpoint.build_model(), device).requires_grad_(False)
         models.append((model, checkpoint.input_size, _output_of_class(checkpoint, table.classes, path).to(device)))
         seen.update(checkpoint.split["train"])
     return ModelTeacher(models, frozenset(seen))
@@ -107,7 +107,7 @@ def _read_table(path: Path, table: ImageTable, rows: np.ndarray) -> torch.Tensor
     missing = [name for name in names if name not in row_of]
     if missing:
         raise InputError(f"{path}: lacks {len(missing)} of {len(names)} training images, first {missing[0]}.")
-    # an image that the teacher could not read has zeros: it teaches nothing, each class alike
+    # the zeros of an image that the teacher could not read become equal probabilities
     chosen = values[[row_of[name] for name in names]] + _SMALLEST
     found = torch.zeros(len(table.image_ids), len(table.classes))
     found[torch.from_numpy(rows)] = torch.from_numpy(chosen / chosen.sum(axis=1, keepdims=True)).float()

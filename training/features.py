@@ -1,4 +1,4 @@
-"""Features of a frozen backbone: what its last linear layer sees, computed once and cached."""
+"""Features: the input of the last linear layer of a frozen backbone, computed once and cached."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from common.files import replacing
 from common.progress import progress
 from configs.input_sizes import eval_size
 from data.dataloader import BatchReader, eval_loader
-from models.classifier import Classifier
+from models.classifier import Classifier, on_device
 from models.layers import head_parameter_names
 from prediction.logits import LoaderOutputs, compute_logits
 from training.run import Run
@@ -22,14 +22,14 @@ from training.run import Run
 
 @dataclass(frozen=True)
 class Features:
-    """What the classifier of a frozen backbone sees: `values` float32 (N, D) of the readable images, `rows` int64."""
+    """Features `values` float32 (N, D) of the readable images, and their table `rows` int64 (N,)."""
 
     values: np.ndarray
     rows: np.ndarray
 
 
 class Backbone(nn.Module):
-    """Images to the features that the classifier sees, whatever the architecture's head does before it."""
+    """A model that returns features instead of logits, for every kind of head in timm."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
 
 
 def final_layer(model: Classifier) -> nn.Linear:
-    """Return the linear layer that gives the logits. Raises InputError for an architecture that has another head."""
+    """Return the linear layer that computes the logits. Raises InputError if the architecture has another head."""
     modules = {name.rpartition(".")[0] for name in head_parameter_names(model)}
     layer = model.get_submodule(modules.pop()) if len(modules) == 1 else None
     if not isinstance(layer, nn.Linear):
@@ -57,9 +57,9 @@ def final_layer(model: Classifier) -> nn.Linear:
 
 
 def frozen_features(run: Run, model: Classifier, rows: np.ndarray) -> Features:
-    """Return the features of table rows at the size of evaluation, from the cache below `output_dir` if they are there.
+    """Return the features of table rows at the evaluation size; cached below `output_dir`.
 
-    The cache is keyed by weights, size and files, so that it cannot answer for others.
+    The cache key covers weights, size and files, so a cached result always belongs to the same input.
     """
     path = run.folder.root / "features" / f"{_key(run, model, rows)}.npz"
     cached = _read_cache(path) if distributed.is_main() else None
@@ -77,12 +77,12 @@ def _read_cache(path: Path) -> Features | None:
         with np.load(path, allow_pickle=False) as saved:
             return Features(saved["values"], saved["rows"])
     except (OSError, ValueError, KeyError, EOFError):
-        # absent, or damaged: computed again and replaced
+        # missing or damaged: computed again
         return None
 
 
 def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> Features:
-    backbone = Backbone(model).to(device=run.device, memory_format=torch.channels_last)
+    backbone = on_device(Backbone(model), run.device)
     with progress("features", images) as advance:
         predictions: LoaderOutputs = compute_logits(
             backbone, loader, final_layer(model).in_features, run.device, run.precision, advance

@@ -1,4 +1,4 @@
-"""Which parts of a model learn: all, the classifier alone, or all above the first layers."""
+"""Freezing: which parts of a model are trained: all, the classifier alone, or all above the first layers."""
 
 from torch import nn
 
@@ -8,11 +8,11 @@ from models.layers import head_parameter_names, layer_of_parameter
 
 
 def set_trainable(model: Classifier, config: Config, head_only: bool = False) -> None:
-    """Put the model in training mode, with the parts learning that the config does not freeze.
+    """Put the model in training mode; only the parts that the config does not freeze get gradients.
 
-    `head_only` leaves the classifier alone to learn. `freeze_batchnorm` and `freeze_layers` keep what was pretrained,
-    so they do nothing to a random model. Frozen layers, and all layers under `freeze_batchnorm` and `head_only`, keep
-    the statistics of batch normalisation.
+    `head_only` trains the classifier alone. `freeze_batchnorm` and `freeze_layers` keep pretrained values, so they have
+    no effect on a model with random weights. BatchNorm statistics stay fixed in frozen layers, and in all layers under
+    `freeze_batchnorm` and `head_only`.
     """
     training, pretrained = config.training, config.model.pretrained
     frozen = frozen_parameter_names(model, training.freeze_layers) if pretrained else set()
@@ -28,9 +28,9 @@ def set_trainable(model: Classifier, config: Config, head_only: bool = False) ->
 
 
 def frozen_parameter_names(model: Classifier, share: float) -> set[str]:
-    """Return the names, as in `model.named_parameters()`, of the first `share` of the backbone's layers.
+    """Return the names (as in `model.named_parameters()`) of the first `share` of the layers of the backbone.
 
-    The classifier, the deepest layer, is never among them.
+    The classifier, the deepest layer, is never frozen.
     """
     layers = layer_of_parameter(model.backbone)
     first_trained = round(share * max(layers.values()))

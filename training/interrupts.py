@@ -1,16 +1,17 @@
-"""Ctrl-C and a scheduler's SIGTERM as a request that the training loop answers between two steps."""
+"""Interrupts: Ctrl-C and SIGTERM become a request that the training loop handles between two steps."""
 
 import os
 import signal
 import time
 from types import FrameType, TracebackType
+from typing import Any
 
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM sets `requested`; a later one acts as if this did not exist.
+    """While active, the first SIGINT or SIGTERM sets `requested`; a later one has its usual effect.
 
-    What follows within `SECONDS_OF_ONE_INTERRUPT` belongs to the first: torchrun passes on a signal that a terminal or
-    a scheduler has sent to every process already.
+    Signals within `SECONDS_OF_ONE_INTERRUPT` count as one: torchrun forwards a signal that the terminal or the
+    scheduler has already sent to every process.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -19,7 +20,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.requested = False
         self._since = 0.0
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         for number in self.SIGNALS:

@@ -1,6 +1,6 @@
-"""A linear probe: the classifier fitted on the features of a frozen backbone, to start from or as a baseline.
+"""Linear probe: logistic regression on the features of a frozen backbone, as start of training or baseline.
 
-Kumar et al. 2022 (arXiv:2202.10054) show why fine-tuning from such a classifier beats starting from a random one.
+Kumar et al. 2022 (arXiv:2202.10054) show why fine-tuning from such a classifier beats a random one.
 """
 
 import warnings
@@ -43,38 +43,38 @@ class LinearClassifier:
 def fit_classifier(
     features: np.ndarray, labels: np.ndarray, num_classes: int, regularisation: float = REGULARISATION
 ) -> LinearClassifier:
-    """Fit multinomial logistic regression with an L2 penalty on features (N, D) scaled to unit variance.
+    """Fit multinomial logistic regression with an L2 penalty on features (N, D), scaled to unit variance.
 
-    Each image weighs as much as its class is rare, so that frequent classes do not win by their number. A class
-    without images gets the lowest bias. The scaling is folded into the weights.
+    Classes have equal weight in total, so that frequent ones do not win by number. A class without images gets the
+    lowest bias. The scaling is folded into the weights.
     """
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    # a feature that hardly varies over few images must not weigh as much as the others
+    # a feature with almost no variance over few images must not be scaled up to the others
     scale = np.maximum(scale, 0.1 * scale.mean() + 1e-12)
     regression = LogisticRegression(C=regularisation, max_iter=_ITERATIONS, class_weight="balanced")
     with warnings.catch_warnings():
-        # a start for training need not be the last digit of the optimum
+        # training continues from here, so the exact optimum is not needed
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit((features - mean) / scale, labels)
     found, coefficients, intercepts = regression.classes_, regression.coef_, regression.intercept_
     if len(found) == 2:
         coefficients, intercepts = np.concatenate([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
     weight = np.zeros((num_classes, features.shape[1]))
-    bias = np.full(num_classes, intercepts.min())
+    bias = np.full(num_classes, np.min(intercepts))
     weight[found] = coefficients / scale
     bias[found] = intercepts - weight[found] @ mean
     return LinearClassifier(weight, bias)
 
 
 def choose_regularisation(features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> float:
-    """Return the strength of `CANDIDATES` with the best cross-validated top-1; the default if classes are too small."""
+    """Return the strength of `CANDIDATES` with the best cross-validated top-1; the default for tiny classes."""
     if np.bincount(labels)[np.unique(labels)].min() < 2:
         return REGULARISATION
-    scores = {}
+    scores: dict[float, float] = {}
     for candidate in CANDIDATES:
         logits = out_of_fold_logits(features, labels, num_classes, seed, candidate)
-        scores[candidate] = (logits.argmax(axis=1) == labels).mean()
-    return max(scores, key=scores.get)
+        scores[candidate] = float((logits.argmax(axis=1) == labels).mean())
+    return max(scores, key=scores.__getitem__)
 
 
 def out_of_fold_logits(
@@ -84,7 +84,7 @@ def out_of_fold_logits(
     folds = int(np.clip(np.bincount(labels)[np.unique(labels)].min(), 2, _FOLDS))
     logits = np.empty((len(labels), num_classes))
     with warnings.catch_warnings():
-        # a class with one image is in one fold alone
+        # scikit-learn warns about classes with fewer images than folds
         warnings.simplefilter("ignore", UserWarning)
         parts: Sequence = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, labels))
     for train, held_back in parts:
@@ -95,7 +95,7 @@ def out_of_fold_logits(
 
 @torch.no_grad()
 def start_from_probe(run: Run, model: Classifier) -> None:
-    """Give `model` the classifier fitted on the features of its frozen backbone over the training images."""
+    """Give `model` the classifier fitted on the frozen features of the training images."""
     layer = final_layer(model)
     features = frozen_features(run, model, run.split.train)
     labels = run.table.labels[features.rows]

@@ -1,4 +1,4 @@
-"""The memory that training a model takes, computed on torch's meta device, where tensors have sizes but no contents."""
+"""Memory estimate: what training a model takes, computed on torch's meta device, which has only shapes."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from training.freezing import set_trainable
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes: `fixed` for weights, gradients, optimizer and averages; `per_image` for what the backward pass keeps."""
+    """Bytes: `fixed` for weights, gradients, optimizer and EMA; `per_image` for what the backward pass keeps."""
 
     weights: int
     gradients: int
@@ -35,10 +35,11 @@ class TrainingMemory:
 
 
 def training_memory(config: Config, num_classes: int, dtype: torch.dtype | None = None) -> TrainingMemory:
-    """Return the memory of training `config`'s model; `dtype` is that of mixed precision, None for float32.
+    """Return the memory for training the model of `config`; `dtype` is that of mixed precision, None for float32.
 
-    Counted are tensors, and with `dtype` all that the backward pass keeps at its size, although autocast leaves some
-    operations in float32. Convolution workspaces, the allocator's fragments and the CUDA context come on top.
+    Only tensors are counted. With `dtype`, everything that the backward pass keeps counts at its size, although
+    autocast leaves some operations in float32. Workspaces of convolutions, fragmentation and the CUDA context come on
+    top.
     """
     with torch.device("meta"):
         model = build_classifier(
@@ -55,7 +56,7 @@ def training_memory(config: Config, num_classes: int, dtype: torch.dtype | None 
     optimizer = trained * (2 if config.training.optimizer == "adamw" else 1)
     if dtype is not None:
         model = model.to(dtype)
-    # of two batches, because some of what is kept does not grow with the batch
+    # the difference of two batch sizes, because a part of the memory does not grow with the batch
     two, three = (saved_bytes(model, config, batch_size, num_classes) for batch_size in (2, 3))
     return TrainingMemory(
         weights=weights,
@@ -67,14 +68,14 @@ def training_memory(config: Config, num_classes: int, dtype: torch.dtype | None 
 
 
 def saved_bytes(model: Classifier, config: Config, batch_size: int, num_classes: int) -> int:
-    """Return the bytes of the distinct tensors, beside the weights, that a forward pass keeps for the backward pass."""
+    """Return the bytes of the distinct tensors, without weights, that a forward pass keeps for the backward pass."""
     own = {tensor.untyped_storage()._cdata for tensor in [*model.parameters(), *model.buffers()]}
     kept: dict[int, torch.Tensor] = {}
 
     def remember(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()._cdata
         if storage not in own:
-            # the tensor too, because another may take its place in memory once it is gone
+            # keep the tensor alive, because another one could get its address
             kept[storage] = tensor
         return tensor
 

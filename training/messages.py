@@ -1,4 +1,4 @@
-"""The lines that a training run prints before it starts and after it ends."""
+"""The lines printed before a training run starts and after it ends."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from training.trainer import TrainingResult
 
 
 def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -> list[str]:
-    """Return the lines that say what will run."""
+    """Return the lines of the plan."""
     config, training = run.config, run.config.training
     held_back = f"{len(run.split.val)} for validation" if len(run.split.val) else "none held back: no early stopping"
     if len(run.split.test):
@@ -43,7 +43,7 @@ def _describe_processes() -> str:
 
 
 def _notes(run: Run, state: TrainingState) -> list[str]:
-    """Return what a user should know about this run before it starts."""
+    """Return notes on this run that the user should know before it starts."""
     config, schedule, notes = run.config, run.schedule, []
     megabytes, limits = size_in_bytes(state.model) / 1e6, config.competition
     if megabytes > limits.max_model_mb:
@@ -72,7 +72,7 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
 
 
 def describe_result(run: Run, result: TrainingResult, state: TrainingState) -> list[str]:
-    """Return the closing lines: the best epoch, what was left out, where things are, what to type next."""
+    """Return the closing lines: best epoch, skipped images, paths, the next command."""
     lines = []
     if result.stopped_early:
         patience = run.config.training.early_stopping.patience

@@ -1,4 +1,7 @@
-"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019) on a batch of any size, by a keyed permutation."""
+"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019) for batches of any size.
+
+Label smoothing is not applied here: the losses in `models.losses` do it, once.
+"""
 
 import numpy as np
 import torch
@@ -15,10 +18,11 @@ def mixes(config: TrainingConfig, epoch: int) -> bool:
 def mix_batch(
     images: torch.Tensor, targets: torch.Tensor, config: TrainingConfig, generator: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each image with another of its batch.
+    """Mix each image with another one of its batch.
 
-    `images` are uint8 (N, 3, H, W), `targets` float32 (N, K), each column mixed alike. Returns images (float32 0..255
-    from mixup, uint8 from cutmix) and targets float32 (N, K). With both alphas set, a coin chooses for the batch.
+    `images` are uint8 (N, 3, H, W); `targets` are float32 (N, K), and each column is mixed. Returns images (float32
+    0..255 from mixup, uint8 from cutmix) and targets float32 (N, K). With both alphas set, one of the two is drawn for
+    the batch.
     """
     use_cutmix = config.cutmix_alpha > 0 and (config.mixup_alpha == 0 or generator.random() < 0.5)
     alpha = config.cutmix_alpha if use_cutmix else config.mixup_alpha
@@ -36,7 +40,7 @@ def mix_batch(
 
 
 def _box(height: int, width: int, share: float, generator: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draw a box of about `share` of the area, its centre anywhere in the image, cut at the image's edges."""
+    """Draw a box of about `share` of the area; its centre is anywhere, and it is cut at the edges."""
     half_height, half_width = height * share**0.5 / 2, width * share**0.5 / 2
     y, x = generator.uniform(0, height), generator.uniform(0, width)
     top, bottom = max(round(y - half_height), 0), min(round(y + half_height), height)

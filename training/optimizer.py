@@ -1,4 +1,6 @@
-"""Optimizer groups and the learning rate as a pure function of the step."""
+"""Optimizer groups: one per learning-rate scale (layer decay, head) and weight decay."""
+
+from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
@@ -8,32 +10,32 @@ from configs.schema import TrainingConfig
 from models.classifier import Classifier
 from models.layers import head_parameter_names, layer_of_parameter
 
-# what the optimizer is built with; every step sets the rate of its groups
+# a placeholder; every step sets the rate of each group
 _UNSET_RATE = 1e-3
 
 
 def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimizer with one group for each learning-rate scale and weight decay.
+    """Return the optimizer with one group per learning-rate scale and weight decay.
 
-    `lr_scale` of a group is the factor of layer decay and of the head; `set_learning_rate` applies it.
+    `lr_scale` of a group is the factor from layer decay and head; `set_learning_rate` applies it.
     """
     groups = parameter_groups(model, config)
-    options = {"fused": True} if config.optimizer == "adamw" else {}
+    options: dict[str, Any] = {"fused": True} if config.optimizer == "adamw" else {}
     try:
         return create_optimizer_v2(groups, opt=config.optimizer, lr=_UNSET_RATE, **options)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(
             f"training.optimizer={config.optimizer}: timm refuses it ({' '.join(str(error).split())[:120]})."
-            f"{did_you_mean(config.optimizer, list_optimizers())}"
+            f"{did_you_mean(config.optimizer, map(str, list_optimizers()))}"
         ) from error
 
 
 def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:
     """Return optimizer groups `{params, names, lr_scale, weight_decay}`.
 
-    `config.layer_decay` is meant for 12 groups (a ViT-B): over the L layers of another backbone each layer decays by
-    layer_decay ** (13 / L), so that the stem's rate is the same fraction of the head's. Vectors (biases, norms) and
-    what the backbone names in `no_weight_decay` have no weight decay.
+    `config.layer_decay` is meant for 12 groups (a ViT-B). A backbone with L layers uses layer_decay ** (13 / L) per
+    layer, so that the rate of the stem is the same fraction of the rate of the head. Vectors (biases, norms) and the
+    names in `no_weight_decay` of the backbone have no weight decay.
     """
     backbone = model.backbone
     layers = layer_of_parameter(backbone)

@@ -1,4 +1,4 @@
-"""Where a run starts: anew, with an older run moved out of the way, or from a saved state."""
+"""Resuming: last.pt holds the state of a run; training continues from it as if it had never stopped."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from training.state import TrainingState, new_state
 
 STATE_FORMAT = "flower-kit-training-state"
 
-# A run may go on with other values of these: they change how or how long it runs, not what it computes.
+# Keys that may change on resume: they decide how or how long a run works, not what it computes.
 _FREE_KEYS = (
     "device",
     "output_dir",
@@ -39,26 +39,26 @@ _FREE_KEYS = (
     "training.early_stopping.patience",
     "training.early_stopping.min_delta",
 )
-# Nothing of training reads these sections' keys.
+# Training reads no key of these sections.
 _FREE_SECTIONS = ("competition.",)
 
-# These always change from a run to its resumption, or are said in a line of their own.
+# Keys that always change on resume, or have a line of their own.
 _NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "output_dir")
 
 
 def save_state(run: Run, state: TrainingState) -> None:
-    """Write last.pt, and keep the one before it as previous.pt; every rank must call this at the same step."""
+    """Write last.pt and keep the file before it as previous.pt; all ranks must call this at the same step."""
     state.add_up()
     if distributed.is_main():
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
         save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
     state.reset_totals_on_other_ranks()
-    # a process that ends now makes torchrun end the others, who must not be in the middle of writing
+    # if a process ends, torchrun ends the others; rank 0 must have finished writing by then
     distributed.wait_for_all()
 
 
 def resume_files(run: Run) -> list[Path]:
-    """Return the state files that `training.resume` asks for, the newest first; none for a new run."""
+    """Return the state files named by `training.resume`, newest first; empty for a new run."""
     wanted = run.config.training.resume
     if wanted == "auto":
         return [path for path in (run.folder.last, run.folder.previous) if path.is_file()]
@@ -66,9 +66,9 @@ def resume_files(run: Run) -> list[Path]:
 
 
 def resume_run(run: Run, paths: Sequence[Path]) -> Start:
-    """Return the state saved in the first of `paths` that is whole, with notes on what differs.
+    """Return the first complete state of `paths`, with notes on changed keys.
 
-    Raises InputError if none is, or if it belongs to another run.
+    Raises InputError if no file is complete, or if it belongs to another run.
     """
     path, saved, notes = _first_whole(paths)
     changed = _changed_keys(saved["config"], to_plain(run.config))
@@ -100,7 +100,7 @@ def _is_free(key: str) -> bool:
 
 
 def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
-    """Return the first file that can be read, what it holds, and a note on each before it that cannot."""
+    """Return the first readable file, its content, and a note on each damaged file before it."""
     notes = []
     for path in paths:
         try:
@@ -115,7 +115,7 @@ def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]
 
 
 def _changed_keys(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """Return the config keys whose values differ, with their values before."""
+    """Return the config keys whose values differ, with their old values."""
     return {key: _value(before, key) for key in leaf_keys() if _value(before, key) != _value(now, key)}
 
 
@@ -127,12 +127,12 @@ def _value(plain: dict[str, Any], key: str) -> Any:
 
 
 def save_training_state(state: dict[str, Any], path: Path, previous: Path) -> None:
-    """Write the state for resuming, whole or not at all; the one that stood there moves to `previous`."""
+    """Write the state atomically; an older file at `path` moves to `previous`."""
     save_payload({"format": STATE_FORMAT, "format_version": FORMAT_VERSION, **state}, path, previous)
 
 
 def load_training_state(path: Path) -> dict[str, Any]:
-    """Read last.pt. Raises InputError if it is missing, damaged, or not one of ours."""
+    """Read last.pt. Raises InputError if it is missing, damaged, or not of this kit."""
     saved = load_payload(path, STATE_FORMAT)
     for part in ("config", "split", "state"):
         if not isinstance(saved.get(part), dict):

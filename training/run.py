@@ -1,4 +1,4 @@
-"""From a config to everything that a run needs and that stays the same while it trains."""
+"""The fixed parts of a run: data, split, loaders, objective, schedule, device."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from training.schedule import Schedule, build_schedule
 
 @dataclass(frozen=True)
 class Run:
-    """What a run trains on and with; `val_loader` is None if nothing is held back."""
+    """What stays the same while a run trains; `val_loader` is None if no images are held back."""
 
     config: Config
     folder: RunFolder
@@ -45,7 +45,7 @@ class Run:
 
 
 def set_up_run(config: Config) -> Run:
-    """Read the data and build all parts of a run but the model. Raises InputError for what cannot work."""
+    """Read the data and build all parts of a run except the model. Raises InputError if it cannot work."""
     config = with_learning_rate(config)
     device = choose_device(config.device)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
@@ -85,7 +85,7 @@ def set_up_run(config: Config) -> Run:
 
 
 def with_learning_rate(config: Config) -> Config:
-    """Return the config with a number for `training.learning_rate`: where it is null, the model's own."""
+    """Return the config with a number for `training.learning_rate`; null becomes the model's own rate."""
     if config.training.learning_rate is not None:
         return config
     training = dataclasses.replace(config.training, learning_rate=config.model.finetune_learning_rate)
@@ -93,12 +93,12 @@ def with_learning_rate(config: Config) -> Config:
 
 
 def training_counts(table: ImageTable, split: Split) -> list[int]:
-    """Return the training images of each class."""
+    """Return the number of training images of each class."""
     return np.bincount(table.labels[split.train], minlength=len(table.classes)).tolist()
 
 
 def describe_table(run: Run) -> dict[str, Any]:
-    """Return what a checkpoint records of the data: classes, training images a class, and the split by image id."""
+    """Return what a checkpoint stores about the data: classes, training images per class, split by image id."""
     ids = run.table.image_ids
     return {
         "classes": run.table.classes,
@@ -108,7 +108,7 @@ def describe_table(run: Run) -> dict[str, Any]:
 
 
 def check_same_data(run: Run, saved_split: dict[str, list[str]]) -> None:
-    """Raise InputError if a saved run was trained on another split than this one."""
+    """Raise InputError if a saved run used another split than this one."""
     if describe_table(run)["split"] != {"test": [], **saved_split}:
         raise InputError(
             f"{run.folder.last}: its run used other images or another split. Resume with the same dataset and seed, "

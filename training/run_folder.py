@@ -1,4 +1,4 @@
-"""The folder of a run: what stands where in it, and how an older run makes room without being lost."""
+"""The folder of a run: its files, its lock, and the archive for older runs."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class RunFolder:
 
     @property
     def previous(self) -> Path:
-        """The state that was saved before `last`."""
+        """The state saved before `last`."""
         return self.root / "checkpoints" / "previous.pt"
 
     @property
@@ -66,11 +66,11 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs out of this folder. Raises InputError if one is in it; a process that dies leaves no lock."""
+        """Lock this folder. Raises InputError if another run uses it; a process that dies leaves no lock."""
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
-            # the workers of a killed run hold its lock until they notice, within seconds
+            # the workers of a killed run keep its lock for some seconds, until they notice its end
             lock.acquire(timeout=SECONDS_FOR_WORKERS_TO_END)
         except Timeout as error:
             raise InputError(
@@ -82,7 +82,7 @@ class RunFolder:
             lock.release()
 
     def archive(self) -> Path | None:
-        """Move an older run's files to `archive/<time>` and return that folder, or None if there was no older run."""
+        """Move the files of an older run to `archive/<time>`; return that folder, or None if there was no older run."""
         parts = [self.best.parent, self.logs, self.config, self.history, self.skipped_images]
         present = [part for part in parts if part.exists()]
         if not present:
@@ -99,12 +99,12 @@ class RunFolder:
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one row an epoch; accuracies as fractions, empty where a run has no validation."""
+    """Write one row per epoch; accuracies are fractions, empty in a run without validation."""
     write_rows(path, HISTORY_COLUMNS, [[_text(row[column]) for column in HISTORY_COLUMNS] for row in rows])
 
 
 def write_skipped_images(path: Path, image_dir: Path, problems: Mapping[str, str]) -> None:
-    """Write `image_id,path,problem` of the images that were left out, sorted."""
+    """Write `image_id,path,problem` of the skipped images, sorted."""
     rows = [(image_id, str(image_dir / image_id), problem) for image_id, problem in sorted(problems.items())]
     write_rows(path, ("image_id", "path", "problem"), rows)
 

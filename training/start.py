@@ -16,9 +16,9 @@ from training.state import TrainingState, new_state
 
 @dataclass(frozen=True)
 class Start:
-    """The state that a run starts from, what was loaded of pretrained weights, and notes for the user.
+    """The first state of a run, the report on pretrained weights, and notes for the user.
 
-    `weights` is None for random weights and for a saved state.
+    `weights` is None for random weights and for a resumed run.
     """
 
     state: TrainingState
@@ -27,7 +27,7 @@ class Start:
 
 
 def start_run(run: Run) -> Start:
-    """Return the start of a new run; an older run in its folder is moved away once this one can start."""
+    """Return the start of a new run. An older run in its folder is archived once the new one can start."""
     state, report = fresh_state(run)
     archived = run.folder.archive() if distributed.is_main() else None
     return Start(state, report, [] if archived is None else [f"the older run moved to {archived}"])
@@ -42,7 +42,7 @@ def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
 
 
 def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:
-    """Return the model as a run starts with it, and what was loaded; None if the config wants random weights."""
+    """Return the initial model and the report on its weights; the report is None for random weights."""
     model = build_model(run)
     if not run.config.model.pretrained:
         return model, None
@@ -52,7 +52,7 @@ def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:
 
 
 def build_model(run: Run) -> Classifier:
-    """Return the model with keyed random weights."""
+    """Return the model with random weights from the seed of the run."""
     config = run.config.model
     check_sizes(config.architecture, config.input_size, {final_size(run.config), eval_size(run.config)})
     torch.manual_seed(keyed_integer(run.config.seed, Purpose.INITIALISATION))

@@ -1,7 +1,7 @@
-"""All that changes while a model trains, in one place, and how it is saved and taken up again."""
+"""The state of training: everything that changes while a model trains, and how it is saved and loaded."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import convert_sync_batchnorm
@@ -11,10 +11,10 @@ from common import distributed
 from common.device import Precision
 from common.errors import InputError
 from configs.schema import TrainingConfig
-from models.classifier import Classifier
+from models.classifier import Classifier, on_device
 from training.optimizer import build_optimizer
 
-# the counters of `TrainingState`, with their names in last.pt
+# counters of `TrainingState`: their names in last.pt, which must stay readable
 _COUNTERS = {
     "epoch": "epoch",
     "batch": "batch",
@@ -31,7 +31,7 @@ _COUNTERS = {
 
 @dataclass(frozen=True)
 class StepTotals:
-    """Totals over images: loss x images and correct answers (float32 scalars, on the device), and the images."""
+    """Totals over images: loss x images and correct answers (float32 scalars on the device), and images."""
 
     loss_sum: torch.Tensor
     correct: torch.Tensor
@@ -39,7 +39,7 @@ class StepTotals:
 
     @classmethod
     def zero(cls, device: torch.device) -> "StepTotals":
-        """Return the totals of no images."""
+        """Return empty totals."""
         return cls(torch.zeros((), device=device), torch.zeros((), device=device), 0)
 
     def __add__(self, other: "StepTotals") -> "StepTotals":
@@ -58,12 +58,12 @@ class StepTotals:
 
 @dataclass
 class TrainingState:
-    """Weights, optimizer and counters of a run.
+    """Weights, EMA weights, optimizer and counters of a run.
 
-    `epoch` counts finished epochs, `batch` the micro-batches done in the epoch that runs, `step` all optimizer steps.
-    `totals` and `seconds` belong to the epoch that runs; until `add_up` each rank has its own. `bad_steps` counts the
-    steps skipped in a row, `skipped_steps` all. A micro-batch is computed in `parts_per_micro_batch` parts, so that it
-    fits the memory.
+    `epoch` counts finished epochs, `batch` the micro-batches done in the current epoch, `step` all optimizer steps.
+    `totals` and `seconds` belong to the current epoch; each rank has its own until `add_up`. `bad_steps` counts skipped
+    steps in a row, `skipped_steps` all of them. A micro-batch is computed in `parts_per_micro_batch` parts, so that it
+    fits in memory.
     """
 
     model: Classifier
@@ -86,11 +86,11 @@ class TrainingState:
 
     @property
     def shipped_model(self) -> Classifier:
-        """The weights that are validated and saved: the averaged ones if the run averages."""
+        """The model that is validated and saved: the EMA weights if the run averages."""
         return self.model if self.ema is None else self.ema.module
 
     def add_up(self) -> None:
-        """Give every rank the totals of what each counted in the epoch that runs, and all skipped images."""
+        """Give every rank the sum of the totals of all ranks, and all skipped images."""
         device, skipped = self.totals.loss_sum.device, distributed.gather(self.skipped)
         of_ranks = distributed.gather((self.totals.loss_sum.cpu(), self.totals.correct.cpu(), self.totals.images))
         self.totals = StepTotals(
@@ -106,7 +106,7 @@ class TrainingState:
             self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
     def start_next_epoch(self) -> None:
-        """Count the epoch as finished and clear what belongs to it alone."""
+        """Count the epoch as finished, and reset its totals."""
         self.epoch += 1
         self.batch, self.seconds = 0, 0.0
         self.totals = StepTotals.zero(self.totals.loss_sum.device)
@@ -126,7 +126,7 @@ class TrainingState:
         }
 
     def load_dict(self, saved: dict[str, Any]) -> None:
-        """Take up a state that `to_dict` returned. Raises InputError if it belongs to another model or optimizer."""
+        """Restore a state from `to_dict`. Raises InputError if it belongs to another model or optimizer."""
         try:
             self.model.load_state_dict(saved["model"])
             if self.ema is not None:
@@ -146,8 +146,9 @@ class TrainingState:
 def new_state(model: Classifier, config: TrainingConfig, device: torch.device, precision: Precision) -> TrainingState:
     """Return the state before the first step; `model` is moved to `device` in channels_last memory."""
     if config.sync_batchnorm:
-        model = convert_sync_batchnorm(model)
-    model = model.to(device=device, memory_format=torch.channels_last)
+        # a Classifier is no BatchNorm itself, so it stays one
+        model = cast(Classifier, convert_sync_batchnorm(model))
+    model = on_device(model, device)
     return TrainingState(
         model=model,
         ema=None if config.ema_decay is None else ModelEmaV3(model, decay=config.ema_decay, use_warmup=True),

@@ -1,4 +1,4 @@
-"""One optimizer step: micro-batches to gradients to weights and averaged weights, or no change at all."""
+"""One optimizer step: micro-batches, gradients, weights, EMA. A step happens completely or not at all."""
 
 import math
 from typing import NamedTuple
@@ -28,8 +28,8 @@ class MicroBatchPart(NamedTuple):
 def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> None:
     """Train on the micro-batches of one optimizer step.
 
-    A step whose loss or gradients are not finite leaves weights, averages and BatchNorm's statistics as they were.
-    Raises RunError after `training.max_bad_steps` of them in a row, and if the device's memory holds not one image.
+    A step with a loss or gradients that are not finite leaves weights, EMA weights and BatchNorm statistics unchanged.
+    Raises RunError after `training.max_bad_steps` such steps in a row, and if not even one image fits in memory.
     """
     set_learning_rate(state.optimizer, learning_rate_at(state.step, run.schedule))
     before = [buffer.clone() for buffer in state.model.buffers()]
@@ -50,10 +50,10 @@ def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[
 
 
 def compute_gradients(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> StepTotals | None:
-    """Add up the gradients of all micro-batches; return this rank's totals, or None if the memory is too small.
+    """Accumulate the gradients of all micro-batches; return this rank's totals, or None when out of memory.
 
-    Each micro-batch is computed in `state.parts_per_micro_batch` parts. Each part counts by its share of the images
-    planned for the step, so that the sum is the mean over the images.
+    Each micro-batch is computed in `state.parts_per_micro_batch` parts. Each part is weighted by its share of the
+    images of the step, so that the sum is the mean over the images.
     """
     totals = StepTotals.zero(run.device)
     for number, batch in enumerate(batches):
@@ -80,16 +80,16 @@ _ADVICE_FOR_MEMORY = (
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether torch raised `error` because memory was used up, on CUDA, MPS or CPU."""
+    """Say whether `error` means out of memory (OOM), on CUDA, MPS or CPU."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _parts_of(run: Run, state: TrainingState, batch: Batch, number: int) -> list[MicroBatchPart]:
-    """Return images and targets of micro-batch `number` of the epoch, mixed, in `state.parts_per_micro_batch` parts."""
+    """Return images and targets of micro-batch `number` of the epoch, mixed and split into parts."""
     images, labels = batch.images.to(run.device, non_blocking=True), batch.labels.to(run.device, non_blocking=True)
     if len(images) == 0:
-        # every rank must take part in the last pass of a step, because the others wait for its gradients
+        # every rank must join the last backward pass of a step, because DDP waits for the gradients of all
         size = training_size(run.config, state.epoch)
         blank = MicroBatchPart(images.new_zeros((0, 3, size, size)), labels)
         return [blank] if distributed.world_size() > 1 else []
@@ -103,7 +103,7 @@ def _parts_of(run: Run, state: TrainingState, batch: Batch, number: int) -> list
 
 
 def _own_number() -> tuple[int, ...]:
-    """Return what tells this rank's draws from the others'; nothing on rank 0, whose draws are a single process's."""
+    """Return numbers that give this rank its own random draws; empty on rank 0, which draws like one process."""
     return (distributed.rank(),) if distributed.rank() else ()
 
 
@@ -113,7 +113,7 @@ def _dropout_seed(run: Run, state: TrainingState, batch: int, place: int) -> int
 
 
 def _backward(run: Run, state: TrainingState, forward: nn.Module, part: MicroBatchPart) -> StepTotals:
-    """Add the gradients of some images and return their totals."""
+    """Add the gradients of some images, and return their totals."""
     images, targets = part
     if len(images) == 0:
         return _backward_of_nothing(state, forward, images)
@@ -129,7 +129,7 @@ def _backward(run: Run, state: TrainingState, forward: nn.Module, part: MicroBat
 
 
 def _backward_of_nothing(state: TrainingState, forward: nn.Module, images: torch.Tensor) -> StepTotals:
-    """Take part in a pass with gradients of zero; blank images stand in for the ones that could not be read."""
+    """Join a backward pass with zero gradients; blank images stand for the unreadable ones."""
     blank = images.new_zeros((2, *images.shape[1:]))
     training = [module for module in state.model.modules() if module.training]
     state.model.eval()
@@ -152,13 +152,13 @@ def _forward(forward: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def planned_images(run: Run, batch: int) -> int:
-    """Return the images, of all ranks, in the optimizer step that begins with micro-batch `batch`."""
+    """Return the number of images, on all ranks, of the optimizer step that begins at micro-batch `batch`."""
     last = batch + run.config.training.accumulation_steps
     return run.batches.first_image(last) - run.batches.first_image(batch)
 
 
 def _apply(run: Run, state: TrainingState, totals: StepTotals) -> bool:
-    """Change weights and averages by the gradients, clipped, if all is finite; clear them; return whether it was."""
+    """Clip the gradients, update weights and EMA, if everything is finite; return whether it was."""
     state.scaler.unscale_(state.optimizer)
     largest = run.config.training.clip_grad_norm or math.inf
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), largest)
@@ -172,14 +172,14 @@ def _apply(run: Run, state: TrainingState, totals: StepTotals) -> bool:
 
 
 def _roll_back(state: TrainingState, buffers: list[torch.Tensor]) -> None:
-    """Undo what the forward and backward passes of a step left behind."""
+    """Undo the effects of the forward and backward passes of a step: gradients and buffers."""
     state.optimizer.zero_grad(set_to_none=True)
     for buffer, saved in zip(state.model.buffers(), buffers, strict=True):
         buffer.copy_(saved)
 
 
 def _more_parts(state: TrainingState, batches: list[Batch]) -> int:
-    """Return twice the parts of a micro-batch, and say what changes. Raises RunError if one image is a part already."""
+    """Return twice the parts per micro-batch, with a warning. Raises RunError if a part has one image already."""
     images = max(len(batch.images) for batch in batches)
     if state.parts_per_micro_batch >= images:
         raise RunError(

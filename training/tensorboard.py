@@ -1,4 +1,4 @@
-"""TensorBoard's record of a run."""
+"""The TensorBoard log of a run."""
 
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +18,10 @@ PICTURED_IMAGES = 8
 
 
 class EventLog:
-    """Writes scalars, pictures and the config to `folder`; steps are epochs. Use as a context manager."""
+    """Writes scalars, pictures and the config to `folder`; a step is an epoch. Use it as a context manager."""
 
     def __init__(self, folder: Path, config: Config, finished_epochs: int) -> None:
-        # purge_step hides what a killed run wrote after the state that this one resumes from
+        # purge_step hides entries that a killed run wrote after the state that is resumed
         self.writer = SummaryWriter(str(folder), purge_step=finished_epochs + 1 if finished_epochs else None)
         if not finished_epochs:
             self.writer.add_text("config", f"    {to_yaml(config)}".replace("\n", "\n    "))
@@ -55,7 +55,7 @@ class EventLog:
         predicted = predictions.logits.argmax(axis=1)
         matrix = confusion_matrix(predicted, predictions.labels, len(classes))
         self.writer.add_figure("confusion_matrix", confusion_figure(matrix, classes), epoch)
-        # evenly spaced, because neighbours in the table are often of one class
+        # evenly spaced, because neighbours in the table often have the same class
         step = max(len(predicted) // PICTURED_IMAGES, 1)
         chosen = range(0, len(predicted), step)[:PICTURED_IMAGES]
         paths = [run.table.image_dir / run.table.image_ids[predictions.indices[row]] for row in chosen]

@@ -32,6 +32,6 @@ def train(config: Config) -> TrainingResult:
 
 
 def _start(run: Run) -> Start:
-    # all ranks look before the first one changes a file
+    # all ranks must look before rank 0 changes a file
     paths = distributed.gather(resume_files(run))[0]
     return resume_run(run, paths) if paths else start_run(run)

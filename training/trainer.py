@@ -1,4 +1,4 @@
-"""The training loop: epochs of optimizer steps, validation, and what is saved when."""
+"""The training loop: epochs of optimizer steps, validation, and saving."""
 
 import itertools
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ from training.tensorboard import EventLog
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where a run ended: its best validation top-1 (a share, None without validation), its epoch, and epochs done."""
+    """How a run ended: best validation top-1 (a fraction; None without validation), its epoch, epochs done."""
 
     best_top1: float | None
     best_epoch: int
@@ -40,7 +41,7 @@ class TrainingResult:
 
 
 def fit(run: Run, state: TrainingState) -> TrainingResult:
-    """Train from `state` to the last epoch, or until early stopping. Raises KeyboardInterrupt after saving."""
+    """Train from `state` to the last epoch or until early stopping. Raises KeyboardInterrupt after saving."""
     with Interrupts() as interrupts, open_log(run, state) as log:
         while not is_complete(run, state):
             train_epoch(run, state, interrupts)
@@ -59,12 +60,12 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
 
 
 def open_log(run: Run, state: TrainingState) -> AbstractContextManager[EventLog | None]:
-    """Return the record of the run, on the process that writes."""
+    """Return the TensorBoard log, on rank 0."""
     return EventLog(run.folder.logs, run.config, state.epoch) if distributed.is_main() else nullcontext()
 
 
 def is_complete(run: Run, state: TrainingState) -> bool:
-    """Say whether all epochs are done, or validation top-1 has not gained for `patience` epochs."""
+    """Say whether all epochs are done, or validation top-1 has not improved for `patience` epochs."""
     config = run.config.training
     gave_up = run.val_loader is not None and state.epochs_without_gain >= config.early_stopping.patience
     return gave_up or state.epoch >= config.epochs
@@ -97,7 +98,7 @@ def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
 
 
 def _steps(run: Run, state: TrainingState) -> Iterator[list[Batch]]:
-    """Yield the micro-batches of each optimizer step. A loader that gives up leaves a saved state behind."""
+    """Yield the micro-batches of each optimizer step. If the reader fails, the state is saved first."""
     batches = iter(run.train_loader)
     while True:
         try:
@@ -113,7 +114,7 @@ def _steps(run: Run, state: TrainingState) -> Iterator[list[Batch]]:
 
 
 def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, str]]) -> None:
-    """Remember unreadable images. Raises RunError if they are more than `dataset.max_bad_fraction` of all images."""
+    """Remember unreadable images. Raises RunError if they exceed `dataset.max_bad_fraction` of all images."""
     state.skipped.update({run.table.image_ids[row]: problem for row, problem in skipped})
     images, limit = len(run.split.train) + len(run.split.val), run.config.dataset.max_bad_fraction
     if distributed.any_rank(len(state.skipped) > limit * images):
@@ -128,7 +129,7 @@ def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, st
 
 
 def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOutputs | None:
-    """Return the predictions of the weights to be shipped on the validation images, or None if there are none."""
+    """Return the logits of the shipped model on the validation images, or None if there are none."""
     if run.val_loader is None:
         return None
     distributed.share_buffers(state.shipped_model)
@@ -144,7 +145,7 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOu
 
 
 def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, log: EventLog | None) -> None:
-    """Compute the epoch's figures, keep the best model, write the history and the state, print one line."""
+    """Compute the metrics of the epoch, keep the best model, write history and state, print one line."""
     if predictions is not None:
         note_skipped(run, state, predictions.skipped)
     state.add_up()
@@ -161,7 +162,7 @@ def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | No
 def write_epoch(
     run: Run, state: TrainingState, predictions: LoaderOutputs | None, is_best: bool, log: EventLog
 ) -> None:
-    """Write what the epoch gave: the model if it is the best, curves, pictures, history, skipped images."""
+    """Write the files of an epoch: the model if it is the best, curves, pictures, history, skipped images."""
     row = state.history[-1]
     if is_best:
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
@@ -176,7 +177,7 @@ def write_epoch(
 
 
 def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | None) -> dict[str, float | None]:
-    """Return the figures of the epoch that ends. Raises RunError if it saw no image, or its loss is not finite."""
+    """Return the figures of the epoch. Raises RunError if no image was trained on, or the loss is not finite."""
     if state.totals.images == 0 and state.skipped_steps:
         raise RunError(
             f"The training loss of epoch {state.epoch + 1} is not finite. Lower training.learning_rate, "
@@ -196,7 +197,7 @@ def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | No
 
 
 def validation_metrics(predictions: LoaderOutputs | None) -> dict[str, float | None]:
-    """Return `val_loss` (cross-entropy, whatever the training loss), `val_top1` and `val_top5`; None without images."""
+    """Return `val_loss` (cross-entropy, whatever the training loss), `val_top1`, `val_top5`; None without images."""
     if predictions is None or len(predictions.labels) == 0:
         return {"val_loss": None, "val_top1": None, "val_top5": None}
     return {
@@ -211,7 +212,7 @@ def _is_best(run: Run, state: TrainingState, top1: float | None) -> bool:
     if top1 is None:
         state.best_epoch = state.epoch + 1
         return True
-    # the small slack keeps a gain of exactly min_delta from being lost to rounding
+    # the tolerance keeps a gain of exactly min_delta from being lost to rounding
     if top1 > state.best_top1 + max(run.config.training.early_stopping.min_delta - 1e-12, 0):
         state.best_top1, state.best_epoch, state.epochs_without_gain = top1, state.epoch + 1, 0
         return True
@@ -239,7 +240,7 @@ def _save_and_leave(run: Run, state: TrainingState) -> None:
     raise KeyboardInterrupt
 
 
-def _print_epoch(run: Run, row: dict[str, float | None], is_best: bool) -> None:
+def _print_epoch(run: Run, row: dict[str, Any], is_best: bool) -> None:
     parts = [f"epoch {row['epoch']:>3}/{run.config.training.epochs}  train loss {row['train_loss']:.4f}"]
     if row["val_top1"] is not None:
         parts.append(

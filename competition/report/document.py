@@ -1,4 +1,4 @@
-"""A report as a list of blocks, which the renderers turn into HTML and Typst."""
+"""A report as a list of blocks, rendered as HTML and as Typst."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Say = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class Heading:
-    """A section's title; `name` is what `--drop` calls the section."""
+    """The title of a section; `name` is its name in `dropped`."""
 
     text: str
     name: str
@@ -20,7 +20,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; `only` names the one form (`HTML` or `PDF`) that shows it, None means both. So it is for all."""
+    """Plain text; `only` names the one form (`HTML` or `PDF`) that shows it, None means both.
+
+    All blocks have this field.
+    """
 
     text: str
     only: str | None = None
@@ -46,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file with its caption below; `width` is a share of the page's."""
+    """An image file with its caption below; `width` is a fraction of the width of the page."""
 
     path: Path
     caption: str

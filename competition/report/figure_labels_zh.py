@@ -1,4 +1,4 @@
-"""The words inside a report's pictures, in Chinese."""
+"""Chinese labels for the pictures of a report."""
 
 import re
 
@@ -33,14 +33,14 @@ _LINES = {
 
 
 def translate(figure: Figure) -> None:
-    """Put the words of a figure into Chinese; they stay English where no font of this machine draws them.
+    """Translate the words of a figure into Chinese; they stay English if no font here can draw Chinese.
 
     `evaluation.plots.use_fonts` must have been called before the figure was made.
     """
     if not is_drawable("".join(_LINES.values())):
         return
     for axes in figure.axes:
-        # names of bars are written anew whenever the figure is drawn
+        # matplotlib writes the names of bars again whenever the figure is drawn
         if isinstance(axes.yaxis.get_major_locator(), FixedLocator):
             axes.set_yticks(axes.get_yticks(), [_translated(name.get_text()) for name in axes.get_yticklabels()])
     for text in figure.findobj(Text):

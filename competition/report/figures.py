@@ -1,4 +1,4 @@
-"""The pictures of a report: curves, calibration, confused pairs with photographs, where the model looks."""
+"""Figures of a report: curves, calibration, confused pairs with photographs, heat maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ def curves_figure(history: Sequence[dict[str, str]]) -> Figure:
 
 
 def reliability_figure(answers: Sequence[Answer], bins: int = 10) -> Figure:
-    """Return accuracy by confidence, in equal bins, against the diagonal of a calibrated model (Guo et al. 2017)."""
+    """Return accuracy by confidence, in equal bins, with the diagonal of a calibrated model (Guo et al. 2017)."""
     confidences = np.array([answer.confidence for answer in answers])
     right = np.array([answer.label == answer.predicted for answer in answers])
     bin_of = np.minimum((confidences * bins).astype(int), bins - 1)
@@ -65,9 +65,9 @@ def reliability_figure(answers: Sequence[Answer], bins: int = 10) -> Figure:
 
 
 def pairs_figure(facts: Facts, pairs: int = 4) -> Figure | None:
-    """Return a row for each of the most confused pairs: a confused photograph, then one of the class it was taken for.
+    """Return one row per confused pair: a confused photograph, and one of the class it was taken for.
 
-    None where nothing is confused, or the photographs are not there any more.
+    Returns None if nothing is confused, or the photographs are missing.
     """
     labels = class_labels(facts.checkpoint.classes)
     predicted, true = (np.array([getattr(answer, name) for answer in facts.answers]) for name in ("predicted", "label"))
@@ -94,9 +94,9 @@ def pairs_figure(facts: Facts, pairs: int = 4) -> Figure | None:
 
 
 def attention_figure(facts: Facts, images: int = 6) -> Figure | None:
-    """Return photographs beside their activation maps, half of them answered wrongly where there are such.
+    """Return photographs beside their heat maps; half of them are wrong answers if there are any.
 
-    None where the photographs are not there any more, or the architecture gives no map.
+    Returns None if the photographs are missing, or the architecture gives no map.
     """
     wrong = [answer for answer in facts.answers if answer.label != answer.predicted][: images // 2]
     right = [answer for answer in facts.answers if answer.label == answer.predicted]
@@ -125,7 +125,7 @@ def attention_figure(facts: Facts, images: int = 6) -> Figure | None:
 
 
 def _photograph(facts: Facts, answer: Answer, size: int = _TILE) -> np.ndarray | None:
-    """Return the square that evaluation sees, uint8 RGB, or None if the file is gone or unreadable."""
+    """Return the square that evaluation uses, uint8 RGB, or None if the file is missing or unreadable."""
     path = Path((facts.metrics or {}).get("image_dir", "")) / answer.image_id
     try:
         return eval_image(read_image(path).pixels, size)

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing beside it: pictures inside, no script, prints on A4."""
+"""The report as one HTML file: pictures inside, no scripts, printable on A4."""
 
 import base64
 from html import escape

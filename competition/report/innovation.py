@@ -1,22 +1,22 @@
-"""The part of the report that the team writes: innovation.txt, which stands beside it and is never overwritten."""
+"""innovation.txt: the part of the report that the team writes. It is never overwritten."""
 
 from competition.report.document import Block, Paragraph, Say, Subheading
 
 
 def innovation_blocks(text: str, say: Say) -> list[Block]:
-    """Return the team's text, or a line that says where it goes."""
+    """Return the text of the team, or a line that says where to write it."""
     if not is_written(text):
         return [Paragraph(say("[To be written by the team: innovation.txt]", "【待团队填写：innovation.txt】"))]
     return _blocks(text)
 
 
 def is_written(text: str) -> bool:
-    """Say whether there is any text beside headings and hints."""
+    """Say whether there is text besides headings and hints."""
     return any(isinstance(block, Paragraph) for block in _blocks(text))
 
 
 def _blocks(text: str) -> list[Block]:
-    """Return paragraphs between empty lines, and subheadings, which begin with `# `; lines with `%` are hints."""
+    """Return paragraphs (between empty lines) and subheadings (`# `); lines with `%` are hints."""
     lines = [line for line in text.splitlines() if not line.startswith("%")]
     blocks: list[Block] = []
     for paragraph in "\n".join(lines).split("\n\n"):
@@ -29,7 +29,7 @@ def _blocks(text: str) -> list[Block]:
 
 
 def innovation_template(language: str) -> str:
-    """Return what innovation.txt holds before the team writes: marked places, and what judges look for there."""
+    """Return the initial content of innovation.txt: places to fill in, and what judges look for."""
     if language == "zh":
         return (
             "% 请在下面各标题下写作，空行分段；以 % 开头的行不会出现在报告中。再次运行 report 即可更新。\n\n"

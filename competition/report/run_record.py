@@ -1,4 +1,4 @@
-"""What a run recorded, read back for its report. What was not recorded is None, and the report says so."""
+"""What a run recorded, read for its report. Missing records are None, and the report says so."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a report may say; `parameters`, `megabytes` (fp32, 10^6 bytes) and `gflops` are of one model."""
+    """All facts of a report; `parameters`, `megabytes` (fp32, 10^6 bytes) and `gflops` are per model."""
 
     checkpoint: Checkpoint
     config: Config
@@ -51,7 +51,7 @@ class Facts:
 
 
 def read_facts(run: Path) -> Facts:
-    """Read a run's folder. Raises InputError if it holds no trained model, or a damaged file."""
+    """Read the folder of a run. Raises InputError if it has no trained model, or a damaged file."""
     folder = RunFolder(run)
     if not folder.best.is_file():
         raise InputError(f"{run}: no trained run here ({folder.best} is missing). Give the output_dir of train.py.")
@@ -81,12 +81,12 @@ def read_facts(run: Path) -> Facts:
 
 
 def train_command(config: Config) -> str:
-    """Return the command that trains with this config: the options it was made of, and what differs from them."""
+    """Return the command that trains with this config: its options, and the overrides."""
     groups = {name: getattr(config, name).name for name in ("model", "training", "augmentation", "dataset")}
     words = [f"{group}={option}" for group, option in groups.items()]
     default = dict(_leaves(to_plain(compose("config", words))))
     for key, value in _leaves(to_plain(config)):
-        # transforms that differ stand in config.yaml, which the report names
+        # other transforms are in config.yaml, which the report names
         if not key.startswith(("augmentation.", "competition.", "output_dir")) and default.get(key) != value:
             words.append(f"{key}={json.dumps(value) if value is None or isinstance(value, bool) else value}")
     return " ".join(["python train.py", *map(shlex.quote, words)])
@@ -101,7 +101,7 @@ def _leaves(plain: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _gflops(model: torch.nn.Module, input_size: int) -> float | None:
-    """Return 10^9 floating-point operations for one image (a multiply-add counts as two), by torch's own counter."""
+    """Return 10^9 floating-point operations per image (a multiply-add counts as two), counted by torch."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model.eval()(torch.empty(1, 3, input_size, input_size, device="meta"))

@@ -1,6 +1,6 @@
-"""From recorded facts to the report's text, in English and Chinese; nothing that was not measured gets a figure."""
+"""Sections of the report, in English and Chinese, made from recorded facts; no figure without a measurement."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ WORST_CLASSES = 10
 Pictures = Mapping[str, Path]
 
 
-def build_document(facts: Facts, pictures: Pictures, innovation: str, language: str, dropped: list[str]) -> Document:
+def build_document(
+    facts: Facts, pictures: Pictures, innovation: str, language: str, dropped: Sequence[str]
+) -> Document:
     """Return the report; `pictures` are files by name, `innovation` the team's text, `dropped` names of sections."""
 
     def say(english: str, chinese: str) -> str:
@@ -122,7 +124,7 @@ def training(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
     minutes = sum(float(row["seconds"]) for row in facts.history) / 60
     rows = [
         (say("images: train / validation / test", "图像：训练 / 验证 / 测试"), " / ".join(map(str, sizes))),
-        (say("training images a class", "每类训练图像"), f"{min(counts)}-{max(counts)}"),
+        (say("training images per class", "每类训练图像"), f"{min(counts)}-{max(counts)}"),
         (say("unreadable images left out", "剔除的不可读图像"), str(facts.skipped_images)),
         (say("optimizer", "优化器"), f"{recipe.optimizer}, weight decay {recipe.weight_decay:g}"),
         (

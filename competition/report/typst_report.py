@@ -1,4 +1,4 @@
-"""The report as Typst source and, compiled by the package typst, as a PDF of A4 pages."""
+"""The report as Typst source, compiled by the package typst to a PDF of A4 pages."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from competition.report.document import (
 
 MAX_PAGES = 10
 
-# fonts with Chinese glyphs of the usual systems, then of Typst itself
+# fonts with Chinese glyphs on the usual systems, then the fonts of Typst
 CHINESE_FONTS = (
     "Noto Serif CJK SC",
     "Noto Sans CJK SC",
@@ -80,12 +80,12 @@ def check_typst() -> None:
 
 
 def _typst() -> ModuleType:
-    """Import the optional package by its name: the import check of a ZIP takes an import statement for a need."""
+    """Import the optional package by name: the import check of a ZIP treats an import statement as a requirement."""
     return import_module("typst")
 
 
 def fonts_for(language: str) -> list[str]:
-    """Return the fonts to name in the source. Raises InputError if Chinese text finds none on this machine."""
+    """Return the fonts for the source. Raises InputError if no font of this machine has Chinese characters."""
     installed = set(_typst().Fonts(include_system_fonts=True).families())
     chinese = [font for font in CHINESE_FONTS if font in installed]
     if language == "zh" and not chinese:
@@ -97,9 +97,9 @@ def fonts_for(language: str) -> list[str]:
 
 
 def compile_pdf(source: Path, output: Path) -> int:
-    """Compile and return the number of pages. Raises RunError if Typst refuses the source, or pages are too many.
+    """Compile, and return the number of pages. Raises RunError if Typst fails, or there are too many pages.
 
-    A report that is too long is not written: the error names the pages of each section, the longest first.
+    A report that is too long is not written; the error names the pages of each section, the longest first.
     """
     check_typst()
     compiler = _typst().Compiler(source, root=source.parent)

@@ -1,4 +1,4 @@
-"""From a run's folder to report.html, report.typ and report.pdf."""
+"""Write report.html, report.typ and report.pdf from the folder of a run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a report, its pages, and notes on what it could not show."""
+    """The files of a report, its pages, and notes on missing parts."""
 
     html: Path
     pdf: Path
@@ -37,9 +37,9 @@ class Report:
 
 
 def write_report(run: Path, output: Path, language: str, dropped: Sequence[str]) -> Report:
-    """Write the report of a run to the folder `output`; the team's innovation.txt there is kept and shown.
+    """Write the report of a run to the folder `output`; innovation.txt there is kept and shown.
 
-    Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError beyond 10 pages.
+    Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError above 10 pages.
     """
     for name in dropped:
         if name not in SECTIONS:

@@ -14,26 +14,42 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import cv2
 import numpy as np
 import torch
 from model import Classifier, build_model, load_weights, read_config
 from timm.models import group_parameters
-from timm.optim import auto_group_layers
 from torch import nn
 from torch.nn import functional
 from utils import eval_image, mixed_precision, read_image
 
+try:
+    from timm.optim import auto_group_layers
+except ImportError:
+    # its name before timm 1.0.12
+    from timm.optim.optim_factory import _layer_map as auto_group_layers
+
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
 Row = Tuple[Path, int]
+# of logits (N, C) and soft targets (N, C); the mean over the batch
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # values of the recipe with which this script agrees; others are named
 FOLLOWED = {
     "optimizer": "adamw",
     "scheduler": "cosine",
     "teacher": None,
 }
+LOSSES = (
+    "cross_entropy",
+    "label_smoothing",
+    "focal",
+    "class_balanced_focal",
+    "bce",
+    "logit_adjusted",
+    "balanced_softmax",
+)
 # strength of the probe's data term against its L2 penalty, for features of unit variance; steps of L-BFGS
 PROBE_STRENGTH, PROBE_STEPS = 0.1, 300
 
@@ -58,16 +74,17 @@ def main(arguments: Sequence[str]) -> int:
     training, validation = split_rows(rows, recipe["val_split"], recipe["seed"])
     entry = dict(config["models"][0], weights="best_model.pth", weight=1.0, class_order=None)
     entry["arguments"]["num_classes"] = len(classes)
-    model = start_model(entry, recipe, flags.weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    counts = np.bincount([label for _, label in training], minlength=len(classes))
+    loss_of = build_loss(recipe, counts, device)
+    model = start_model(entry, recipe, flags.weights)
     model.to(device=device, memory_format=torch.channels_last)
     recipe["pretrained"] = flags.weights is not None
     if recipe["pretrained"] and recipe["head_init"] == "probe":
         start_from_probe(model, entry, recipe, training, len(classes), device)
-    best = train(model, entry, recipe, training, validation, len(classes), device)
+    best = train(model, entry, recipe, training, validation, loss_of, device)
     flags.output.mkdir(parents=True, exist_ok=True)
     torch.save(best, str(flags.output / "best_model.pth"))
-    counts = np.bincount([label for _, label in training], minlength=len(classes))
     config.update(classes=classes, models=[entry], fallback_label=int(counts.argmax()))
     with open(str(flags.output / "config.json"), "w", encoding="utf-8") as file:
         json.dump(config, file, ensure_ascii=False, indent=2)
@@ -174,17 +191,14 @@ def train(
     recipe: Dict[str, Any],
     training: Sequence[Row],
     validation: Sequence[Row],
-    num_classes: int,
+    loss_of: Loss,
     device: torch.device,
 ) -> Dict[str, torch.Tensor]:
     """Run all epochs and return the state dict of the best one (averaged weights, if the recipe averages)."""
     optimizer = build_optimizer(model, recipe)
     averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
-    counts = np.bincount([label for _, label in training], minlength=num_classes)
-    if recipe["loss_function"] == "class_balanced_focal":
-        recipe["focal_alpha"] = class_weights(counts, recipe["class_balance_beta"]).tolist()
-    shift = torch.from_numpy(prior_shift(counts, recipe)).to(device)
-    amp = device.type == "cuda" and recipe["use_amp"] and torch.cuda.is_bf16_supported()
+    # torch 1.9 has no autocast to bfloat16; float16 would need a scaled loss
+    amp = device.type == "cuda" and recipe["use_amp"] and hasattr(torch, "autocast") and torch.cuda.is_bf16_supported()
     accumulation = recipe["accumulation_steps"]
     micro_batches = math.ceil(len(training) / recipe["batch_size"])
     steps = math.ceil(micro_batches / accumulation)
@@ -197,12 +211,12 @@ def train(
         mixing = left > max(recipe["mix_off_epochs"], recipe["final_epochs"])
         size = (recipe["final_input_size"] if final else None) or recipe["input_size"]
         for number, (images, labels) in enumerate(batches(training, size, recipe["batch_size"], generator, final), 1):
-            targets = functional.one_hot(labels, num_classes).float()
+            targets = functional.one_hot(labels, entry["arguments"]["num_classes"]).float()
             if mixing:
                 images, targets = mix(images, targets, recipe, generator)
             with mixed_precision("bfloat16" if amp else None):
                 logits = model(images.to(device, memory_format=torch.channels_last))
-            loss = compute_loss(logits.float() + shift, targets.to(device), recipe)
+            loss = loss_of(logits.float(), targets.to(device))
             (loss / accumulation).backward()
             if number % accumulation and number < micro_batches:
                 continue
@@ -328,31 +342,50 @@ def mix(
     return mixed, share * targets + (1 - share) * targets[other]
 
 
+def build_loss(recipe: Dict[str, Any], counts: np.ndarray, device: torch.device) -> Loss:
+    """Return the recipe's loss for classes with `counts` (C,) training images. An unknown one ends the training."""
+    name = recipe["loss_function"]
+    if name not in LOSSES:
+        raise SystemExit("error: loss_function={} of config.json is none of {}".format(name, ", ".join(LOSSES)))
+    smoothing = 0.0 if name == "cross_entropy" else recipe["label_smoothing"]
+    focal = name in ("focal", "class_balanced_focal")
+    shift = torch.from_numpy(prior_shift(counts, recipe)).to(device)
+    weights = torch.from_numpy(focal_weights(counts, recipe)).to(device) if focal else 1.0  # type: Any
+
+    def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
+        if name == "bce":
+            return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=1).mean()
+        log_probabilities = functional.log_softmax(logits + shift, dim=1)
+        if focal:
+            # the clamp keeps the gradient finite near p = 1 for gamma < 1
+            rest = (-torch.expm1(log_probabilities)).clamp(min=1e-8)
+            targets = targets * weights * rest ** recipe["focal_gamma"]
+        return -(targets * log_probabilities).sum(dim=1).mean()
+
+    return loss_of
+
+
 def prior_shift(counts: np.ndarray, recipe: Dict[str, Any]) -> np.ndarray:
     """Return what logit adjustment (Menon et al. 2021) or balanced softmax (Ren et al. 2020) adds to logits, (C,)."""
     strength = {"logit_adjusted": recipe["logit_adjustment"], "balanced_softmax": 1.0}.get(recipe["loss_function"], 0.0)
-    return (strength * np.log(np.maximum(counts, 1) / counts.sum())).astype(np.float32)
+    filled = np.maximum(counts, 1)
+    return (strength * np.log(filled / filled.sum())).astype(np.float32)
 
 
-def class_weights(counts: np.ndarray, beta: float) -> np.ndarray:
-    """Return weights (C,) with mean 1, the inverse of the effective number of images (Cui et al. 2019)."""
-    weights = (1 - beta) / (1 - beta ** np.maximum(counts, 1))
-    return weights / weights.mean()
+def focal_weights(counts: np.ndarray, recipe: Dict[str, Any]) -> np.ndarray:
+    """Return the weights (C,) of the classes in a focal loss.
 
-
-def compute_loss(logits: torch.Tensor, targets: torch.Tensor, recipe: Dict[str, Any]) -> torch.Tensor:
-    """Return the recipe's loss of soft targets: focal (Lin et al. 2017), binary, or (smoothed) cross-entropy."""
-    name, smoothing = recipe["loss_function"], recipe["label_smoothing"]
-    if name != "cross_entropy" and smoothing:
-        targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
-    if name == "bce":
-        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=1).mean()
-    log_probabilities = functional.log_softmax(logits, dim=1)
-    weight = 1.0  # type: Any
-    if name in ("focal", "class_balanced_focal"):
-        alpha = torch.as_tensor(recipe["focal_alpha"], dtype=logits.dtype, device=logits.device)
-        weight = alpha * (1 - log_probabilities.exp()) ** recipe["focal_gamma"]
-    return -(targets * weight * log_probabilities).sum(dim=1).mean()
+    The class-balanced ones have mean 1 and are the inverse of the effective number of images (Cui et al. 2019).
+    """
+    if recipe["loss_function"] == "class_balanced_focal":
+        beta = recipe["class_balance_beta"]
+        weights = (1 - beta) / (1 - beta ** np.maximum(counts, 1))
+        return (weights / weights.mean()).astype(np.float32)
+    weights = np.asarray(recipe["focal_alpha"], dtype=np.float32)
+    if weights.ndim and len(weights) != len(counts):
+        raise SystemExit("error: focal_alpha of config.json: {} weights, {} classes".format(len(weights), len(counts)))
+    return np.broadcast_to(weights, counts.shape).copy()
 
 
 def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:

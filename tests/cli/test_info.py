@@ -1,5 +1,8 @@
 """info names the machine, and warns of a GPU that torch cannot use."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOperatorIssue=false
+
 import json
 import os
 import subprocess

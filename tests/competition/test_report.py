@@ -1,5 +1,8 @@
 """The report: from what a run recorded, whole in both languages, at most 10 pages, and nothing invented."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+
 import re
 import shlex
 import shutil
@@ -93,6 +96,7 @@ def test_the_empty_template_says_that_it_is_empty(language):
     template = innovation_template(language)
     assert not is_written(template)
     (only,) = innovation_blocks(template, lambda english, chinese: english)
+    assert isinstance(only, Paragraph)
     assert only.text.startswith("[To be written")
 
 

@@ -1,5 +1,8 @@
 """The judges' copy is what the kit does: the same pixels from any file, and old Python can read it."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
+
 import ast
 import contextlib
 import dataclasses
@@ -15,6 +18,7 @@ from PIL import Image
 
 from competition.zip_layout import TEMPLATE_DIR, TEMPLATE_FILES
 from configs.compose import compose
+from configs.validate import CHOICES
 from data.flower_drawing import draw_jpegs
 from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
@@ -161,18 +165,52 @@ def test_photographs_give_the_pixels_that_the_kit_sees(utils, tmp_path):
         assert np.array_equal(utils.eval_image(pixels, 160, 0.95), eval_image(pixels, 160, 0.95))
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "label_smoothing", "focal", "class_balanced_focal", "bce"])
-def test_the_templates_loss_is_the_kits(template_train, name):
-    counts = [30, 10, 2, 1]
-    config = training_config(loss_function=name, class_balance_beta=0.9)
-    recipe = dataclasses.asdict(config)
-    if name == "class_balanced_focal":
-        recipe["focal_alpha"] = template_train.class_weights(np.array(counts), 0.9).tolist()
+COUNTS = [30, 10, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"focal_alpha": [0.1, 0.2, 0.3, 0.4], "focal_gamma": 0.5, "logit_adjustment": 1.5, "class_balance_beta": 0.9}],
+    ids=["defaults", "other values"],
+)
+@pytest.mark.parametrize("targets", ["labels", "mixed"])
+@pytest.mark.parametrize("name", CHOICES["training.loss_function"])
+def test_the_templates_loss_is_the_kits(template_train, name, targets, options):
+    config = training_config(loss_function=name, label_smoothing=0.1, **options)
     generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(6, 4, generator=generator), torch.tensor([0, 1, 2, 3, 0, 1])
-    expected = get_loss_function(config, counts)(logits, labels)
-    targets = torch.nn.functional.one_hot(labels, 4).float()
-    torch.testing.assert_close(template_train.compute_loss(logits, targets, recipe), expected)
+    logits, labels = 3 * torch.randn(6, 4, generator=generator), torch.tensor([0, 1, 2, 3, 0, 1])
+    wanted = torch.nn.functional.one_hot(labels, 4).float()
+    if targets == "mixed":
+        wanted = 0.7 * wanted + 0.3 * wanted.flip(0)
+    expected = get_loss_function(config, COUNTS)(logits, labels if targets == "labels" else wanted)
+    loss_of = template_train.build_loss(dataclasses.asdict(config), np.array(COUNTS), torch.device("cpu"))
+    torch.testing.assert_close(loss_of(logits, wanted), expected)
+
+
+def test_the_recipe_of_few_shot_trains_by_the_kits_loss(template_train):
+    config = compose("config", ["training=few_shot"]).training
+    logits, labels = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 0, 1])
+    expected = get_loss_function(config, COUNTS)(logits, labels)
+    loss_of = template_train.build_loss(dataclasses.asdict(config), np.array(COUNTS), torch.device("cpu"))
+    plain = template_train.build_loss(
+        dataclasses.asdict(config) | {"loss_function": "label_smoothing"}, np.array(COUNTS), torch.device("cpu")
+    )
+    wanted = torch.nn.functional.one_hot(labels, 4).float()
+    torch.testing.assert_close(loss_of(logits, wanted), expected)
+    assert abs(loss_of(logits, wanted) - plain(logits, wanted)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss_function": "hinge"}, "loss_function=hinge of config.json is none of cross_entropy, "),
+        ({"loss_function": "focal", "focal_alpha": [0.5, 0.5]}, "focal_alpha of config.json: 2 weights, 4 classes"),
+    ],
+)
+def test_a_loss_that_cannot_be_ends_the_training_with_a_sentence(template_train, options, message):
+    recipe = dataclasses.asdict(training_config()) | options
+    with pytest.raises(SystemExit, match=message):
+        template_train.build_loss(recipe, np.array(COUNTS), torch.device("cpu"))
 
 
 ARCHITECTURES = ("test_resnet", "test_convnext", "tf_efficientnet_lite0")

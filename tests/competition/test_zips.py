@@ -1,7 +1,6 @@
 """Broken ZIPs of kinds that entrants really made: each is refused, and its fault named."""
 
 import dataclasses
-import json
 import stat
 import zipfile
 
@@ -15,63 +14,7 @@ from competition.checks import failed
 from competition.profile import read_profile
 from competition.proof import prove
 from competition.zip_rules import inspect_zip
-
-CLASSES = [{"label": label, "category_id": category, "name": "x"} for label, category in enumerate(("164", "1734"))]
-NAMES = ["a.jpg", "b.JPG", "c.png"]
-CSV = "filename,category_id,confidence\na.jpg,164,0.900000\nb.JPG,164,0.900000\nc.png,164,0.900000\n"
-# what a right predict.py does, without the seconds that torch takes
-PREDICT = """
-import sys
-from pathlib import Path
-folder, output = Path(sys.argv[1]), Path(sys.argv[2])
-suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in suffixes)
-output.parent.mkdir(parents=True, exist_ok=True)
-rows = ["filename,category_id,confidence"] + [name + ",164,0.900000" for name in names]
-output.write_text("\\n".join(rows) + "\\n", encoding="utf-8")
-"""
-
-
-@pytest.fixture
-def profile():
-    return read_profile("flower_2025", [])[0]
-
-
-@pytest.fixture
-def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name in NAMES:
-        (folder / name).write_bytes(b"")
-    return folder
-
-
-@pytest.fixture
-def build(tmp_path):
-    """Return a function that writes a good ZIP with some members changed; None leaves one out."""
-
-    def write(**changes):
-        weights = tmp_path / "weights.pth"
-        torch.save(changes.pop("weights", {"head.weight": torch.zeros(2, 3)}), weights)
-        members = {
-            "code/model.py": "import torch\n",
-            "code/train.py": "",
-            "code/predict.py": PREDICT,
-            "code/utils.py": "import numpy\n",
-            "code/requirements.txt": "torch>=1.9\nnumpy\n",
-            "model/best_model.pth": weights.read_bytes(),
-            "model/config.json": json.dumps({"classes": CLASSES}),
-            "results/submission.csv": CSV,
-            **changes.pop("members", {}),
-        }
-        path = tmp_path / "submission.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in members.items():
-                if content is not None:
-                    archive.writestr(name, content)
-        return path
-
-    return write
+from tests.competition.conftest import CSV, NAMES, PREDICT
 
 
 def faults(checks):

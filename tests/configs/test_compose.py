@@ -19,6 +19,13 @@ def test_every_option_composes(choice):
     assert getattr(config, group).name == option
 
 
+def test_a_profile_is_found_under_its_earlier_name():
+    assert compose("config", ["competition=seed"]) == compose("config", ["competition=kit"])
+    assert compose("config", ["competition=seed"]).competition.csv_columns == ["image_id", "label"]
+    with pytest.raises(InputError, match="no such option"):
+        compose("config", ["model=seed"])
+
+
 @pytest.mark.parametrize(
     ("group", "options"),
     [

@@ -1,5 +1,8 @@
 """Near-duplicates: copies are found whatever was done to them, other photographs are not, and splits respect both."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportArgumentType=false
+
 import cv2
 import numpy as np
 import pytest

@@ -1,5 +1,8 @@
 """What goes wrong in long runs, injected: each fault is survived or named, and costs nothing but time."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalIterable=false, reportOptionalMemberAccess=false
+
 import csv
 import os
 import resource

@@ -15,6 +15,9 @@ PAGES = (
     "README.md",
     "README.zh-CN.md",
     "docs/TRAINING_GUIDE.md",
+    "docs/INSTALL.md",
+    "docs/CONFIGURATION.md",
+    "docs/TOOLS.md",
     "docs/RESULTS.md",
     "docs/SCALING.md",
     "docs/RELIABILITY.md",
@@ -24,7 +27,7 @@ PAGES = (
 SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_submission")
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
-    r"(git clone|cd|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff)"
+    r"(git clone|cd|source|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff|venv|pip)"
     r"|python benchmarks/\w+\.py|\.venv\\Scripts\\python -m pip install)( |$)"
 )
 
@@ -34,6 +37,8 @@ def command_lines():
         text = (REPOSITORY / page).read_text(encoding="utf-8")
         # blocks of a language, such as ```python, are no command lines
         for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+            # a line that ends with a backslash goes on
+            block = re.sub(r"\\\n\s*", "", block)
             for line in block.splitlines() if not language else []:
                 yield pytest.param(line.strip(), id=f"{page}: {line.strip()}")
 
@@ -70,7 +75,7 @@ def test_the_line_is_understood(line):
 
 
 def test_the_guide_has_its_lines():
-    guide = [parameter.values[0] for parameter in command_lines()]
+    guide = [str(parameter.values[0]) for parameter in command_lines()]
     for script in ("train.py", *(f"{script}.py" for script in SCRIPTS)):
         assert any(f"python {script}" in line for line in guide)
     assert sum(line.startswith("python train.py") for line in guide) > 12

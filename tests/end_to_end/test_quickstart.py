@@ -1,5 +1,8 @@
 """The one command: it refuses what cannot work, does not repeat what is done, and goes on after a failure."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalMemberAccess=false
+
 import ast
 import json
 import os

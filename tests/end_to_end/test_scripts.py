@@ -1,5 +1,8 @@
 """The scripts as a user runs them: train, evaluate, interrupt, resume, sweep, and every mistake with its exit code."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalIterable=false
+
 import csv
 import json
 import os

@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import platform
 import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from competition.zip_layout import TEMPLATE_FILES
@@ -101,6 +103,16 @@ def test_single_images_are_answered_on_the_screen(checkpoint, test_folder, tmp_p
     assert (tmp_path / "p.csv").read_text(encoding="utf-8").startswith("image_id,label\nimg_1.JPG,")
 
 
+def test_a_form_of_predictions_is_written_under_its_name_of_today(checkpoint, test_folder, tmp_path):
+    for word in ("kit", "seed"):
+        output = tmp_path / f"{word}.csv"
+        words = ["--checkpoint", checkpoint, "--input", test_folder / "img_1.JPG", "--output", output]
+        done = run_script("inference.py", *words, "--format", word)
+        assert done.returncode == 0, done.stderr
+        assert output.read_text(encoding="utf-8").startswith("image_id,label\nimg_1.JPG,")
+        assert json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["format"] == "kit"
+
+
 def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
     done = run_script(
         "inference.py", "--checkpoint", checkpoint, "--benchmark", "--tta", "competition.max_latency_ms=0.001"
@@ -113,7 +125,7 @@ def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
     assert "identity+hflip" in lines["views"]
     for stage in ("decode", "preprocess", "forward"):
         assert all(word in lines[stage] for word in ("median", "p95", "p99"))
-    assert "ms an image" in lines["best"]
+    assert "ms per image" in lines["best"]
     assert "100 drawn here, 600x600 JPEG" in lines["images"]
     assert all(word in lines["total"] for word in ("median", "p95", "p99"))
     assert "NOT kept" in lines["limit"]
@@ -173,6 +185,10 @@ def test_the_zip_has_the_contests_layout_and_the_proof_its_figures(packed, predi
     assert figures["time an image"].startswith("not measured")
     assert [(run["where"], run["images"]) for run in proof["runs"]] == [("from the ZIP's root", 9), ("from code/", 9)]
     assert all(run["seconds"] > 0 for run in proof["runs"])
+    for run in proof["runs"]:
+        assert set(run["versions"]) == {"python", "torch", "timm", "numpy", "opencv", "pillow"}
+        assert (run["versions"]["torch"], run["versions"]["timm"]) == (torch.__version__, timm.__version__)
+    assert figures["versions"].startswith(f"Python {platform.python_version()}, torch {torch.__version__}, timm ")
 
 
 def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
@@ -185,7 +201,7 @@ def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("profile", ["flower_2025", "seed"])
+@pytest.mark.parametrize("profile", ["flower_2025", "kit"])
 def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, test_folder, tmp_path, profile):
     payload = torch.load(checkpoint, weights_only=True)
     payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([3.0, 0.0, 0.0, 0.0])
@@ -231,8 +247,8 @@ def test_what_another_runtime_predicted_is_not_packed(checkpoint, test_folder, t
     assert "FAIL runtime" in " ".join(done.stdout.split())
 
 
-def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, test_folder, tmp_path):
-    output = tmp_path / "seed.zip"
+def test_the_kit_itself_is_packed_for_the_profile_kit_and_its_earlier_name_seed(predicted, test_folder, tmp_path):
+    output = tmp_path / "kit.zip"
     done = run_script("prepare_submission.py", "--predictions", predicted[0], "--profile", "seed", "--output", output)
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(output) as archive:
@@ -241,7 +257,7 @@ def test_the_kit_itself_is_packed_for_the_profile_seed(predicted, test_folder, t
     assert {"code/inference.py", "code/configs/schema.py", "model/best_model.pt", "requirements.txt"} <= set(names)
     assert not [name for name in names if "tests/" in name or name.endswith((".jpg", ".pyc"))]
     assert text.startswith("image_id,label\nbroken.jpg,")
-    done = run_script("prepare_submission.py", "--verify-only", output, "--profile", "seed", "--input", test_folder)
+    done = run_script("prepare_submission.py", "--verify-only", output, "--profile", "kit", "--input", test_folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from the root = the CSV in the ZIP  9 labels equal" in done.stdout
 
@@ -367,13 +383,15 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["inference.py", "--checkpoint", "no.onnx"], 2, "no such file"),
         (["check_competition.py"], 2, "Nothing to check"),
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
-        (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "flower_2025, kaggle, seed"),
+        (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "flower_2025, kaggle, kit"),
         (["check_competition.py", "--submission", "no.zip"], 2, "no such ZIP"),
         (["prepare_submission.py"], 2, "--predictions is needed"),
         (["prepare_submission.py", "--predictions", "{other}"], 2, "no recipe"),
         (["prepare_submission.py", "--predictions", "{csv}", "--input", "nowhere"], 2, "nowhere: the folder"),
         (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{other}"], 2, "SHA-256 differs"),
         (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),
+        (["prepare_submission.py", "--verify-only", "z.zip", "--python", "no/python"], 2, "no/python: no such program"),
+        (["prepare_submission.py", "--predictions", "{csv}", "--python", "no/python"], 2, "no/python: no such program"),
     ],
 )
 def test_mistakes_get_their_sentence(checkpoint, predicted, test_folder, tmp_path, words, code, message):

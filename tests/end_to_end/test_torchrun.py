@@ -1,5 +1,8 @@
 """Two processes under torchrun, with gloo on the CPU, against one: the same run, the same figures, the same files."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalIterable=false, reportOptionalMemberAccess=false
+
 import csv
 import os
 import signal
@@ -27,12 +30,12 @@ EXACT = (
 ENDLESS = ("training.epochs=3000", "training.early_stopping.patience=3000")
 
 
-def words(processes: int, script: str, *arguments: object) -> list[str]:
+def words(processes: int, script: str, *arguments: str | Path) -> list[str]:
     start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     return [sys.executable, *start, str(REPOSITORY / script), *map(str, arguments)]
 
 
-def run(processes: int, script: str, *arguments: object) -> subprocess.CompletedProcess:
+def run(processes: int, script: str, *arguments: str | Path) -> subprocess.CompletedProcess:
     return run_script(script, *arguments) if processes == 1 else run_words(words(processes, script, *arguments))
 
 

@@ -1,5 +1,8 @@
 """Activation maps have the image's size, and show the place that decides."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalSubscript=false
+
 import numpy as np
 import pytest
 import torch

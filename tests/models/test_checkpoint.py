@@ -88,7 +88,7 @@ def test_other_files_are_named_for_what_they_are(trained, tmp_path):
         ({"classes": ...}, "'classes' is missing or not a list"),
         ({"input_size": "600"}, "'input_size' is missing or not a int"),
         ({"classes": [{"label": 0}]}, "class table has other columns"),
-        ({"class_counts": [1, 2]}, "its image counts are not one a class"),
+        ({"class_counts": [1, 2]}, "its image counts are not one per class"),
         ({"architecture_arguments": {"_target_": "os.system"}}, "its architecture has other arguments than ours"),
         ({"input_size": 10**6}, "its input sizes differ"),
         ({"split": {"train": [1]}}, "its split is not lists of image ids"),

@@ -1,5 +1,8 @@
 """Losses against independent float64 computations, and their gradients against numeric ones."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
+
 import numpy as np
 import pytest
 import torch

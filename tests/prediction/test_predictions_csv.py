@@ -13,7 +13,7 @@ ROWS = [Prediction("a 花.jpg", 1, 0.25), Prediction("b.jpg", 0, 0.0)]
 @pytest.mark.parametrize(
     ("form", "text"),
     [
-        ("seed", "image_id,label\na 花.jpg,1\nb.jpg,0\n"),
+        ("kit", "image_id,label\na 花.jpg,1\nb.jpg,0\n"),
         ("official", "filename,category_id,confidence\na 花.jpg,164,0.250000\nb.jpg,1733,0.000000\n"),
         ("kaggle", "id,label\na 花.jpg,1\nb.jpg,0\n"),
         ("class", "img_name,predicted_class,confidence\na 花.jpg,164,0.250000\nb.jpg,1733,0.000000\n"),
@@ -25,7 +25,7 @@ def test_each_form_is_written_and_read_back(tmp_path, form, text):
     assert path.read_bytes() == text.encode()
     read = read_predictions(path, CLASSES)
     assert [(row.image_id, row.label) for row in read] == [("a 花.jpg", 1), ("b.jpg", 0)]
-    assert [row.confidence for row in read] == ([None, None] if form in ("seed", "kaggle") else [0.25, 0.0])
+    assert [row.confidence for row in read] == ([None, None] if form in ("kit", "kaggle") else [0.25, 0.0])
 
 
 @pytest.mark.parametrize(

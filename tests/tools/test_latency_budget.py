@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tools.latency_budget
+from cli.budget import command_of
 from common.errors import InputError
 from configs.compose import compose
 from evaluation.labelled_images import choose_images, correct_answers
@@ -38,10 +39,10 @@ def test_the_best_fits_and_is_allowed():
 
 
 def test_the_command_line_is_ready():
-    assert choice(0.8, 5).command == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
-    assert "--runtime onnx" in choice(0.8, 5, runtime="onnx").command
+    assert command_of(choice(0.8, 5)) == 'python inference.py --checkpoint "a b/best_model.pt" --tta identity,hflip'
+    assert "--runtime onnx" in command_of(choice(0.8, 5, runtime="onnx"))
     deployed = DeployedModel("model 1", (Path("m.xml"),), "openvino", "int8", ("device=cpu",))
-    assert dataclasses.replace(choice(0.8, 5), deployed=deployed, views=("identity",)).command == (
+    assert command_of(dataclasses.replace(choice(0.8, 5), deployed=deployed, views=("identity",))) == (
         "python inference.py --checkpoint m.xml device=cpu"
     )
 

@@ -1,5 +1,8 @@
 """The linear probe: it separates what can be separated, and a run that starts from it starts where it ends."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalMemberAccess=false
+
 import numpy as np
 import pytest
 import timm

@@ -1,5 +1,8 @@
 """Training: what it writes, how it ends, and that a resumed run is the run that was never interrupted."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOperatorIssue=false, reportOptionalOperand=false
+
 import csv
 import itertools
 from pathlib import Path
@@ -84,7 +87,7 @@ def test_a_run_writes_what_it_promises(tiny):
     checkpoint = load_checkpoint(folder.best)
     assert checkpoint.metrics["val_top1"] == result.best_top1
     assert [image_class.category_id for image_class in checkpoint.classes] == ["100", "101", "102", "103"]
-    # 12 images a class, of which two or three validate
+    # 12 images per class, of which two or three validate
     assert sorted(checkpoint.class_counts) == [9, 9, 10, 10]
     assert folder.config.is_file()
     assert list(folder.logs.glob("events.*"))
