@@ -9,7 +9,7 @@ from common.errors import InputError
 
 
 def main(arguments: list[str]) -> int:
-    """Predict and write predictions.csv with its recipe."""
+    """Predict and write predictions.csv with its provenance."""
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
     if bool(flags.checkpoint) == bool(flags.probabilities):

@@ -25,9 +25,9 @@ def check_all(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check
     if not (flags.checkpoint or flags.predictions or flags.submission):
         raise InputError("Nothing to check. Give --checkpoint, --predictions or --submission.")
     profile, others = read_profile(flags.profile, overrides)
-    recipe = _recipe_of(flags.predictions)
-    image_ids = _image_ids(flags.input or (recipe.input if recipe else None))
-    pipeline = find_pipeline(flags, recipe, others) if flags.checkpoint or recipe else None
+    provenance = _provenance_of(flags.predictions)
+    image_ids = _image_ids(flags.input or (provenance.input if provenance else None))
+    pipeline = find_pipeline(flags, provenance, others) if flags.checkpoint or provenance else None
     checks = []
     if pipeline:
         checks += check_models(pipeline, profile)
@@ -44,9 +44,9 @@ def prepare(flags: argparse.Namespace, overrides: Sequence[str]) -> Submission:
     profile, others = read_profile(flags.profile, overrides)
     if not flags.predictions:
         raise InputError("--predictions is needed: the file that inference.py wrote for the test folder.")
-    recipe = _recipe_of(flags.predictions)
-    pipeline = find_pipeline(flags, recipe, others)
-    folder = flags.input or (recipe.input if recipe else None)
+    provenance = _provenance_of(flags.predictions)
+    pipeline = find_pipeline(flags, provenance, others)
+    folder = flags.input or (provenance.input if provenance else None)
     if folder is None or not folder.is_dir():
         raise InputError(f"{folder or '--input'}: the folder of the test images is needed. Give --input <folder>.")
     output = flags.output or Path("results/submission.zip")
@@ -65,27 +65,29 @@ def verify(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check]:
     return prove(flags.verify_only, profile, flags.input, None, [python]).checks
 
 
-def find_pipeline(flags: argparse.Namespace, recipe: Provenance | None, overrides: Sequence[str]) -> Pipeline:
+def find_pipeline(flags: argparse.Namespace, provenance: Provenance | None, overrides: Sequence[str]) -> Pipeline:
     """Load the checkpoints of the flags or of the provenance; they must be those that made the predictions."""
-    checkpoints = flags.checkpoint or (recipe.checkpoints if recipe else None)
+    checkpoints = flags.checkpoint or (provenance.checkpoints if provenance else None)
     if not checkpoints:
-        raise InputError(f"{flags.predictions}: no recipe (.json) beside it names the checkpoints. Give --checkpoint.")
-    if recipe:
-        check_hashes(recipe, checkpoints, flags.predictions)
-    answering = read_prediction_options(flags)
-    if recipe:
-        answering = dataclasses.replace(
-            answering,
-            views=recipe.views if flags.tta is None else answering.views,
-            average=flags.average or recipe.average,
-            weights=flags.weights or recipe.weights,
-            runtime=flags.runtime or recipe.runtime,
-            precision=flags.precision or recipe.precision,
+        raise InputError(
+            f"{flags.predictions}: no provenance (.json) beside it names the checkpoints. Give --checkpoint."
         )
-    return load_pipeline(checkpoints, answering, overrides)
+    if provenance:
+        check_hashes(provenance, checkpoints, flags.predictions)
+    options = read_prediction_options(flags)
+    if provenance:
+        options = dataclasses.replace(
+            options,
+            views=provenance.views if flags.tta is None else options.views,
+            average=flags.average or provenance.average,
+            weights=flags.weights or provenance.weights,
+            runtime=flags.runtime or provenance.runtime,
+            precision=flags.precision or provenance.precision,
+        )
+    return load_pipeline(checkpoints, options, overrides)
 
 
-def _recipe_of(predictions: Path | None) -> Provenance | None:
+def _provenance_of(predictions: Path | None) -> Provenance | None:
     if predictions is None:
         return None
     if not predictions.is_file():

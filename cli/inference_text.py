@@ -27,7 +27,7 @@ def describe_prediction(pipeline: Pipeline, result: PredictionResult) -> list[st
         )
         lines += [f"  {image_id}: {reason}" for image_id, reason in list(result.unreadable.items())[:_SHOWN]]
         if len(result.unreadable) > _SHOWN:
-            lines.append(f"  and {len(result.unreadable) - _SHOWN} more, all named in the recipe")
+            lines.append(f"  and {len(result.unreadable) - _SHOWN} more, all named in the provenance")
     if result.recovered:
         lines.append(f"note: {len(result.recovered)} damaged images were read as far as they go.")
     return [*lines, f"Wrote {', '.join(map(str, result.files))}"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from competition.checks import Check
-from competition.zip_layout import CODE_DIR, model_names, recipe_name
+from competition.zip_layout import CODE_DIR, model_names, provenance_name
 from configs.schema import CompetitionConfig
 from data.images import list_images
 from prediction.options import AVERAGES, PLAIN
@@ -130,9 +130,9 @@ def _words(root: Path, folder: Path, profile: CompetitionConfig, images: Path, o
 
 def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
     """Return flags for the views, averaging and weights named in the ZIP, if they are valid."""
-    recipe = recipe_name(profile.zip_layout)
+    provenance = provenance_name(profile.zip_layout)
     try:
-        facts = json.loads((root / recipe).read_text(encoding="utf-8")) if recipe else {}
+        facts = json.loads((root / provenance).read_text(encoding="utf-8")) if provenance else {}
         views, weights = list(facts.get("views", PLAIN)), [float(weight) for weight in facts.get("weights", [])]
         average = facts.get("average", AVERAGES[0])
     except (OSError, ValueError, TypeError, AttributeError):

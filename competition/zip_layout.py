@@ -40,7 +40,7 @@ def model_names(layout: ZipLayoutConfig, count: int) -> list[str]:
     return [str(first), *(str(first.with_name(f"model_{number}{first.suffix}")) for number in range(2, count + 1))]
 
 
-def recipe_name(layout: ZipLayoutConfig) -> str | None:
+def provenance_name(layout: ZipLayoutConfig) -> str | None:
     """Return where the kit's ZIP says with which views its predictions were made; the template's config.json does."""
     return str(PurePosixPath(layout.predictions).with_suffix(".json")) if layout.code == "kit" else None
 
@@ -92,12 +92,12 @@ def allowed_names(layout: ZipLayoutConfig, present: list[str]) -> tuple[list[str
 
 
 def _is_further(name: str, layout: ZipLayoutConfig) -> bool:
-    """Say whether a file that is not required has its place: a second model, the kit's code, its recipe."""
+    """Say whether a file that is not required has its place: a second model, the kit's code, its provenance."""
     first = PurePosixPath(layout.model)
     if re.fullmatch(rf"{re.escape(str(first.parent))}/model_\d+{re.escape(first.suffix)}", name):
         return True
     if layout.code == "template":
         return False
-    return name == recipe_name(layout) or (
+    return name == provenance_name(layout) or (
         name.startswith(f"{CODE_DIR}/") and PurePosixPath(name).suffix in (".py", ".yaml")
     )

@@ -12,7 +12,7 @@ from timm.layers import GELUTanh
 from torch import nn
 
 from competition.proof import Proof
-from competition.zip_layout import code_files, model_names, recipe_name, requirements_text
+from competition.zip_layout import code_files, model_names, provenance_name, requirements_text
 from configs.schema import CompetitionConfig
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
 from models.classifier import pretrained_config
@@ -34,11 +34,11 @@ def write_zip(path: Path, pipeline: Pipeline, profile: CompetitionConfig, half: 
         if layout.model_config:
             config = json.dumps(_model_config(pipeline, profile), indent=2, ensure_ascii=False)
             _add_text(archive, layout.model_config, config + "\n")
-        recipe = recipe_name(layout)
-        if recipe:
+        provenance = provenance_name(layout)
+        if provenance:
             facts = {key: value for key, value in describe_pipeline(pipeline).items() if key != "checkpoints"}
             facts["weights"] = [member.weight for member in pipeline.members]
-            _add_text(archive, recipe, json.dumps(facts, indent=2) + "\n")
+            _add_text(archive, provenance, json.dumps(facts, indent=2) + "\n")
         for name, member in zip(model_names(layout, len(pipeline.members)), pipeline.members, strict=True):
             scratch = path.with_name(f"{path.name}.model")
             try:

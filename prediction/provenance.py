@@ -75,7 +75,7 @@ def read_provenance(predictions: Path) -> Provenance | None:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         checkpoints = [Path(entry["path"]) for entry in facts["checkpoints"]]
-        recipe = Provenance(
+        provenance = Provenance(
             checkpoints=checkpoints,
             hashes=[str(entry["sha256"]) for entry in facts["checkpoints"]],
             weights=[float(entry.get("weight", 1)) for entry in facts["checkpoints"]],
@@ -86,10 +86,10 @@ def read_provenance(predictions: Path) -> Provenance | None:
             input=Path(facts["input"]) if facts.get("input") else None,
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a recipe as inference.py writes it. Predict again.") from error
-    if not set(recipe.views) <= set(VIEWS) or recipe.average not in AVERAGES:
+        raise InputError(f"{path}: not the provenance that inference.py writes. Predict again.") from error
+    if not set(provenance.views) <= set(VIEWS) or provenance.average not in AVERAGES:
         raise InputError(f"{path}: names views that this kit does not have. Predict again.")
-    return recipe if recipe.checkpoints else None
+    return provenance if provenance.checkpoints else None
 
 
 def _runtime_of(facts: dict[str, Any], checkpoints: list[Path]) -> str:
@@ -97,13 +97,13 @@ def _runtime_of(facts: dict[str, Any], checkpoints: list[Path]) -> str:
     return facts["runtime"] if converted and facts.get("runtime") in RUNTIMES else RUNTIMES[0]
 
 
-def check_hashes(recipe: Provenance, checkpoints: list[Path], predictions: Path) -> None:
+def check_hashes(provenance: Provenance, checkpoints: list[Path], predictions: Path) -> None:
     """Raise InputError if `checkpoints` are not exactly those that made the predictions (SHA-256, order)."""
-    if len(checkpoints) != len(recipe.hashes):
+    if len(checkpoints) != len(provenance.hashes):
         raise InputError(
-            f"{predictions}: made with {len(recipe.hashes)} checkpoints, but {len(checkpoints)} were given."
+            f"{predictions}: made with {len(provenance.hashes)} checkpoints, but {len(checkpoints)} were given."
         )
-    for path, expected in zip(checkpoints, recipe.hashes, strict=True):
+    for path, expected in zip(checkpoints, provenance.hashes, strict=True):
         if not path.is_file():
             raise InputError(
                 f"{path}: not found, although {provenance_path(predictions)} names it. Name the checkpoint."

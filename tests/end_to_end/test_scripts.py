@@ -92,8 +92,8 @@ def test_evaluation_writes_its_tables_and_pictures(trained, tmp_path):
     assert right == round(metrics["top1"] * 48)
     for name in ("confusion_matrix.png", "worst_pairs.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    recipe = json.loads((tmp_path / "predictions.json").read_text(encoding="utf-8"))
-    assert recipe["checkpoints"] == metrics["checkpoints"]
+    provenance = json.loads((tmp_path / "predictions.json").read_text(encoding="utf-8"))
+    assert provenance["checkpoints"] == metrics["checkpoints"]
 
 
 def test_evaluation_of_other_images_matches_classes_by_category(trained, tmp_path):

@@ -63,13 +63,13 @@ def test_every_input_has_its_row_also_the_unreadable_one(predicted, checkpoint):
     assert "1 damaged images were read" in printed
 
 
-def test_the_recipe_says_how_they_were_made(predicted, test_folder):
-    recipe = json.loads(predicted[0].with_suffix(".json").read_text(encoding="utf-8"))
-    assert recipe["input"] == test_folder.resolve().as_posix()
-    assert recipe["views"] == ["identity", "hflip"]
-    assert list(recipe["unreadable"]) == ["broken.jpg"]
-    assert (recipe["runtime"], recipe["precision"], recipe["images"]) == ("torch", "float32", 9)
-    assert len(recipe["checkpoints"][0]["sha256"]) == 64
+def test_the_provenance_says_how_they_were_made(predicted, test_folder):
+    provenance = json.loads(predicted[0].with_suffix(".json").read_text(encoding="utf-8"))
+    assert provenance["input"] == test_folder.resolve().as_posix()
+    assert provenance["views"] == ["identity", "hflip"]
+    assert list(provenance["unreadable"]) == ["broken.jpg"]
+    assert (provenance["runtime"], provenance["precision"], provenance["images"]) == ("torch", "float32", 9)
+    assert len(provenance["checkpoints"][0]["sha256"]) == 64
 
 
 def test_probabilities_and_the_best_classes_agree_with_the_rows(predicted):
@@ -223,8 +223,8 @@ def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, tes
         *("--tta", "full,crops5", "--input", test_folder, "--output", output, *form),
     )
     assert done.returncode == 0, done.stderr
-    recipe = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
-    assert [entry["weight"] for entry in recipe["checkpoints"]] == [0.25, 0.75]
+    provenance = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    assert [entry["weight"] for entry in provenance["checkpoints"]] == [0.25, 0.75]
     words = ["--predictions", output, "--profile", profile, "--output", tmp_path / "submission.zip"]
     done = run_script("prepare_submission.py", *words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -386,7 +386,7 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "flower_2025, kaggle, kit"),
         (["check_competition.py", "--submission", "no.zip"], 2, "no such ZIP"),
         (["prepare_submission.py"], 2, "--predictions is needed"),
-        (["prepare_submission.py", "--predictions", "{other}"], 2, "no recipe"),
+        (["prepare_submission.py", "--predictions", "{other}"], 2, "no provenance"),
         (["prepare_submission.py", "--predictions", "{csv}", "--input", "nowhere"], 2, "nowhere: the folder"),
         (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{other}"], 2, "SHA-256 differs"),
         (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),

@@ -179,5 +179,5 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     assert done.returncode == 0, done.stderr
     assert "on 10 images (val split of" in done.stdout
     assert "log loss    equal" in done.stdout
-    recipe = json.loads((tmp_path / "fitted.json").read_text(encoding="utf-8"))
-    assert sum(entry["weight"] for entry in recipe["checkpoints"]) == pytest.approx(1)
+    provenance = json.loads((tmp_path / "fitted.json").read_text(encoding="utf-8"))
+    assert sum(entry["weight"] for entry in provenance["checkpoints"]) == pytest.approx(1)

@@ -1,0 +1,113 @@
+"""The pages keep their promises: lengths, links, paths, keys with their defaults, two languages, one version."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.flower_cli import COMMANDS
+from configs.compose import compose, leaf_keys, to_plain
+from configs.options import GROUPS, config_names, option_names
+from prediction.views import SETS, VIEWS
+from tests.helpers import REPOSITORY
+
+PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
+FENCE = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
+# folders of the user, or made by a run
+MADE_BY_USERS = (
+    "configs/competition/mine.yaml",
+    "data/flower100",
+    "data/demo",
+    "data/flowers102",
+    "results/",
+    "downloads",
+    "report/",
+)
+
+
+def read(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which headings are linked: lower case, spaces as hyphens, other signs left out."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_lines_can_be_read_in_a_diff(page):
+    long = [line for line in page.read_text(encoding="utf-8").splitlines() if len(line) >= 120]
+    assert not long
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readme_is_short(name):
+    assert len(read(name).splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_paths_of_the_repository_exist(page):
+    rooms = "|".join(path.name for path in REPOSITORY.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in re.findall(rf"`((?:{rooms})/[\w./-]*)`", page.read_text(encoding="utf-8")):
+        if not path.startswith(MADE_BY_USERS):
+            assert (REPOSITORY / path).exists(), path
+
+
+def test_every_page_is_in_the_index():
+    index = read("docs/README.md")
+    for page in REPOSITORY.glob("docs/*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+
+
+def test_both_readmes_have_the_same_content():
+    english, chinese = read("README.md"), read("README.zh-CN.md")
+    assert FENCE.findall(english) == FENCE.findall(chinese)
+    for mark in (r"^#+ ", r"^\|", r"^- ", r"^\d\. ", r"^!\["):
+        count = len(re.findall(mark, FENCE.sub("", english), flags=re.MULTILINE))
+        assert len(re.findall(mark, FENCE.sub("", chinese), flags=re.MULTILINE)) == count, mark
+
+
+def test_every_key_is_told_with_its_default():
+    text = read("docs/CONFIGURATION.md")
+    told = dict(re.findall(r"^- `([\w.]+)` \(`([^`]*)`\): \S", text, flags=re.MULTILINE))
+    for key in leaf_keys():
+        if not key.startswith("augmentation."):
+            assert key in told, key
+            value = to_plain(compose())
+            for part in key.split("."):
+                value = value[part]
+            assert yaml.safe_load(told[key]) == value, key
+
+
+def test_every_option_command_and_view_is_told():
+    configuration, tools = read("docs/CONFIGURATION.md"), read("docs/TOOLS.md")
+    for name in [*(option for group in GROUPS for option in option_names(group)), *config_names()]:
+        assert re.search(rf"\b{name}\b", configuration), name
+    for command in COMMANDS:
+        assert f"| `{command}" in tools, command
+    for view in [*VIEWS, *SETS]:
+        assert f"`{view}`" in tools, view
+
+
+def test_one_version():
+    version = re.search(r'^version = "([^"]+)"', read("pyproject.toml"), flags=re.MULTILINE).group(1)
+    assert f"\nversion: {version}\n" in read("CITATION.cff")
+    assert version in re.search(r"^## .*", read("CHANGELOG.md"), flags=re.MULTILINE).group()
