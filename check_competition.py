@@ -40,9 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)
-    parser.add_argument(
-        "--predictions", type=Path, help="predictions.csv; its provenance names the checkpoints and views"
-    )
+    parser.add_argument("--predictions", type=Path, help="predictions.csv; its provenance names checkpoints and views")
     parser.add_argument("--submission", type=Path, help="submission.zip")
     parser.add_argument("--input", type=Path, help="the test folder that the CSV must answer for, row by row")
     add_profile_flag(parser)

@@ -47,9 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)
-    parser.add_argument(
-        "--predictions", type=Path, help="predictions.csv; its provenance names checkpoints, views, input"
-    )
+    parser.add_argument("--predictions", type=Path, help="predictions.csv; its provenance names checkpoints and input")
     parser.add_argument("--input", type=Path, help="the test folder (default: the one that the provenance names)")
     parser.add_argument("--output", type=Path, help="default: results/submission.zip")
     parser.add_argument("--verify-only", type=Path, metavar="ZIP", help="run and check a ZIP, also one made by others")

@@ -108,6 +108,6 @@ def test_every_option_command_and_view_is_told():
 
 
 def test_one_version():
-    version = re.search(r'^version = "([^"]+)"', read("pyproject.toml"), flags=re.MULTILINE).group(1)
+    (version,) = re.findall(r'^version = "([^"]+)"', read("pyproject.toml"), flags=re.MULTILINE)
     assert f"\nversion: {version}\n" in read("CITATION.cff")
-    assert version in re.search(r"^## .*", read("CHANGELOG.md"), flags=re.MULTILINE).group()
+    assert version in re.findall(r"^## (.*)", read("CHANGELOG.md"), flags=re.MULTILINE)[0]
