@@ -27,7 +27,8 @@ PAGES = (
 SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_submission")
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
-    r"(git clone|cd|source|tensorboard --logdir|python quickstart\.py( test)?$|python -m (pytest|ruff|venv|pip)"
+    r"(git clone|cd|source|lint-imports|pyright|tensorboard --logdir"
+    r"|python quickstart\.py( test)?$|python -m (pytest|ruff|venv|pip)"
     r"|python benchmarks/\w+\.py|\.venv\\Scripts\\python -m pip install)( |$)"
 )
 
