@@ -91,7 +91,7 @@ def duplicate_groups(table: ImageTable, folder: Path) -> np.ndarray:
     hashed = [image_id for image_id in table.image_ids if image_id in hashes]
     pairs = [(row_of[hashed[a]], row_of[hashed[b]]) for a, b, _ in near_duplicates([hashes[name] for name in hashed])]
     pairs += [(row_of[a], row_of[b]) for a, b in read_pairs(folder) if a in row_of and b in row_of]
-    return join(len(table.image_ids), pairs)
+    return connected_components(len(table.image_ids), pairs)
 
 
 def read_pairs(folder: Path) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ def read_pairs(folder: Path) -> list[tuple[str, str]]:
     return [(row["image_id"], row["other_id"]) for row in read_rows(path, PAIR_COLUMNS[:2])] if path.is_file() else []
 
 
-def join(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+def connected_components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
     """Return the connected component of each of `count` nodes, int64: the number of its lowest node."""
     group = np.arange(count)
     for a, b in pairs:

@@ -13,6 +13,7 @@ from common import distributed
 from common.csv_files import write_rows
 from common.files import write_text
 from evaluation import metrics
+from evaluation.calibration import expected_calibration_error
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
 from evaluation.plots import confusion_figure, save_figure, worst_pairs_figure
 from models.checkpoint import Checkpoint
@@ -132,7 +133,7 @@ def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) ->
         return metrics.macro_f1(metrics.confusion_matrix(predicted[chosen], labels[chosen], num_classes))
 
     def error_of(chosen: np.ndarray) -> float:
-        return metrics.expected_calibration_error(probabilities[chosen], labels[chosen])
+        return expected_calibration_error(probabilities[chosen], labels[chosen])
 
     return Metrics(
         images=len(labels),

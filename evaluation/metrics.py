@@ -39,17 +39,6 @@ def macro_f1(matrix: np.ndarray) -> float:
     return float((2 * hits[occurs] / denominators[occurs]).mean()) if occurs.any() else float("nan")
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Return the mean gap between confidence and accuracy over equal bins of confidence (Guo et al. 2017)."""
-    if len(labels) == 0:
-        return float("nan")
-    confidences = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    bin_of = np.minimum((confidences * bins).astype(int), bins - 1)
-    gaps = np.bincount(bin_of, weights=correct - confidences, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
-
-
 def wilson_interval(correct: float, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion (Wilson 1927); (0, 1) for no trials."""
     if total == 0:

@@ -4,7 +4,7 @@ Mixup and CutMix give distributions without label smoothing; smoothing is applie
 in float32 and return the mean over the batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -143,6 +143,22 @@ def distillation_loss(
     return temperature**2 * kl_div(student, softened, reduction="batchmean", log_target=True)
 
 
+# name in training.loss_function: its loss, from the config and the training images per class
+LOSSES: dict[str, Callable[[LossConfig, Sequence[int]], nn.Module]] = {
+    "cross_entropy": lambda config, counts: CrossEntropy(),
+    "label_smoothing": lambda config, counts: LabelSmoothingCrossEntropy(config.label_smoothing),
+    "focal": lambda config, counts: FocalLoss(config.focal_alpha, config.focal_gamma, config.label_smoothing),
+    "class_balanced_focal": lambda config, counts: ClassBalancedFocalLoss(
+        counts, config.class_balance_beta, config.focal_gamma, config.label_smoothing
+    ),
+    "bce": lambda config, counts: BinaryCrossEntropy(config.label_smoothing),
+    "logit_adjusted": lambda config, counts: LogitAdjustedCrossEntropy(
+        counts, config.logit_adjustment, config.label_smoothing
+    ),
+    "balanced_softmax": lambda config, counts: BalancedSoftmaxCrossEntropy(counts, config.label_smoothing),
+}
+
+
 def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Module:
     """Return the loss of `config.loss_function`; `class_counts` are training images per class.
 
@@ -154,18 +170,6 @@ def get_loss_function(config: LossConfig, class_counts: Sequence[int]) -> nn.Mod
             f"training.focal_alpha: {len(alpha)} weights for {len(class_counts)} classes. "
             "Give one number, or one per class."
         )
-    smoothing = config.label_smoothing
-    builders = {
-        "cross_entropy": CrossEntropy,
-        "label_smoothing": lambda: LabelSmoothingCrossEntropy(smoothing),
-        "focal": lambda: FocalLoss(alpha, config.focal_gamma, smoothing),
-        "class_balanced_focal": lambda: ClassBalancedFocalLoss(
-            class_counts, config.class_balance_beta, config.focal_gamma, smoothing
-        ),
-        "bce": lambda: BinaryCrossEntropy(smoothing),
-        "logit_adjusted": lambda: LogitAdjustedCrossEntropy(class_counts, config.logit_adjustment, smoothing),
-        "balanced_softmax": lambda: BalancedSoftmaxCrossEntropy(class_counts, smoothing),
-    }
-    if config.loss_function not in builders:
-        raise InputError(f"training.loss_function={config.loss_function}: choose from {', '.join(builders)}.")
-    return builders[config.loss_function]()
+    if config.loss_function not in LOSSES:
+        raise InputError(f"training.loss_function={config.loss_function}: choose from {', '.join(LOSSES)}.")
+    return LOSSES[config.loss_function](config, class_counts)

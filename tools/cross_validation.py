@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from common.errors import InputError
 from common.files import write_text
 from data.inputs import Inputs
+from evaluation.calibration import calibrate_folds, expected_calibration_error
 from evaluation.evaluate import Metrics, compute_metrics
 from evaluation.labelled_images import KEYS, LabelledImages, choose_images
-from evaluation.metrics import cross_entropy, expected_calibration_error
+from evaluation.metrics import cross_entropy
 from prediction.logits import log_of, softmax
 from prediction.options import PredictionOptions
 from prediction.pipeline import (
@@ -81,7 +81,7 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
     hits = logits.argmax(axis=1) == labels
     everything = {*pipeline.members[0].checkpoint.split["train"], *pipeline.members[0].checkpoint.split["val"]}
     top1_of_folds = [float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()]
-    temperature, scaled = _calibrate(logits, labels, folds)
+    temperature, scaled = calibrate_folds(logits, labels, folds)
     result = CrossValidation(
         models=len(paths),
         metrics=compute_metrics(logits, labels, len(pipeline.classes)),
@@ -115,14 +115,6 @@ def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossVal
     save_probabilities(output / "probabilities.npz", pipeline, joined.inputs, joined.predicted)
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the divisor of `logits` (N, C) that gives the least log loss (Guo et al. 2017, arXiv:1706.04599)."""
-    found = minimize_scalar(
-        lambda log_t: cross_entropy(logits / np.exp(log_t), labels), bounds=(-3, 3), method="bounded"
-    )
-    return float(np.exp(found.x))
-
-
 def _predict_folds(pipeline: Pipeline) -> OutOfFold:
     held_by: dict[str, Path] = {}
     parts: list[tuple[LabelledImages, PredictedProbabilities]] = []
@@ -153,15 +145,6 @@ def _predict_folds(pipeline: Pipeline) -> OutOfFold:
         labels=np.concatenate([images.labels for images, _ in parts]),
         folds=np.repeat(np.arange(len(parts)), sizes),
     )
-
-
-def _calibrate(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the temperature of all folds, and the logits of each fold divided by the temperature of the others."""
-    scaled = np.empty_like(logits)
-    for fold in np.unique(folds):
-        own = folds == fold
-        scaled[own] = logits[own] / fit_temperature(logits[~own], labels[~own])
-    return fit_temperature(logits, labels), scaled
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -89,6 +89,11 @@ class TrainingState:
         """The model that is validated and saved: the EMA weights if the run averages."""
         return self.model if self.ema is None else self.ema.module
 
+    def update_ema(self) -> None:
+        """Move the EMA weights towards the weights of the step just done, if the run averages."""
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.step + 1)
+
     def add_up(self) -> None:
         """Give every rank the sum of the totals of all ranks, and all skipped images."""
         device, skipped = self.totals.loss_sum.device, distributed.gather(self.skipped)

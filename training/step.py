@@ -166,8 +166,8 @@ def _apply(run: Run, state: TrainingState, totals: StepTotals) -> bool:
     if finite:
         state.scaler.step(state.optimizer)
     state.scaler.update()
-    if finite and state.ema is not None:
-        state.ema.update(state.model, step=state.step + 1)
+    if finite:
+        state.update_ema()
     return finite
 
 

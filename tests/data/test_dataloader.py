@@ -100,7 +100,8 @@ def test_views_are_the_same_from_any_number_of_workers_and_new_in_each_epoch(pic
 @pytest.mark.integration
 @pytest.mark.parametrize(("dies", "ahead"), [(True, False), (False, False), (False, True)])
 def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monkeypatch, dies, ahead):
-    loads, broken, read = getattr(ForkingPickler, "loads"), []  # noqa: B009, data.dataset.read_image
+    loads = getattr(ForkingPickler, "loads")  # noqa: B009
+    broken, read = [], data.dataset.read_image
 
     def read_slowly(path):
         # so that the batch which is lost is not the one waited for

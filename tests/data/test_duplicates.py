@@ -9,7 +9,14 @@ import pytest
 
 from common.classes import ImageClass
 from common.csv_files import write_rows
-from data.duplicates import HASHES_FILE, duplicate_groups, image_hashes, join, near_duplicates, perceptual_hash
+from data.duplicates import (
+    HASHES_FILE,
+    connected_components,
+    duplicate_groups,
+    image_hashes,
+    near_duplicates,
+    perceptual_hash,
+)
 from data.split import split_table
 from data.table import ImageTable, read_table
 from tests.conftest import write_picture, write_pictures
@@ -46,7 +53,7 @@ def test_pairs_across_blocks_are_found():
 
 
 def test_groups_are_joined_through_a_third_image():
-    assert join(5, [(0, 1), (3, 4), (1, 3)]).tolist() == [0, 0, 2, 0, 0]
+    assert connected_components(5, [(0, 1), (3, 4), (1, 3)]).tolist() == [0, 0, 2, 0, 0]
 
 
 def photographs(root, copies=()):

@@ -35,16 +35,6 @@ def test_macro_f1_leaves_out_classes_that_never_occur():
     assert metrics.macro_f1(np.array([[2, 0, 0], [0, 2, 0], [0, 0, 0]])) == 1.0
 
 
-def test_calibration_error_by_hand():
-    # two images of confidence 0.9, one right: gap 0.4; two of confidence 0.6, both right: gap 0.4
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    assert metrics.expected_calibration_error(probabilities, np.array([0, 1, 0, 0])) == pytest.approx(0.4)
-
-
-def test_full_confidence_falls_into_the_last_bin():
-    assert metrics.expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
-
-
 def test_wilson_interval_of_the_textbook():
     # 8 of 10: centre (0.8 + 0.19207) / 1.38415, half width 0.22671 (Wilson 1927 with z = 1.95996)
     low, high = metrics.wilson_interval(8, 10)

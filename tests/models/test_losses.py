@@ -9,7 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from common.errors import InputError
+from configs.validate import CHOICES
 from models.losses import (
+    LOSSES,
     BalancedSoftmaxCrossEntropy,
     BinaryCrossEntropy,
     ClassBalancedFocalLoss,
@@ -131,6 +133,7 @@ def test_a_class_without_images_gives_no_nan():
         ("cross_entropy", CrossEntropy),
         ("label_smoothing", LabelSmoothingCrossEntropy),
         ("focal", FocalLoss),
+        ("class_balanced_focal", ClassBalancedFocalLoss),
         ("bce", BinaryCrossEntropy),
         ("logit_adjusted", LogitAdjustedCrossEntropy),
         ("balanced_softmax", BalancedSoftmaxCrossEntropy),
@@ -138,6 +141,10 @@ def test_a_class_without_images_gives_no_nan():
 )
 def test_each_name_gives_its_loss(name, kind):
     assert type(get_loss_function(training_config(loss_function=name), COUNTS)) is kind
+
+
+def test_the_config_accepts_exactly_the_losses_that_there_are():
+    assert tuple(LOSSES) == CHOICES["training.loss_function"]
 
 
 def test_plain_cross_entropy_does_not_smooth():

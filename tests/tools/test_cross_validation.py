@@ -8,9 +8,8 @@ import pytest
 
 from cli.oof import describe
 from common.errors import InputError
-from prediction.logits import softmax
 from prediction.probabilities import read_probabilities
-from tools.cross_validation import fit_temperature, join_folds
+from tools.cross_validation import join_folds
 from training.train import train
 
 
@@ -55,10 +54,3 @@ def test_a_missing_fold_is_said_and_one_twice_refused(folds, tiny, tmp_path):
     found = join_folds(folds, ("identity",), tmp_path / "oof")
     assert (found.not_held_back, found.images_of_runs) == (24, 48)
     assert describe(found)[-1] == "warning: 24 of 48 images were held back by none of these models."
-
-
-def test_the_temperature_undoes_a_scale():
-    generator = np.random.default_rng(0)
-    logits = generator.normal(0, 2, (4000, 5))
-    labels = np.array([generator.choice(5, p=row) for row in softmax(logits)])
-    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)
