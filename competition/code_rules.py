@@ -1,6 +1,7 @@
 """Code rules of a submission, checked without running it: syntax, imports, paths, downloads, unsafe loading."""
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from competition.checks import Check
+
+# reads the records of all installed packages
+_packages_distributions = functools.cache(packages_distributions)
 
 # the contest's oldest Python
 OLDEST_PYTHON = (3, 8)
@@ -58,7 +62,7 @@ def required_distributions(requirements: Path) -> set[str]:
 
 def _unlisted_imports(trees: dict[str, ast.Module], folder: Path, requirements: Path) -> list[str]:
     own = {path.stem for path in folder.rglob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
-    listed, providers = required_distributions(requirements), packages_distributions()
+    listed, providers = required_distributions(requirements), _packages_distributions()
     faults = []
     for name, tree in trees.items():
         for module in sorted(set(_imported(tree))):

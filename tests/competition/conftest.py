@@ -24,7 +24,7 @@ output.write_text("\\n".join(rows) + "\\n", encoding="utf-8")
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def profile():
     return read_profile("flower_2025", [])[0]
 

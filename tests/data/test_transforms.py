@@ -1,5 +1,6 @@
 """Augmentation does what its YAML says: each entry at its probability, independently, and a function of the key."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -25,6 +26,7 @@ def smooth_image(height=SIZE, width=SIZE):
     )
 
 
+@functools.cache
 def entries_of(level):
     return compose("config", [f"augmentation={level}", f"model.input_size={SIZE}"]).augmentation.train
 

@@ -37,6 +37,7 @@ def run(page, pictures):
     return variables
 
 
+@pytest.mark.integration
 def test_the_page_runs_and_agrees_with_the_commands(folder, pictures):
     with working_directory(folder):
         found = run("docs/PYTHON.md", pictures)
