@@ -21,12 +21,14 @@ def current_name(name: str) -> str:
 
 
 def config_names() -> list[str]:
-    """Return the names that `--config-name` accepts, sorted."""
+    """Return the names of whole configs, sorted."""
     return sorted(path.stem for path in CONFIG_DIR.glob("*.yaml"))
 
 
 def describe_options() -> str:
     """Return the lines of a help text that name every group's options."""
     lines = [f"  {group}={' | '.join(option_names(group))}" for group in GROUPS]
-    lines.append("  key=value, for example training.epochs=5; --cfg job prints every key with its value")
+    lines.append(
+        "  key=value, for example training.epochs=5; 'python train.py --cfg job' prints every key with its value"
+    )
     return "\n".join(lines)

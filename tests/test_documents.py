@@ -9,6 +9,7 @@ import yaml
 from cli.flower_cli import COMMANDS
 from configs.compose import compose, leaf_keys, to_plain
 from configs.options import GROUPS, config_names, option_names
+from models.losses import LOSSES
 from prediction.views import SETS, VIEWS
 from tests.helpers import REPOSITORY
 
@@ -97,14 +98,22 @@ def test_every_key_is_told_with_its_default():
             assert yaml.safe_load(told[key]) == value, key
 
 
-def test_every_option_command_and_view_is_told():
-    configuration, tools = read("docs/CONFIGURATION.md"), read("docs/TOOLS.md")
+def test_every_option_view_and_loss_is_told():
+    configuration, tools, guide = read("docs/CONFIGURATION.md"), read("docs/TOOLS.md"), read("docs/TRAINING_GUIDE.md")
     for name in [*(option for group in GROUPS for option in option_names(group)), *config_names()]:
         assert re.search(rf"\b{name}\b", configuration), name
-    for command in COMMANDS:
-        assert f"| `{command}" in tools, command
     for view in [*VIEWS, *SETS]:
         assert f"`{view}`" in tools, view
+    for loss in LOSSES:
+        assert f"| `{loss}` |" in guide, loss
+
+
+def test_every_command_is_told_and_every_module_of_a_command_is_one():
+    _, _, section = read("docs/TOOLS.md").partition("## Commands of ")
+    told = set(re.findall(r"^\| `([\w-]+)", section.partition("\n## ")[0], flags=re.MULTILINE))
+    assert told == set(COMMANDS)
+    modules = {f"cli.{path.stem}" for path in REPOSITORY.glob("cli/*.py") if "\nHELP = " in path.read_text("utf-8")}
+    assert modules == set(COMMANDS.values())
 
 
 def test_one_version():

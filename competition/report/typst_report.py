@@ -118,8 +118,8 @@ def compile_pdf(source: Path, output: Path) -> int:
         longest = sorted(lengths, key=lambda name: -lengths[name])[:4]
         named = ", ".join(f"{name} ({lengths[name]} pages)" for name in longest)
         raise RunError(
-            f"{source}: {pages} pages, more than the {MAX_PAGES} that the contest allows; no PDF was written. Leave "
-            f"sections out with --drop, or shorten your text. The longest: {named}."
+            f"{source}: {pages} pages, more than the {MAX_PAGES} that the contest allows; no PDF was written. "
+            f"Shorten your text, or leave sections out. The longest: {named}."
         )
     with replacing(output) as temporary:
         temporary.write_bytes(pdf)

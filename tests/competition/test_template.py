@@ -24,6 +24,7 @@ from data.images import UnreadableImage, list_images, read_image
 from data.transforms import eval_image
 from models.classifier import build_classifier
 from models.losses import get_loss_function
+from prediction.predictions_csv import COLUMNS
 from prediction.views import VIEWS
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY, training_config
@@ -140,6 +141,17 @@ def test_the_views_are_the_kits(utils):
     images = torch.randint(0, 256, (2, 3, 33, 33), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for name, view in VIEWS.items():
         assert torch.equal(utils.VIEWS[name](images), view(images)), name
+
+
+def test_the_columns_are_the_kits():
+    text = (TEMPLATE_DIR / "predict.py").read_text(encoding="utf-8")
+    constants = {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+    }
+    for content, name in (("image", "IMAGE_COLUMNS"), ("category", "CATEGORY_COLUMNS")):
+        assert set(constants[name]) == {column for column, holds in COLUMNS.items() if holds == content}
 
 
 def test_the_same_files_are_listed(utils, test_folder):

@@ -194,5 +194,11 @@ def test_a_plain_config_with_a_foreign_key_is_refused():
         from_plain(plain, [], [], "stranger.pt")
 
 
+def test_a_plain_config_without_a_newer_key_gets_its_default():
+    plain = to_plain(compose("config", ["training.epochs=7"]))
+    del plain["training"]["ema_decay"], plain["competition"], plain["model"]["weights"]
+    assert from_plain(plain, [], [], "older.pt") == compose("config", ["training.epochs=7"])
+
+
 def test_leaf_keys_name_the_contract():
     assert {"seed", "model.weights", "training.early_stopping.patience", "augmentation.train"} <= set(leaf_keys())

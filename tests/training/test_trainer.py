@@ -278,9 +278,16 @@ def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
 @pytest.mark.integration
 def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     train(tiny("training.epochs=1"))
-    train(tiny("training.epochs=2", "training.resume=auto", "dataset.loader_timeout=60", "experiment_name=again"))
-    said = capsys.readouterr().out
-    assert "without effect on the result: dataset.loader_timeout (was 300.0), experiment_name (was flowers)" in said
+    harmless = ["dataset.loader_timeout=60", "experiment_name=again", "competition.max_latency_ms=50"]
+    train(tiny("training.epochs=2", "training.resume=auto", *harmless, "dataset.test_dir=elsewhere"))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "without effect on the result" in line]
+    for change in (
+        "dataset.loader_timeout (was 300.0)",
+        "experiment_name (was flowers)",
+        "competition.max_latency_ms (was 100.0)",
+        "dataset.test_dir (was None)",
+    ):
+        assert change in line
 
 
 @pytest.mark.integration
