@@ -119,7 +119,8 @@ def compile_pdf(source: Path, output: Path) -> int:
         named = ", ".join(f"{name} ({lengths[name]} pages)" for name in longest)
         raise RunError(
             f"{source}: {pages} pages, more than the {MAX_PAGES} that the contest allows; no PDF was written. "
-            f"Shorten your text, or leave sections out. The longest: {named}."
+            f"Shorten your text, or leave sections out: python cli/flower_cli.py report --drop {longest[0]}. "
+            f"The longest: {named}."
         )
     with replacing(output) as temporary:
         temporary.write_bytes(pdf)

@@ -66,7 +66,7 @@ def test_too_many_pages_name_the_longest_section_and_leave_no_pdf(tmp_path):
     (tmp_path / "report.typ").write_text(
         to_typst(Document("T", "S", "en", blocks), [LATIN_FONT], tmp_path), encoding="utf-8"
     )
-    with pytest.raises(RunError, match=r"more than the 10 .*--drop.* The longest: long \(\d+ pages\)"):
+    with pytest.raises(RunError, match=r"more than the 10 .* report --drop long\. The longest: long \(\d+ pages\)"):
         compile_pdf(tmp_path / "report.typ", tmp_path / "report.pdf")
     assert not (tmp_path / "report.pdf").exists()
 
