@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data.images import list_images, read_image
+from data.images import read_image
+from data.listing import list_images
 from data.transforms import eval_image
 from evaluation.grad_cam import attention_map
 from models.classifier import Classifier
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/images/answers.jpg"))
     flags = parser.parse_args()
     pipeline = load_pipeline([flags.checkpoint])
-    paths = [flags.input / name for name in list_images(flags.input)]
+    paths = list(list_images(flags.input).values())
     answers = {path: predict_file(pipeline, path) for path in paths}
     chosen = sorted(paths, key=lambda path: answers[path].max())[:IMAGES]
     draw(pipeline, {path: answers[path] for path in chosen}).savefig(flags.output, dpi=85)

@@ -15,7 +15,7 @@ from competition.profile import read_profile
 from competition.proof import prove
 from competition.submission import Submission, prepare_submission
 from competition.zip_rules import inspect_zip
-from data.images import list_images
+from data.listing import list_images
 from prediction.pipeline import Pipeline, load_pipeline
 from prediction.provenance import Provenance, check_hashes, read_provenance
 
@@ -100,4 +100,4 @@ def _image_ids(folder: Path | None) -> list[str] | None:
         return None
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder. --input names the folder of the test images.")
-    return list_images(folder)
+    return list(list_images(folder))

@@ -14,7 +14,7 @@ from common.errors import InputError
 from competition.checks import Check
 from competition.zip_layout import CODE_DIR, model_names, provenance_name
 from configs.schema import CompetitionConfig
-from data.images import list_images
+from data.listing import list_images
 from prediction.options import AVERAGES, PLAIN
 from prediction.views import VIEWS
 

@@ -18,7 +18,7 @@ from competition.zip_layout import CODE_DIR
 from competition.zip_rules import inspect_folder
 from configs.schema import CompetitionConfig
 from data.flower_drawing import draw_jpegs
-from data.images import list_images
+from data.listing import list_images
 from prediction.predictions_csv import Prediction, read_predictions
 
 # images of the second run, from code/
@@ -87,7 +87,7 @@ def prove(
         root = workspace / _AWKWARD
         unpack(path, root, profile.max_model_mb)
         images = input_dir or _hostile_images(workspace / "test")
-        names = list_images(images)
+        names = list(list_images(images))
         if not names:
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
         inspection = inspect_folder(root, path, profile, names if input_dir else None, with_csv=reference is None)
@@ -113,8 +113,8 @@ def _run_twice(trial: _Trial, python: Path, outputs: Path) -> tuple[list[Executi
     from_root, first = run_command(python, root, root, profile, trial.images, outputs / "new 1" / "out.csv")
     from_code, second = run_command(python, root, root / CODE_DIR, profile, trial.sample, outputs / "new 2" / "out.csv")
     checks = [_record_versions(from_root)]
-    checks += _judge(trial, from_root, first, list_images(trial.images))
-    checks += _judge(trial, from_code, second, list_images(trial.sample))
+    checks += _judge(trial, from_root, first, list(list_images(trial.images)))
+    checks += _judge(trial, from_code, second, list(list_images(trial.sample)))
     if trial.classes and first.passed and second.passed:
         checks += _compare_all(trial, trial.classes, from_root, from_code)
     return [from_root, from_code], checks

@@ -79,17 +79,6 @@ def decode_image(data: np.ndarray, name: str) -> DecodedImage:
     return DecodedImage(_recover(data, name), recovered=True)
 
 
-def list_images(folder: Path) -> list[str]:
-    """Return the images below `folder` as POSIX paths relative to it, sorted; suffixes count in any case."""
-    found = []
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
-            found.append(relative.as_posix())
-    return sorted(found)
-
-
 def _check_header(data: np.ndarray, name: str) -> None:
     """Refuse files that are no images, or too large, before any pixel is decoded."""
     try:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.csv_files import read_rows
 from common.errors import InputError
-from data.images import IMAGE_SUFFIXES, list_images
-from data.table import check_image_id, folders_beside
+from data.images import IMAGE_SUFFIXES
+from data.listing import FOREIGN, count_by_suffix, escaped, images_by_id, list_folder
+from data.named_files import find_named_files, image_column, read_label_table
+from data.safe_names import safe_text
+from data.table import check_image_id
 
-ID_COLUMNS = ("image_id", "filename", "img_name", "id")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,8 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
         if not path.exists():
             raise InputError(f"{path}: not found. The input is a folder, a CSV of image names, or image files.")
     if len(paths) == 1 and paths[0].is_dir():
-        found = {image_id: paths[0] / image_id for image_id in list_images(paths[0])}
-        if not found:
-            raise InputError(f"{paths[0]}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}).")
-    elif len(paths) == 1 and paths[0].suffix.lower() == ".csv":
+        found = _in_folder(paths[0])
+    elif len(paths) == 1 and paths[0].suffix.lower() in TABLE_SUFFIXES:
         found = _named_in(paths[0])
     else:
         found = _single_files(paths)
@@ -41,22 +41,46 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     return Inputs(image_ids, [found[image_id] for image_id in image_ids])
 
 
+def _in_folder(folder: Path) -> dict[str, Path]:
+    listing = list_folder(folder)
+    for reason, names in listing.left_aside.items():
+        told = f" ({count_by_suffix(names)})" if reason == FOREIGN else ""
+        print(f"warning: {folder}: {len(names)} {reason}{told}, such as {safe_text(names[0])}: no row", flush=True)
+    if not listing.images:
+        raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}).")
+    found = images_by_id(listing, folder)
+    renamed = [image_id for image_id, name in zip(found, listing.images, strict=True) if image_id != name]
+    if renamed:
+        print(f"warning: {len(renamed)} names are not UTF-8; they are written as {renamed[0]}", flush=True)
+    return found
+
+
 def _named_in(table: Path) -> dict[str, Path]:
-    rows = read_rows(table, [])
-    column = next((name for name in ID_COLUMNS if name in rows[0]), None)
-    if column is None:
-        raise InputError(f"{table}: no column of image names; it must be called {' or '.join(ID_COLUMNS)}.")
-    image_ids: dict[str, None] = {}
-    for line, row in enumerate(rows, start=2):
-        check_image_id(row[column], f"{table}, line {line}")
-        if row[column] in image_ids:
-            raise InputError(f"{table}, line {line}: {row[column]} stands in the table twice.")
-        image_ids[row[column]] = None
-    candidates = folders_beside(table)
-    for folder in candidates:
-        if any((folder / image_id).is_file() for image_id in image_ids):
-            return {image_id: folder / image_id for image_id in image_ids}
-    raise InputError(f"{table}: none of its {len(image_ids)} images is in {', '.join(map(str, candidates))}.")
+    rows = read_label_table(table)
+    column = image_column(rows, table)
+    named = [(line, name) for line, name in zip(rows.lines, rows.cells(column), strict=True) if name.strip()]
+    if not named:
+        raise InputError(f"{table}: its column {rows.titles[column]} names no image.")
+    names = [name for _, name in named]
+    folder, files = find_named_files(table, names)
+    found: dict[str, Path] = {}
+    for (line, name), file in zip(named, files, strict=True):
+        image_id = _image_id(name, file, f"{table}, line {line}")
+        found.setdefault(image_id, folder / (image_id if file is None else file))
+    if len(found) < len(names):
+        print(f"warning: {table}: {len(names) - len(found)} images stand in it twice; they get one row", flush=True)
+    return found
+
+
+def _image_id(name: str, file: str | None, where: str) -> str:
+    """Return the name as the table has it; for a path of another machine, the file's path in its folder."""
+    try:
+        check_image_id(name, where)
+    except InputError:
+        if file is None:
+            raise
+        return escaped(file)
+    return name
 
 
 def _single_files(paths: Sequence[Path]) -> dict[str, Path]:

@@ -1,119 +1,290 @@
 """prepare-data: labelled images in any usual form become a prepared data set and a summary."""
 
+import contextlib
 import hashlib
 import json
+import os
+import threading
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.csv_files import write_rows
 from common.errors import InputError
-from common.files import replacing, write_text
+from common.files import write_text
 from common.progress import progress
-from data.images import UnreadableImage, decode_image, list_images
-from data.import_formats import Source, natural_order, open_source
-from data.table import check_image_id, write_table
+from data.class_names import natural_order
+from data.dataloader import default_workers
+from data.images import UnreadableImage, decode_image
+from data.label_table import LabelTable, parse_table
+from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
+from data.listing import list_images
+from data.safe_names import safe_names, safe_text
+from data.source_files import Read, SourceFiles, open_source
+from data.table import write_table
+from data.table_use import TEST, TRAIN, VAL, Columns
+
+RENAMED_FILE = "renamed.csv"
 
 COMMON_SIZES = 5
 
+MAX_TABLE_BYTES = 500_000_000
 
-@dataclass
-class _Findings:
-    """Results of reading the files, by image id: sizes (width, height), digests of the bytes, problems."""
-
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    recovered: list[str] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
+# images that are handed to the threads at a time
+_AHEAD = 512
 
 
-def prepare_data(source: Path, output: Path, labels: Path | None = None) -> dict[str, Any]:
-    """Write train.csv, classes.csv, train/ and summary.json below `output`; return the summary.
+@dataclass(frozen=True)
+class Request:
+    """What to prepare. `labels` and `columns` name what else is found; `link` makes hard links instead of copies."""
 
-    Labels 0..C-1 follow the order of category ids (by number where they are numbers). Unreadable images are left out
-    of train.csv; damaged ones that can be read in part stay. Running it again changes nothing. Raises InputError.
+    source: Path
+    output: Path
+    labels: Path | None = None
+    columns: Columns = field(default_factory=Columns)
+    merge_classes: bool = False
+    link: bool = False
+
+
+class _Image(NamedTuple):
+    """What reading one image gave: `size` (width, height) is None where it could not be read."""
+
+    size: tuple[int, int] | None
+    digest: str = ""
+    problem: str = ""
+    recovered: bool = False
+    linked: bool = False
+
+
+def prepare_data(request: Request) -> dict[str, Any]:
+    """Write a prepared data set below `request.output`; return the summary, which summary.json holds too.
+
+    The set has train.csv, classes.csv and train/; where the source has these parts, also val.csv and val/, test/, and
+    test.csv if the test images have labels. Labels 0..C-1 follow the order of category ids (by number where they are
+    numbers). Unreadable images are left out, but in test/. Damaged ones that can be read in part stay. Running it again
+    changes nothing. Raises InputError.
     """
-    target = output / "train"
-    with open_source(source, labels) as found:
-        _check_apart(found, target)
-        usable = sorted(image_id for image_id in found.labels if image_id in found.files)
-        if not usable:
-            raise InputError(f"{source}: none of the {len(found.labels)} labelled images is there.")
-        for image_id in usable:
-            check_image_id(image_id, str(source))
-        findings = _copy_images(found, usable, target)
-    readable = [image_id for image_id in usable if image_id not in findings.unreadable]
-    if not readable:
-        raise InputError(f"{source}: none of the {len(usable)} images could be read.")
-    categories = sorted({found.labels[image_id] for image_id in readable}, key=natural_order)
-    label_of = {category: label for label, category in enumerate(categories)}
-    write_table(output / "train.csv", readable, [label_of[found.labels[image_id]] for image_id in readable])
-    _write_classes(output / "classes.csv", categories, found.columns)
-    summary = _summarise(found, findings, readable, categories, target)
+    output = request.output
+    with _understood(request) as (files, layout):
+        _check_output(output, layout)
+        ids, renamed = safe_names({name: _ids_of(part) for name, part in layout.parts.items()})
+        found = {
+            name: _read_images(files, ids[name], output / name, request, keep_unreadable=name == TEST)
+            for name in layout.parts
+        }
+    labels = {
+        name: {
+            image_id: layout.parts[name].labels[path]
+            for image_id, path in sorted(ids[name].items())
+            if path in layout.parts[name].labels and found[name][image_id].size is not None
+        }
+        for name in layout.parts
+    }
+    if not labels[TRAIN]:
+        raise InputError(f"{request.source}: none of the {len(ids[TRAIN])} images could be read.")
+    categories = sorted(set(labels[TRAIN].values()), key=natural_order)
+    if len(categories) < 2:
+        raise InputError(f"{request.source}: one class was found, '{categories[0]}'; a classifier needs two or more.")
+    _write_tables(output, labels, categories, layout, renamed)
+    summary = {
+        **_summarise(found[TRAIN], labels[TRAIN], categories),
+        **_summarise_files(layout, found, labels, output),
+        "renamed": renamed,
+        "understood": describe_layout(layout, files),
+    }
     write_text(output / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
 
 
-def _check_apart(found: Source, target: Path) -> None:
-    """Raise InputError if the output lies among the source images."""
-    if found.image_dir is not None:
-        source, resolved = found.image_dir.resolve(), target.resolve()
-        if resolved == source or source in resolved.parents or resolved in source.parents:
-            raise InputError(f"{target} lies within the source images in {found.image_dir}. Name another folder.")
+def understand_source(request: Request) -> dict[str, Any]:
+    """Return what `prepare_data` would make of the source, as `summary["understood"]` holds it. Writes nothing."""
+    with _understood(request) as (files, layout):
+        return describe_layout(layout, files)
 
 
-def _copy_images(found: Source, image_ids: list[str], target: Path) -> _Findings:
-    """Copy the readable files below `target`; each is decoded once to see whether it is an image."""
-    findings = _Findings()
-    with progress(f"reading {len(image_ids)} images", len(image_ids)) as advance:
-        for image_id in image_ids:
-            advance(1)
-            try:
-                content = found.files[image_id]()
-                decoded = decode_image(np.frombuffer(content, np.uint8), image_id)
-            except UnreadableImage as error:
-                findings.unreadable[image_id] = error.reason
-                continue
-            except OSError as error:
-                findings.unreadable[image_id] = str(error)
-                continue
-            height, width = decoded.pixels.shape[:2]
-            findings.sizes[image_id] = (width, height)
-            findings.digests[image_id] = hashlib.sha256(content).hexdigest()
-            if decoded.recovered:
-                findings.recovered.append(image_id)
-            _write_if_new(target / image_id, content)
-    return findings
-
-
-def _write_if_new(path: Path, content: bytes) -> None:
-    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-        return
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def _write_classes(path: Path, categories: list[str], columns: dict[str, dict[str, str]]) -> None:
-    extra = list(dict.fromkeys(column for category in categories for column in columns[category] if column != "name"))
-    rows = [
-        [label, category, columns[category]["name"], *(columns[category].get(column, "") for column in extra)]
-        for label, category in enumerate(categories)
-    ]
-    write_rows(path, ["label", "category_id", "name", *extra], rows)
-
-
-def _summarise(
-    found: Source, findings: _Findings, readable: list[str], categories: list[str], target: Path
-) -> dict[str, Any]:
-    per_class = Counter(found.labels[image_id] for image_id in readable)
-    counts = [per_class[category] for category in categories]
-    sizes = Counter(findings.sizes.values())
-    shorter = [min(size) for size in findings.sizes.values()]
+def describe_layout(layout: Layout, files: SourceFiles) -> dict[str, Any]:
+    """Return layout, tables, parts, classes, what was left out and why, and notes."""
+    left_out = {
+        reason: [safe_text(name) for name in found] for reason, found in {**files.left_aside, **layout.left_out}.items()
+    }
+    if files.other:
+        left_out["files that are neither images nor tables"] = [safe_text(name) for name in files.other]
     return {
-        "images": len(readable),
+        "layout": safe_text(layout.layout),
+        "tables": {safe_text(path): safe_text(use) for path, use in layout.tables.items()},
+        "parts": {
+            name: {"images": len(part.labels) + len(part.unlabelled), "labelled": len(part.labels)}
+            for name, part in layout.parts.items()
+        },
+        "classes": len(set(layout.parts[TRAIN].labels.values())),
+        "left_out": {reason: [safe_text(name) for name in found] for reason, found in left_out.items() if found},
+        "labels_without_file": [safe_text(name) for name in layout.missing],
+        "notes": [safe_text(note) for note in layout.notes],
+    }
+
+
+@contextlib.contextmanager
+def _understood(request: Request) -> Iterator[tuple[SourceFiles, Layout]]:
+    """Yield the files of a source and what they mean."""
+    source, output = request.source.resolve(), request.output.resolve()
+    inside = source in output.parents
+    foreign = inside and output.is_dir() and any(output.iterdir()) and not (output / "summary.json").is_file()
+    if output == source or output in source.parents or foreign:
+        raise InputError(f"{request.output} lies within the source images in {request.source}. Name another folder.")
+    with open_source(request.source, request.output if inside else None) as files:
+        tables = {name: _read_table(name, read) for name, read in files.tables.items()}
+        chosen = None
+        if request.labels is not None:
+            chosen = _chosen_name(request, files)
+            if not request.labels.is_file():
+                raise InputError(f"{request.labels}: not found.")
+            tables[chosen] = _read_table(str(request.labels), request.labels.read_bytes)
+        if not files.images:
+            raise InputError(f"{request.source}: no images here{_told(files)}.")
+        try:
+            layout = understand(list(files.images), tables, request.columns, chosen, request.merge_classes)
+        except InputError as error:
+            raise InputError(f"{request.source}: {safe_text(str(error))}") from error
+        yield files, layout
+
+
+def _told(files: SourceFiles) -> str:
+    parts = [f"{len(found)} {reason}" for reason, found in files.left_aside.items()]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _chosen_name(request: Request, files: SourceFiles) -> str:
+    resolved = request.labels.resolve() if request.labels else None
+    return next((name for name, path in files.paths.items() if path.resolve() == resolved), str(request.labels))
+
+
+def _read_table(name: str, read: Read) -> LabelTable | str:
+    """Return a table, or why it is none. UTF-16 is read where its first bytes say so."""
+    try:
+        content = read()
+    except OSError as error:
+        return f"{name}: {error}"
+    if len(content) > MAX_TABLE_BYTES:
+        return f"{name}: larger than {MAX_TABLE_BYTES / 1e6:.0f} MB."
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+        return parse_table(text, name) if "\0" not in text else f"{name}: not a text file."
+    except UnicodeDecodeError:
+        return f"{name}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8)."
+    except InputError as error:
+        return str(error)
+
+
+def _check_output(output: Path, layout: Layout) -> None:
+    for name in (VAL, TEST):
+        old = output / f"{name}.csv"
+        if old.is_file() and not (name in layout.parts and layout.parts[name].labels):
+            raise InputError(f"{old} belongs to another source. Delete it, or name another output folder.")
+
+
+def _ids_of(part: Part) -> dict[str, str]:
+    """Return the image ids of a part: id to path."""
+    return {path.removeprefix(part.folder): path for path in (*part.labels, *part.unlabelled)}
+
+
+def _read_images(
+    files: SourceFiles, paths: Mapping[str, str], target: Path, request: Request, keep_unreadable: bool
+) -> dict[str, _Image]:
+    """Copy the readable files below `target`, by threads; each is decoded once to see whether it is an image."""
+
+    def take(image_id: str) -> _Image:
+        path = paths[image_id]
+        on_disk = files.paths.get(path) if request.link else None
+        return _take(files.images[path], on_disk, image_id, target / image_id, keep_unreadable)
+
+    ids, found = sorted(paths), {}
+    with (
+        progress(f"reading {len(ids)} images of {target.name}", len(ids)) as advance,
+        ThreadPoolExecutor(default_workers()) as threads,
+    ):
+        for start in range(0, len(ids), _AHEAD):
+            some = ids[start : start + _AHEAD]
+            found.update(zip(some, threads.map(take, some), strict=True))
+            advance(len(some))
+    return found
+
+
+def _take(read: Read, on_disk: Path | None, image_id: str, target: Path, keep_unreadable: bool) -> _Image:
+    """Read one file, see whether it is an image, and copy or link it."""
+    try:
+        content = read()
+    except OSError as error:
+        return _Image(None, problem=error.strerror or str(error))
+    try:
+        decoded = decode_image(np.frombuffer(content, np.uint8), image_id)
+    except UnreadableImage as error:
+        linked = keep_unreadable and _write(target, content, on_disk)
+        return _Image(None, problem=error.reason, linked=linked)
+    height, width = decoded.pixels.shape[:2]
+    digest = hashlib.sha256(content).hexdigest()
+    return _Image((width, height), digest, "", decoded.recovered, _write(target, content, on_disk))
+
+
+def _write(target: Path, content: bytes, on_disk: Path | None) -> bool:
+    """Write the bytes, or make a hard link where `on_disk` is on the same file system; say whether it is a link.
+
+    The bytes are not forced to the disk one by one, which would take most of the time: a crash may leave an empty file,
+    and preparing again replaces it.
+    """
+    if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
+        return on_disk is not None and target.samefile(on_disk)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    linked = False
+    try:
+        if on_disk is not None:
+            with contextlib.suppress(OSError):
+                os.link(on_disk.resolve(), temporary)
+                linked = True
+        if not linked:
+            temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return linked
+
+
+def _write_tables(
+    output: Path,
+    labels: Mapping[str, Mapping[str, str]],
+    categories: list[str],
+    layout: Layout,
+    renamed: Mapping[str, str],
+) -> None:
+    label_of = {category: label for label, category in enumerate(categories)}
+    for name, found in labels.items():
+        rows = {image_id: label_of[category] for image_id, category in found.items() if category in label_of}
+        if rows:
+            write_table(output / f"{name}.csv", rows, rows.values())
+    columns = {category: layout.columns[category] for category in categories}
+    extra = list(dict.fromkeys(column for found in columns.values() for column in found if column != "name"))
+    rows = [
+        [label, safe_text(category), *(safe_text(columns[category].get(column, "")) for column in ("name", *extra))]
+        for category, label in label_of.items()
+    ]
+    write_rows(output / "classes.csv", ["label", "category_id", "name", *extra], rows)
+    if renamed:
+        write_rows(output / RENAMED_FILE, ["image_id", "original"], renamed.items())
+
+
+def _summarise(found: Mapping[str, _Image], labels: Mapping[str, str], categories: Collection[str]) -> dict[str, Any]:
+    per_class = Counter(labels.values())
+    counts = [per_class[category] for category in categories]
+    sizes = Counter(image.size for image in found.values() if image.size is not None)
+    shorter = [min(size) for size in sizes]
+    return {
+        "images": len(labels),
         "classes": len(categories),
         "images_per_class": {"min": min(counts), "median": float(np.median(counts)), "max": max(counts)},
         "sizes": {
@@ -122,22 +293,45 @@ def _summarise(
             "shorter_side_max": max(shorter),
             "most_common": {f"{width}x{height}": count for (width, height), count in sizes.most_common(COMMON_SIZES)},
         },
-        "unreadable": findings.unreadable,
-        "recovered": findings.recovered,
-        "files_without_label": sorted(image_id for image_id in found.files if image_id not in found.labels),
-        "labels_without_file": sorted(image_id for image_id in found.labels if image_id not in found.files),
-        "duplicates": _duplicates(found, findings),
-        "not_of_this_source": sorted(set(list_images(target)) - set(readable)),
+        "duplicates": _duplicates(found, labels),
     }
 
 
-def _duplicates(found: Source, findings: _Findings) -> list[dict[str, Any]]:
-    """Return groups of files with the same bytes, and whether their labels differ."""
+def _summarise_files(
+    layout: Layout, found: Mapping[str, Mapping[str, _Image]], labels: Mapping[str, Mapping[str, str]], output: Path
+) -> dict[str, Any]:
+    """Return the files of all parts that need a look; those of val/ and test/ are named with their folder."""
+    named = {
+        image_id if name == TRAIN else f"{name}/{image_id}": image
+        for name, images in found.items()
+        for image_id, image in images.items()
+    }
+    folder = layout.parts[TRAIN].folder
+    without = [*layout.left_out.get(NO_LABEL, ()), *layout.left_out.get(OUTSIDE_CLASSES, ())]
+    foreign = {name: list_images(output / name).keys() - found[name].keys() for name in found}
+    foreign[TRAIN] |= (
+        found[TRAIN].keys() - labels[TRAIN].keys() - {key for key, image in named.items() if image.problem}
+    )
+    return {
+        "unreadable": {image_id: image.problem for image_id, image in named.items() if image.problem},
+        "recovered": [image_id for image_id, image in named.items() if image.recovered],
+        "linked": sum(image.linked for image in named.values()),
+        "files_without_label": sorted(safe_text(path.removeprefix(folder)) for path in without),
+        "labels_without_file": [safe_text(name) for name in layout.missing],
+        "not_of_this_source": sorted(
+            image_id if name == TRAIN else f"{name}/{image_id}" for name in foreign for image_id in foreign[name]
+        ),
+    }
+
+
+def _duplicates(found: Mapping[str, _Image], labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return groups of training files with the same bytes, and whether their labels differ."""
     groups = defaultdict(list)
-    for image_id, digest in findings.digests.items():
-        groups[digest].append(image_id)
+    for image_id, image in found.items():
+        if image.digest:
+            groups[image.digest].append(image_id)
     return [
-        {"images": group, "labels_differ": len({found.labels[image_id] for image_id in group}) > 1}
+        {"images": group, "labels_differ": len({labels[image_id] for image_id in group}) > 1}
         for group in groups.values()
         if len(group) > 1
     ]

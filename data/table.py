@@ -10,8 +10,6 @@ from common.classes import ImageClass
 from common.csv_files import read_rows, write_rows
 from common.errors import InputError
 
-_IMAGE_FOLDERS = ("train", "test", "images", ".")
-
 MAX_UNNAMED_LABEL = 100_000
 
 _TRIED_FILES = 20
@@ -109,28 +107,3 @@ def _read_label(text: str, where: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise InputError(f"{where}: label '{text[:40]}' is not a whole number from 0 on.")
     return int(text)
-
-
-def read_labelled(path: Path) -> ImageTable:
-    """Return the images of a prepared folder (its train.csv), or of a table `image_id,label`.
-
-    The images of a table are searched in a folder of the table's own name, in train/, test/ and images/ beside it, and
-    in the table's own folder.
-    """
-    if path.is_dir():
-        path = path / "train.csv"
-    if not path.is_file():
-        raise InputError(
-            f"{path}: not found. Labelled images are a prepared folder (with train.csv) or a table image_id,label."
-        )
-    first = read_rows(path, ["image_id", "label"])[0]["image_id"]
-    candidates = folders_beside(path)
-    for folder in candidates:
-        if (folder / first).is_file():
-            return read_table(path, folder, path.parent / "classes.csv")
-    raise InputError(f"{path}: its first image {first} is not in {', '.join(str(folder) for folder in candidates)}.")
-
-
-def folders_beside(table: Path) -> list[Path]:
-    """Return the folders where the images of a table are searched, in order."""
-    return [table.parent / table.stem, *(table.parent / folder for folder in _IMAGE_FOLDERS)]

@@ -11,8 +11,9 @@ from common.errors import InputError
 from data.dataloader import BatchReader, eval_reader
 from data.dataset import ImageDataset
 from data.inputs import Inputs
+from data.labelled import read_labelled
 from data.prepared import load_table
-from data.table import ImageTable, read_labelled
+from data.table import ImageTable
 from data.transforms import EvalTransform
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 

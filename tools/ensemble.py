@@ -11,7 +11,7 @@ from common.classes import ImageClass
 from common.errors import InputError
 from common.torch_files import sha256
 from configs.options import current_name
-from data.table import read_labelled
+from data.labelled import read_labelled
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
 from evaluation.metrics import Gain, cross_entropy, paired_gain
 from models.checkpoint import versions

@@ -8,7 +8,7 @@ import numpy as np
 from common.errors import InputError
 from configs.input_sizes import eval_size
 from configs.schema import Config
-from data.table import read_labelled
+from data.labelled import read_labelled
 from evaluation.labelled_images import with_classes_of
 from evaluation.metrics import top_k_accuracy, wilson_interval
 from training.features import frozen_features

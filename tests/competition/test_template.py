@@ -20,7 +20,8 @@ from competition.zip_layout import TEMPLATE_DIR, TEMPLATE_FILES
 from configs.compose import compose
 from configs.validate import CHOICES
 from data.flower_drawing import draw_jpegs
-from data.images import UnreadableImage, list_images, read_image
+from data.images import UnreadableImage, read_image
+from data.listing import list_images
 from data.transforms import eval_image
 from models.classifier import build_classifier
 from models.losses import get_loss_function
@@ -155,7 +156,7 @@ def test_the_columns_are_the_kits():
 
 
 def test_the_same_files_are_listed(utils, test_folder):
-    assert utils.list_images(test_folder) == list_images(test_folder)
+    assert utils.list_images(test_folder) == list(list_images(test_folder))
 
 
 def is_readable(path):
@@ -169,7 +170,7 @@ def test_photographs_give_the_pixels_that_the_kit_sees(utils, tmp_path):
     assert len(photographs) > 50
     # and real ones, where a data set is prepared in its usual place
     for folder in (REPOSITORY / "data").glob("*/train"):
-        found = [folder / name for name in list_images(folder)]
+        found = list(list_images(folder).values())
         photographs += [path for path in found[:: max(len(found) // 50, 1)] if is_readable(path)]
     for path in photographs:
         pixels = read_image(path).pixels

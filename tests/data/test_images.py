@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.images import UnreadableImage, decode_image, list_images, read_image
+from data.images import UnreadableImage, decode_image, read_image
+from data.listing import list_images
 
 COLUMNS, ROWS = np.meshgrid(np.arange(64) * 4, np.arange(48) * 5)
 GRADIENT = np.stack([COLUMNS, ROWS, np.full_like(ROWS, 90)], axis=2).astype(np.uint8)
@@ -131,7 +132,7 @@ def test_listing_takes_each_image_once_in_order(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
-    assert list_images(tmp_path) == ["a.jpeg", "b.JPG", "e.webp", "sub/c.PNG"]
+    assert list(list_images(tmp_path)) == ["a.jpeg", "b.JPG", "e.webp", "sub/c.PNG"]
 
 
 SEEDS = [encoded(image, kind) for kind, image in MODES.items()]

@@ -48,12 +48,11 @@ def write(path, text=""):
     [
         (lambda root: [root / "nowhere"], "nowhere: not found. The input is"),
         (lambda root: [root], "no images in this folder"),
-        (lambda root: [write(root / "a.txt")], "no image. The input is"),
+        (lambda root: [write(root / "a.pdf")], "no image. The input is"),
         (lambda root: [write(root / "a.png"), root], "a folder. The input is one folder"),
         (lambda root: [write(root / "x/a.png"), write(root / "y/a.png")], "two files are called a.png"),
-        (lambda root: [write(root / "n.csv", "name\na.png\n")], "no column of image names"),
-        (lambda root: [write(root / "n.csv", "image_id\n../a.png\n")], "leads out of the image folder"),
-        (lambda root: [write(root / "n.csv", "image_id\na.png\na.png\n")], "stands in the table twice"),
+        (lambda root: [write(root / "n.csv", "x,y\n1,2\n")], "no column of image names"),
+        (lambda root: [write(root / "n.csv", "image_id\n../a.png\n")], "none of its 1 images is in"),
         (lambda root: [write(root / "n.csv", "image_id\na.png\n")], "none of its 1 images is in"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from data.prepare import prepare_data
+from data.prepare import Request, prepare_data
 from data.table import read_table, write_table
 from models.checkpoint import load_checkpoint
 from models.classifier import build_classifier
@@ -117,7 +117,7 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_disk(tmp_path):
             archive.writestr(f"train/{number}.png", bytes(100_000_000))
     write_table(tmp_path / "labels.csv", [f"{number}.png" for number in range(6)], [0, 1, 0, 1, 0, 1])
     with pytest.raises(InputError, match=r"0\.6 MB would become 600 MB, .* a ZIP bomb\. Nothing was unpacked"):
-        prepare_data(tmp_path / "train.zip", tmp_path / "out", tmp_path / "labels.csv")
+        prepare_data(Request(tmp_path / "train.zip", tmp_path / "out", tmp_path / "labels.csv"))
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,82 @@
+"""Labelled images outside a run: a prepared folder, a folder per class, or a table of names and labels."""
+
+from pathlib import Path
+
+import numpy as np
+
+from common.classes import ImageClass
+from common.errors import InputError
+from data.class_names import natural_order, uniform_labels
+from data.label_table import LABEL_COLUMNS, column_of
+from data.layout import TRAIN, understand
+from data.listing import list_folder
+from data.named_files import find_named_files, image_column, read_label_table
+from data.table import ImageTable, check_image_id, read_classes, read_table
+
+
+def read_labelled(path: Path) -> ImageTable:
+    """Return the images of a prepared folder (its train.csv), of a folder per class, or of a table with its images.
+
+    The labels of a table are the category ids. Only a column called `label` beside a classes.csv holds the labels of
+    this file. Raises InputError for what is missing, and for an image with two labels.
+    """
+    if path.is_dir() and (path / "train.csv").is_file():
+        return read_table(path / "train.csv", path / "train", path / "classes.csv")
+    if path.is_dir():
+        return _read_class_folders(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not found. Labelled images are a prepared folder (with train.csv), a folder per class, or a "
+            "table image_id,label."
+        )
+    return _read_table_of_a_person(path)
+
+
+def _read_class_folders(folder: Path) -> ImageTable:
+    images = list_folder(folder).images
+    if not images:
+        raise InputError(f"{folder}: no images, and no train.csv.")
+    part = understand(images, {}).parts[TRAIN]
+    files = [path for path in images if path in part.labels]
+    return _table_of(files, [part.labels[path] for path in files], None, folder)
+
+
+def _read_table_of_a_person(path: Path) -> ImageTable:
+    table = read_label_table(path)
+    names_column, labels_column = image_column(table, path), column_of(table, LABEL_COLUMNS)
+    if labels_column is None:
+        raise InputError(
+            f"{path}: no column of labels; it must be called {' or '.join(LABEL_COLUMNS[:3])}. "
+            f"Its columns are {', '.join(table.titles)[:200]}."
+        )
+    names, labels = table.cells(names_column), uniform_labels(table.cells(labels_column))[0]
+    folder, files = find_named_files(path, names)
+    label_of: dict[str, str] = {}
+    for line, name, file, label in zip(table.lines, names, files, labels, strict=True):
+        image_id = name if file is None else file
+        check_image_id(image_id, f"{path}, line {line}")
+        if not label:
+            raise InputError(f"{path}, line {line}: no label.")
+        if label_of.setdefault(image_id, label) != label:
+            raise InputError(f"{path}, line {line}: {image_id} has two labels, {label_of[image_id]} and {label}.")
+    if len(label_of) < len(names):
+        print(f"warning: {path}: {len(names) - len(label_of)} rows stand in it twice, with the same label", flush=True)
+    classes_csv = path.parent / "classes.csv"
+    has_numbers = table.columns[labels_column] == "label" and classes_csv.is_file()
+    classes = read_classes(classes_csv) if has_numbers else None
+    return _table_of(list(label_of), list(label_of.values()), classes, folder, str(path))
+
+
+def _table_of(
+    files: list[str], labels: list[str], classes: list[ImageClass] | None, folder: Path, where: str = ""
+) -> ImageTable:
+    if classes is None:
+        categories = sorted(set(labels), key=natural_order)
+        classes = [ImageClass(label, category, category) for label, category in enumerate(categories)]
+        number = {image_class.category_id: image_class.label for image_class in classes}
+    else:
+        number = {str(image_class.label): image_class.label for image_class in classes}
+    for label in labels:
+        if label not in number:
+            raise InputError(f"{where}: label {label} is not in classes.csv, which has 0 to {len(classes) - 1}.")
+    return ImageTable(files, np.array([number[label] for label in labels], dtype=np.int64), classes, folder)

@@ -1,0 +1,88 @@
+"""The files of the images that a table names: the one reader of names for prediction and evaluation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import InputError
+from data.label_table import IMAGE_COLUMNS, LabelTable, column_of, parse_table
+from data.listing import is_image_name, list_folder
+from data.match import index_files, match_names
+from data.safe_names import safe_text
+
+_FOLDERS_BESIDE = ("train", "test", "images", ".")
+
+_TRIED_NAMES = 1000
+
+
+def read_label_table(path: Path) -> LabelTable:
+    """Read a table that a person wrote; see `parse_table`. Raises InputError, naming the file."""
+    if not path.is_file():
+        raise InputError(f"{path}: not found.")
+    content = path.read_bytes()
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).") from error
+    if "\0" in text:
+        raise InputError(f"{path}: not a text file (it holds NUL bytes). Save it as UTF-8.")
+    return parse_table(text, str(path))
+
+
+def image_column(table: LabelTable, path: Path) -> int:
+    """Return the column of image names: by its usual names, else by its first row. Raises InputError for none."""
+    column = column_of(table, IMAGE_COLUMNS)
+    if column is None:
+        column = next((place for place, cell in enumerate(table.rows[0]) if is_image_name(cell.strip())), None)
+    if column is None:
+        raise InputError(
+            f"{path}: no column of image names; it must be called {' or '.join(IMAGE_COLUMNS[:4])}. "
+            f"Its columns are {', '.join(table.titles)[:200]}."
+        )
+    return column
+
+
+def find_named_files(table: Path, names: Sequence[str]) -> tuple[Path, list[str | None]]:
+    """Return the folder of the images that `table` names, and the file of each name below it; None for a missing one.
+
+    Images are searched in a folder of the table's own name, in train/, test/ and images/ beside it, and in the table's
+    own folder. Names are matched as in `match_names`. Raises InputError if none is there, or a name fits several files.
+    """
+    candidates = folders_beside(table)
+    folder = next((folder for folder in candidates if any(_is_file(folder, n) for n in names[:_TRIED_NAMES])), None)
+    if folder is not None:
+        files: list[str | None] = [name if _is_file(folder, name) else None for name in names]
+        if None in files:
+            found = _match(table, folder, [name for name, file in zip(names, files, strict=True) if file is None])
+            rest = iter(found)
+            files = [next(rest) if file is None else file for file in files]
+        return folder, files
+    for folder in candidates:
+        files = _match(table, folder, names) if folder.is_dir() else []
+        if any(file is not None for file in files):
+            return folder, files
+    raise InputError(
+        f"{table}: none of its {len(names)} images is in {', '.join(map(str, candidates))}, such as {names[0]}."
+    )
+
+
+def folders_beside(table: Path) -> list[Path]:
+    """Return the folders where the images of a table are searched, in order."""
+    return [table.parent / table.stem, *(table.parent / folder for folder in _FOLDERS_BESIDE)]
+
+
+def _match(table: Path, folder: Path, names: Sequence[str]) -> list[str | None]:
+    matches = match_names(names, index_files([list_folder(folder).images]))
+    for name, files in matches.ambiguous.items():
+        told = safe_text(" and ".join(files[:2]))
+        raise InputError(
+            f"{table}: {name} fits {len(files)} files in {folder}, {told}. Write the folder into the table."
+        )
+    return matches.files
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return bool(name) and ".." not in name and not Path(name).is_absolute() and (folder / name).is_file()
+    except (OSError, ValueError):
+        return False
