@@ -9,12 +9,14 @@ from cli.pipeline_flags import read_prediction_options
 from common.errors import InputError
 from competition.checks import Check
 from competition.csv_rules import check_csv
+from competition.folder_rules import check_folder
 from competition.judges_run import OWN_PYTHON, find_interpreter
 from competition.model_rules import check_models
 from competition.profile import read_profile
 from competition.proof import prove
 from competition.submission import Submission, prepare_submission
 from competition.zip_rules import inspect_zip
+from data.inputs import find_inputs
 from data.listing import list_images
 from prediction.pipeline import Pipeline, load_pipeline
 from prediction.provenance import Provenance, check_hashes, read_provenance
@@ -26,7 +28,8 @@ def check_all(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check
         raise InputError("Nothing to check. Give --checkpoint, --predictions or --submission.")
     profile, others = read_profile(flags.profile, overrides)
     provenance = _provenance_of(flags.predictions)
-    image_ids = _image_ids(flags.input or (provenance.input if provenance else None))
+    folder = flags.input or (provenance.input if provenance else None)
+    image_ids = _image_ids(folder)
     pipeline = find_pipeline(flags, provenance, others) if flags.checkpoint or provenance else None
     checks = []
     if pipeline:
@@ -36,6 +39,8 @@ def check_all(flags: argparse.Namespace, overrides: Sequence[str]) -> list[Check
         checks += check_csv(flags.predictions, profile.csv_columns, classes, image_ids)
     if flags.submission:
         checks += inspect_zip(flags.submission, profile, image_ids)
+    if folder is not None and folder.is_dir() and (flags.predictions or flags.submission):
+        checks.append(check_folder(folder))
     return checks
 
 
@@ -98,6 +103,8 @@ def _provenance_of(predictions: Path | None) -> Provenance | None:
 def _image_ids(folder: Path | None) -> list[str] | None:
     if folder is None:
         return None
+    if folder.is_file():
+        return find_inputs([folder]).image_ids
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder. --input names the folder of the test images.")
     return list(list_images(folder))

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from common.errors import InputError
 from competition.archive import check_archive, unpack
 from competition.checks import Check
 from competition.csv_rules import check_csv
+from competition.folder_rules import check_folder
 from competition.judges_run import OWN_PYTHON, Execution, run_command
 from competition.zip_layout import CODE_DIR
 from competition.zip_rules import inspect_folder
@@ -87,13 +88,14 @@ def prove(
         root = workspace / _AWKWARD
         unpack(path, root, profile.max_model_mb)
         images = input_dir or _hostile_images(workspace / "test")
-        names = list(list_images(images))
+        files = list_images(images)
+        names = list(files)
         if not names:
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
         inspection = inspect_folder(root, path, profile, names if input_dir else None, with_csv=reference is None)
-        sample = _copy_sample(images, names, workspace / "sample")
+        sample = _copy_sample(files, workspace / "sample")
         trial = _Trial(root, profile, inspection.classes, images, sample, reference, input_dir is not None)
-        checks = [archive, *inspection.checks]
+        checks = [archive, *inspection.checks, *([check_folder(images)] if input_dir else [])]
         runs: list[Execution] = []
         for number, python in enumerate(pythons, start=1):
             outputs = workspace / f"outputs {number}"
@@ -221,10 +223,11 @@ def _hostile_images(folder: Path) -> Path:
     return folder
 
 
-def _copy_sample(images: Path, names: Sequence[str], folder: Path) -> Path:
-    """Copy some of the images, spread over the list, to `folder`, and return it."""
+def _copy_sample(files: Mapping[str, Path], folder: Path) -> Path:
+    """Copy some of the images (id to path), spread over the list, to `folder`, and return it."""
+    names = list(files)
     chosen = [names[index * len(names) // min(SAMPLE, len(names))] for index in range(min(SAMPLE, len(names)))]
     for name in chosen:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(images / name, folder / name)
+        shutil.copyfile(files[name], folder / name)
     return folder

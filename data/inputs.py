@@ -8,7 +8,6 @@ from common.errors import InputError
 from data.images import IMAGE_SUFFIXES
 from data.listing import FOREIGN, count_by_suffix, escaped, images_by_id, list_folder
 from data.named_files import find_named_files, image_column, read_label_table
-from data.safe_names import safe_text
 from data.table import check_image_id
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -45,11 +44,11 @@ def _in_folder(folder: Path) -> dict[str, Path]:
     listing = list_folder(folder)
     for reason, names in listing.left_aside.items():
         told = f" ({count_by_suffix(names)})" if reason == FOREIGN else ""
-        print(f"warning: {folder}: {len(names)} {reason}{told}, such as {safe_text(names[0])}: no row", flush=True)
+        print(f"warning: {folder}: {len(names)} {reason}{told}, such as {escaped(names[0])}: no row", flush=True)
     if not listing.images:
         raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}).")
     found = images_by_id(listing, folder)
-    renamed = [image_id for image_id, name in zip(found, listing.images, strict=True) if image_id != name]
+    renamed = sorted({escaped(name) for name in listing.images} - set(listing.images))
     if renamed:
         print(f"warning: {len(renamed)} names are not UTF-8; they are written as {renamed[0]}", flush=True)
     return found

@@ -4,6 +4,7 @@ Links to folders are followed. File names that are not UTF-8 are kept as Python'
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ CLOSED = "folders and files without the right to read"
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 
+# Python keeps bytes that are no UTF-8 as these surrogates
+_NOT_TEXT = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
+
 _BOXES = (b"ftypavif", b"ftypheic", b"ftypmif1")
 
 
@@ -49,7 +53,7 @@ def list_folder(folder: Path, without: Path | None = None) -> Listing:
     for name in others:
         if PurePosixPath(name).suffix.lower() in FOREIGN_IMAGE_SUFFIXES:
             left_aside.setdefault(FOREIGN, []).append(name)
-        elif _begins_like_an_image(folder / name):
+        elif begins_like_an_image(folder / name):
             left_aside.setdefault(NO_SUFFIX, []).append(name)
     gone = {name for kind in (FOREIGN, NO_SUFFIX) for name in left_aside.get(kind, ())}
     return Listing(images, [name for name in others if name not in gone], left_aside)
@@ -62,7 +66,7 @@ def list_images(folder: Path) -> dict[str, Path]:
 
 def images_by_id(listing: Listing, folder: Path) -> dict[str, Path]:
     """Return image id to path, sorted; an id is the path below `folder`, with bytes that are no UTF-8 `escaped`."""
-    return {escaped(name): folder / name for name in listing.images}
+    return dict(sorted((escaped(name), folder / name) for name in listing.images))
 
 
 def is_image_name(name: str) -> bool:
@@ -76,8 +80,8 @@ def is_hidden(parts: Iterable[str]) -> bool:
 
 
 def escaped(name: str) -> str:
-    """Return a file name with the bytes that are no UTF-8 written as in web addresses: `caf%E9.jpg`."""
-    return "".join(f"%{ord(sign) - 0xDC00:02X}" if "\udc80" <= sign <= "\udcff" else sign for sign in name)
+    """Return a name for a line of text: bytes that are no UTF-8, and control characters, become `%E9` and `%0A`."""
+    return _NOT_TEXT.sub(lambda match: f"%{ord(match.group()) & 0xFF:02X}", name)
 
 
 def count_by_suffix(names: Iterable[str]) -> str:
@@ -118,7 +122,8 @@ def _walk(folder: Path, without: Path | None) -> tuple[list[str], dict[str, list
     return sorted(names), {reason: sorted(found) for reason, found in left_aside.items()}
 
 
-def _begins_like_an_image(path: Path) -> bool:
+def begins_like_an_image(path: Path) -> bool:
+    """Say whether the first bytes of a file are those of an image."""
     try:
         with path.open("rb") as file:
             start = file.read(12)

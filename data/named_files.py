@@ -5,9 +5,8 @@ from pathlib import Path
 
 from common.errors import InputError
 from data.label_table import IMAGE_COLUMNS, LabelTable, column_of, parse_table
-from data.listing import is_image_name, list_folder
+from data.listing import escaped, is_image_name, list_folder
 from data.match import index_files, match_names
-from data.safe_names import safe_text
 
 _FOLDERS_BESIDE = ("train", "test", "images", ".")
 
@@ -74,7 +73,7 @@ def folders_beside(table: Path) -> list[Path]:
 def _match(table: Path, folder: Path, names: Sequence[str]) -> list[str | None]:
     matches = match_names(names, index_files([list_folder(folder).images]))
     for name, files in matches.ambiguous.items():
-        told = safe_text(" and ".join(files[:2]))
+        told = escaped(" and ".join(files[:2]))
         raise InputError(
             f"{table}: {name} fits {len(files)} files in {folder}, {told}. Write the folder into the table."
         )

@@ -23,8 +23,8 @@ from data.dataloader import default_workers
 from data.images import UnreadableImage, decode_image
 from data.label_table import LabelTable, parse_table
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
-from data.listing import list_images
-from data.safe_names import safe_names, safe_text
+from data.listing import escaped, list_images
+from data.safe_names import safe_names
 from data.source_files import Read, SourceFiles, open_source
 from data.table import write_table
 from data.table_use import TEST, TRAIN, VAL, Columns
@@ -110,21 +110,21 @@ def understand_source(request: Request) -> dict[str, Any]:
 def describe_layout(layout: Layout, files: SourceFiles) -> dict[str, Any]:
     """Return layout, tables, parts, classes, what was left out and why, and notes."""
     left_out = {
-        reason: [safe_text(name) for name in found] for reason, found in {**files.left_aside, **layout.left_out}.items()
+        reason: [escaped(name) for name in found] for reason, found in {**files.left_aside, **layout.left_out}.items()
     }
     if files.other:
-        left_out["files that are neither images nor tables"] = [safe_text(name) for name in files.other]
+        left_out["files that are neither images nor tables"] = [escaped(name) for name in files.other]
     return {
-        "layout": safe_text(layout.layout),
-        "tables": {safe_text(path): safe_text(use) for path, use in layout.tables.items()},
+        "layout": escaped(layout.layout),
+        "tables": {escaped(path): escaped(use) for path, use in layout.tables.items()},
         "parts": {
             name: {"images": len(part.labels) + len(part.unlabelled), "labelled": len(part.labels)}
             for name, part in layout.parts.items()
         },
         "classes": len(set(layout.parts[TRAIN].labels.values())),
-        "left_out": {reason: [safe_text(name) for name in found] for reason, found in left_out.items() if found},
-        "labels_without_file": [safe_text(name) for name in layout.missing],
-        "notes": [safe_text(note) for note in layout.notes],
+        "left_out": {reason: [escaped(name) for name in found] for reason, found in left_out.items() if found},
+        "labels_without_file": [escaped(name) for name in layout.missing],
+        "notes": [escaped(note) for note in layout.notes],
     }
 
 
@@ -149,7 +149,7 @@ def _understood(request: Request) -> Iterator[tuple[SourceFiles, Layout]]:
         try:
             layout = understand(list(files.images), tables, request.columns, chosen, request.merge_classes)
         except InputError as error:
-            raise InputError(f"{request.source}: {safe_text(str(error))}") from error
+            raise InputError(f"{request.source}: {escaped(str(error))}") from error
         yield files, layout
 
 
@@ -270,7 +270,7 @@ def _write_tables(
     columns = {category: layout.columns[category] for category in categories}
     extra = list(dict.fromkeys(column for found in columns.values() for column in found if column != "name"))
     rows = [
-        [label, safe_text(category), *(safe_text(columns[category].get(column, "")) for column in ("name", *extra))]
+        [label, escaped(category), *(escaped(columns[category].get(column, "")) for column in ("name", *extra))]
         for category, label in label_of.items()
     ]
     write_rows(output / "classes.csv", ["label", "category_id", "name", *extra], rows)
@@ -316,8 +316,8 @@ def _summarise_files(
         "unreadable": {image_id: image.problem for image_id, image in named.items() if image.problem},
         "recovered": [image_id for image_id, image in named.items() if image.recovered],
         "linked": sum(image.linked for image in named.values()),
-        "files_without_label": sorted(safe_text(path.removeprefix(folder)) for path in without),
-        "labels_without_file": [safe_text(name) for name in layout.missing],
+        "files_without_label": sorted(escaped(path.removeprefix(folder)) for path in without),
+        "labels_without_file": [escaped(name) for name in layout.missing],
         "not_of_this_source": sorted(
             image_id if name == TRAIN else f"{name}/{image_id}" for name in foreign for image_id in foreign[name]
         ),

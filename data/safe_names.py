@@ -7,8 +7,6 @@ from pathlib import PurePosixPath
 
 from data.listing import escaped
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
 _WINDOWS_DRIVE_OR_SEPARATOR = re.compile(r"\\|^[A-Za-z]:")
 
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[ .]$')
@@ -32,7 +30,7 @@ def safe_names(ids: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, dict[str
             taken.add(new.casefold())
             safe[part][new] = path
             if new != old:
-                renamed[f"{part}/{new}"] = safe_text(old)
+                renamed[f"{part}/{new}"] = escaped(old)
     return safe, renamed
 
 
@@ -41,13 +39,8 @@ def safe_name(name: str) -> str:
     return "/".join(_safe_component(component) for component in name.split("/"))
 
 
-def safe_text(text: str) -> str:
-    """Return a text that can be printed and written as UTF-8 on one line."""
-    return _CONTROL.sub(_as_hexadecimal, escaped(text))
-
-
 def _safe_component(component: str) -> str:
-    text = _WINDOWS_DRIVE_OR_SEPARATOR.sub(_as_hexadecimal, safe_text(component))
+    text = _WINDOWS_DRIVE_OR_SEPARATOR.sub(_as_hexadecimal, escaped(component))
     if os.name == "nt":
         text = _NOT_ON_WINDOWS.sub(_as_hexadecimal, text)
         text = f"_{text}" if _RESERVED.fullmatch(text) else text

@@ -15,7 +15,17 @@ import cv2
 import numpy as np
 import torch
 from model import load_models, read_config
-from utils import VIEWS, average_views, eval_image, keep_memory, list_images, mixed_precision, read_image, write_csv
+from utils import (
+    VIEWS,
+    average_views,
+    eval_image,
+    keep_memory,
+    list_images,
+    mixed_precision,
+    printable,
+    read_image,
+    write_csv,
+)
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
 READERS = 4
@@ -72,7 +82,7 @@ def predict_folder(flags: argparse.Namespace) -> int:
         if time.time() - printed > SECONDS_BETWEEN_LINES:
             printed = time.time()
             print("{} of {} images, {:.0f} s".format(len(answers), len(names), printed - started), flush=True)
-    rows = [to_row(config, name, label, confidence) for name, (label, confidence) in zip(names, answers)]
+    rows = [to_row(config, printable(name), label, confidence) for name, (label, confidence) in zip(names, answers)]
     write_csv(flags.output, config["csv_columns"], rows)
     print("{} images in {:.1f} s: {}".format(len(rows), time.time() - started, flags.output))
     return 0 if len(rows) == len(names) else 1
@@ -106,7 +116,7 @@ def read_in_batches(folder: Path, names: Sequence[str], size: int) -> Iterator[L
         try:
             return read_image(folder / name)
         except (ValueError, OSError) as error:
-            print("warning: {}: {}; confidence 0".format(name, error), file=sys.stderr)
+            print("warning: {}: {}; confidence 0".format(printable(name), error), file=sys.stderr)
             return None
 
     cv2.setNumThreads(0)

@@ -7,6 +7,7 @@ import io
 import math
 import os
 import platform
+import re
 import struct
 import warnings
 import zlib
@@ -25,6 +26,8 @@ except ImportError:
     Image = None
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+FOREIGN_FOLDERS = ("@eadir", "__macosx", "$recycle.bin", "system volume information", "#recycle")
+NOT_TEXT = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 MAX_PIXELS = 178000000
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 DAMAGE = (
@@ -55,14 +58,28 @@ def keep_memory() -> None:
 
 
 def list_images(folder: Path) -> List[str]:
-    """Return the images below `folder` as POSIX paths relative to it, sorted, each once, suffixes in any case."""
+    """Return the images below `folder` as POSIX paths relative to it, sorted, each once, suffixes in any case.
+
+    Links to folders are followed; hidden files and folders of thumbnails are left out.
+    """
     found = []
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
-            found.append(relative.as_posix())
-    return sorted(found)
+    waiting = [(str(folder), "", (os.path.realpath(str(folder)),))]
+    while waiting:
+        here, prefix, above = waiting.pop()
+        for entry in os.scandir(here):
+            if entry.name.startswith(".") or entry.name.lower() in FOREIGN_FOLDERS:
+                continue
+            real = os.path.realpath(entry.path)
+            if entry.is_dir() and real not in above:
+                waiting.append((entry.path, prefix + entry.name + "/", (*above, real)))
+            elif entry.is_file() and Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
+                found.append(prefix + entry.name)
+    return sorted(found, key=printable)
+
+
+def printable(name: str) -> str:
+    """Return a name for a line of text: bytes that are no UTF-8, and control characters, become `%E9` and `%0A`."""
+    return NOT_TEXT.sub(lambda match: "%{:02X}".format(ord(match.group()) & 0xFF), name)
 
 
 def read_image(path: Path) -> np.ndarray:
