@@ -40,6 +40,7 @@ class DatasetConfig:
     train_csv: str | None
     train_dir: str | None
     test_dir: str | None
+    val_csv: str | None
     val_split: float
     test_split: float
     num_folds: int

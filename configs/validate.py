@@ -137,7 +137,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.dataset.source == "demo",
         "dataset=demo",
     ),
-    ("dataset.train_csv", "dataset.train_dir"): (
+    ("dataset.train_csv", "dataset.train_dir", "dataset.val_csv"): (
         lambda config: config.dataset.source == "folder",
         "dataset=flower100, or another data set on disk",
     ),

@@ -1,10 +1,16 @@
 """The table of images of the `dataset` section; demo images are drawn first, flowers102 is downloaded first."""
 
+import dataclasses
 from pathlib import Path
+
+import numpy as np
 
 from common.errors import InputError
 from configs.schema import DatasetConfig
+from data.named_files import folders_beside
 from data.table import ImageTable, read_table
+
+MERGE = "merge"
 
 
 def load_table(config: DatasetConfig) -> ImageTable:
@@ -26,4 +32,60 @@ def load_table(config: DatasetConfig) -> ImageTable:
                 f"{path}: not found. Prepare your images with 'python cli/flower_cli.py prepare-data --source <folder> "
                 f"--output {root}', or try the kit with dataset=demo."
             )
-    return read_table(train_csv, train_dir, train_csv.parent / "classes.csv")
+    table = read_table(train_csv, train_dir, train_csv.parent / "classes.csv")
+    val_csv = _val_csv(config, root)
+    if val_csv is None:
+        return table
+    val = read_table(val_csv, _image_dir(val_csv), train_csv.parent / "classes.csv")
+    joined = _join(table, val, val_csv)
+    return dataclasses.replace(joined, val_rows=None) if config.val_csv == MERGE else joined
+
+
+def _val_csv(config: DatasetConfig, root: Path) -> Path | None:
+    """Return the table of validation images: the one that the config names, or val.csv beside the usual train.csv."""
+    if config.val_csv not in (None, MERGE):
+        path = Path(config.val_csv)
+        if not path.is_file():
+            raise InputError(f"dataset.val_csv={path}: not found.")
+        return path
+    usual = root / "val.csv"
+    if usual.is_file() and (config.train_csv is None or config.val_csv == MERGE):
+        return usual
+    if config.val_csv == MERGE:
+        raise InputError(f"dataset.val_csv={MERGE}: there is no {usual} to merge.")
+    return None
+
+
+def _image_dir(table: Path) -> Path:
+    """Return the first folder where images of a table are searched that is there."""
+    return next(folder for folder in folders_beside(table) if folder.is_dir())
+
+
+def _join(train: ImageTable, val: ImageTable, val_csv: Path) -> ImageTable:
+    """Return one table of both; where they lie in two folders, ids begin with these folders, such as `val/1.jpg`."""
+    classes, needed = len(train.classes), len(val.classes)
+    if needed > classes:
+        raise InputError(f"{val_csv}: label {needed - 1} is not among the {classes} classes for training.")
+    image_dir = _shared_folder(train.image_dir, val.image_dir, val_csv)
+    first = [_prefix(train.image_dir, image_dir) + image_id for image_id in train.image_ids]
+    second = [_prefix(val.image_dir, image_dir) + image_id for image_id in val.image_ids]
+    both = set(first) & set(second)
+    if both:
+        raise InputError(f"{val_csv}: {len(both)} of its images are training images too, such as {min(both)}.")
+    labels = np.concatenate([train.labels, val.labels])
+    return ImageTable([*first, *second], labels, train.classes, image_dir, np.arange(len(first), len(labels)))
+
+
+def _shared_folder(train_dir: Path, val_dir: Path, val_csv: Path) -> Path:
+    """Return the deepest folder that holds both, by a path that begins like `train_dir`."""
+    shared, below = train_dir, val_dir.resolve()
+    while shared.resolve() != below and shared.resolve() not in below.parents:
+        if shared.resolve().parent == shared.resolve():
+            raise InputError(f"{val_csv}: its images lie on another disk than those for training, {train_dir}.")
+        shared = shared.parent if shared != shared.parent else shared.resolve().parent
+    return shared
+
+
+def _prefix(folder: Path, shared: Path) -> str:
+    relative = folder.resolve().relative_to(shared.resolve()).as_posix()
+    return "" if relative == "." else f"{relative}/"

@@ -31,24 +31,35 @@ def needs_groups(config: DatasetConfig) -> bool:
 def split_table(table: ImageTable, config: DatasetConfig, seed: int, groups: np.ndarray | None = None) -> Split:
     """Hold back `config.test_split` of all images, then fold `config.fold` of the rest or `config.val_split` of all.
 
+    Images that a table of their own holds back (`table.val_rows`) are the validation part in place of `val_split`; then
+    `test_split` is taken from the others. A fold is taken from all images.
+
     `groups` int (N,) gives images of the same picture the same number; they stay on one side. A class with one image
     always stays in training. Raises InputError if a requested part would be empty.
     """
     rows = np.arange(len(table.image_ids))
     groups = rows if groups is None else groups
     test = val = np.empty(0, dtype=np.int64)
+    if table.val_rows is not None and config.fold is None:
+        val = table.val_rows
+    free = rows[~np.isin(groups, groups[val])]
     if config.test_split > 0:
-        shuffled = _shuffled_rows_by_class(table, rows, Purpose.TEST_SPLIT, _TEST_SEED)
+        shuffled = _shuffled_rows_by_class(table, free, Purpose.TEST_SPLIT, _TEST_SEED)
         test = _held_back_rows(table, shuffled, config.test_split, groups)
         _check_held_back("dataset.test_split", config.test_split, test, table)
-    rest = _shuffled_rows_by_class(table, np.setdiff1d(rows, test), Purpose.SPLIT, seed)
+    rest = _shuffled_rows_by_class(table, np.setdiff1d(free, test), Purpose.SPLIT, seed)
     if config.fold is not None:
         val = _fold_rows(rest, config.num_folds, config.fold, groups)
-    elif config.val_split > 0:
+    elif not len(val) and config.val_split > 0:
         val = _held_back_rows(table, rest, config.val_split, groups)
         _check_held_back("dataset.val_split", config.val_split, val, table)
     train = np.setdiff1d(rows, np.concatenate([val, test]))
     return Split(train=train, val=np.sort(val), test=np.sort(test))
+
+
+def copies_in_training(split: Split, groups: np.ndarray) -> int:
+    """Return how many validation images show the picture of a training image."""
+    return int(np.isin(groups[split.val], groups[split.train]).sum())
 
 
 def _check_held_back(key: str, share: float, held_back: np.ndarray, table: ImageTable) -> None:

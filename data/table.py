@@ -17,12 +17,16 @@ _TRIED_FILES = 20
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Labelled images: `labels` int64 (N,) in 0..C-1; the file of an image is `image_dir / image_id`."""
+    """Labelled images: `labels` int64 (N,) in 0..C-1; the file of an image is `image_dir / image_id`.
+
+    `val_rows` int64 (M,) are the rows that a table of their own holds back for validation, or None.
+    """
 
     image_ids: list[str]
     labels: np.ndarray
     classes: list[ImageClass]
     image_dir: Path
+    val_rows: np.ndarray | None = None
 
 
 def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None) -> ImageTable:

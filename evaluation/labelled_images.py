@@ -21,6 +21,7 @@ KEYS = (
     "device",
     "dataset.root",
     "dataset.train_csv",
+    "dataset.val_csv",
     "dataset.train_dir",
     "dataset.batch_size",
     "dataset.num_workers",

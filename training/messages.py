@@ -50,6 +50,7 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
         notes.append(f"over the limit of size in float32; float16 weights would be {megabytes / 2:.1f} MB")
     if parameter_count(state.model) > limits.max_parameters:
         notes.append(f"over the limit of {limits.max_parameters:g} parameters")
+    notes += _notes_on_validation(run)
     if run.teacher is not None:
         copied = len(run.teacher.seen & {run.table.image_ids[row] for row in run.split.val})
         if copied:
@@ -68,6 +69,22 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
             f"training.warmup_epochs={wanted:g} does not fit into {epochs} epochs: "
             f"the warm-up is cut to {schedule.warmup_steps} of {schedule.total_steps} steps"
         )
+    return notes
+
+
+def _notes_on_validation(run: Run) -> list[str]:
+    """Return what a table of validation images means for this run."""
+    if run.table.val_rows is None:
+        return []
+    count = len(run.table.val_rows)
+    if run.config.dataset.fold is not None:
+        return [f"dataset.fold deals all images into folds, also the {count} of the table of validation images"]
+    notes = [
+        f"validation is the {count} images of {run.config.dataset.val_csv or 'val.csv'}; dataset.val_split is ignored. "
+        "dataset.val_csv=merge splits all images by it"
+    ]
+    if run.val_copies:
+        notes.append(f"{run.val_copies} validation images show a picture of training too, which raises their accuracy")
     return notes
 
 

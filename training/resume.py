@@ -22,6 +22,7 @@ _FREE_KEYS = (
     "dataset.root",
     "dataset.train_csv",
     "dataset.train_dir",
+    "dataset.val_csv",
     "dataset.test_dir",
     "dataset.num_workers",
     "dataset.loader_timeout",

@@ -16,7 +16,7 @@ from data.dataloader import BatchReader, eval_loader, train_loader
 from data.duplicates import duplicate_groups
 from data.prepared import load_table
 from data.sampler import EpochBatches
-from data.split import Split, needs_groups, split_table
+from data.split import Split, copies_in_training, needs_groups, split_table
 from data.table import ImageTable
 from training.distillation import Teacher, load_teacher
 from training.objective import Objective, build_objective
@@ -26,7 +26,10 @@ from training.schedule import Schedule, build_schedule
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same while a run trains; `val_loader` is None if no images are held back."""
+    """What stays the same while a run trains; `val_loader` is None if no images are held back.
+
+    `val_copies` validation images show the picture of a training image, which a table of their own may bring about.
+    """
 
     config: Config
     folder: RunFolder
@@ -42,6 +45,7 @@ class Run:
     batches: EpochBatches
     train_loader: BatchReader
     val_loader: BatchReader | None
+    val_copies: int
 
 
 def set_up_run(config: Config) -> Run:
@@ -81,6 +85,7 @@ def set_up_run(config: Config) -> Run:
         batches=batches,
         train_loader=train_loader(config, table, batches, device),
         val_loader=eval_loader(config, table, split.val, device) if len(split.val) else None,
+        val_copies=0 if groups is None else copies_in_training(split, groups),
     )
 
 
