@@ -47,7 +47,7 @@ def uniform_labels(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         plain = unicodedata.normalize("NFKC", best).strip()
         best = re.sub(r"\.0*$", "", plain)
         chosen.update(dict.fromkeys(group, best))
-        if len(group) > 1:
+        if len({label.strip() for label in group}) > 1:
             told = ", ".join(f"'{label}' ({counts[label]})" for label in group)
             notes.append(f"labels that are the same number are one class, {best}: {told}")
     return [chosen[label] for label in labels], notes

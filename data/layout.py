@@ -212,7 +212,7 @@ def _use(
     if isinstance(table, str):
         if is_chosen:
             raise InputError(table)
-        return TableUse(f"not used: {table}")
+        return TableUse(f"not used: {table.removeprefix(path).lstrip(':, ').rstrip('.')}")
     groups = {**folders.parts, "beside": folders.beside}
     return use_table(path, table, groups, columns, is_chosen, has_classes)
 
@@ -363,7 +363,7 @@ def _nothing_understood(folders: _Folders, uses: Mapping[str, TableUse], classes
     images = folders.parts.get(TRAIN, [])
     classes_found = sorted(set(classes.values())) or [_shared(images).rstrip("/").rpartition("/")[2]]
     if len(classes_found) == 1 and _may_be_a_class(classes_found[0]):
-        told = f" One class was found, '{classes_found[0]}'; a classifier needs two or more.{told}"
+        return f"One class was found, '{classes_found[0]}'; a classifier needs two or more.{told}"
     return (
         f"{len(images)} training images, but no labels for them: neither two or more class folders, nor a table of "
         f"image names and labels.{told}"

@@ -26,7 +26,8 @@ DEAD_LINKS = "links that lead nowhere"
 CIRCLES = "links that lead back to a folder above"
 NO_SUFFIX = "images without an image suffix"
 FOREIGN = "images of a format that is not read"
-CLOSED = "folders and files without the right to read"
+CLOSED = "folders without the right to read"
+EMPTY = "empty folders"
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 
@@ -105,6 +106,8 @@ def _walk(folder: Path, without: Path | None) -> tuple[list[str], dict[str, list
                 raise
             left_aside.setdefault(CLOSED, []).append(prefix)
             continue
+        if not entries and prefix:
+            left_aside.setdefault(EMPTY, []).append(prefix)
         for entry in entries:
             name = prefix + entry.name
             if is_hidden([entry.name]):

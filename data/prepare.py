@@ -25,7 +25,7 @@ from data.label_table import LabelTable, parse_table
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
 from data.listing import escaped, list_images
 from data.safe_names import safe_names
-from data.source_files import Read, SourceFiles, open_source
+from data.source_files import PACKED, WORKBOOKS, Read, SourceFiles, open_source
 from data.table import write_table
 from data.table_use import TEST, TRAIN, VAL, Columns
 
@@ -145,17 +145,17 @@ def _understood(request: Request) -> Iterator[tuple[SourceFiles, Layout]]:
                 raise InputError(f"{request.labels}: not found.")
             tables[chosen] = _read_table(str(request.labels), request.labels.read_bytes)
         if not files.images:
-            raise InputError(f"{request.source}: no images here{_told(files)}.")
+            raise InputError(f"{request.source}: no images here.{_told(files, *files.left_aside)}")
         try:
             layout = understand(list(files.images), tables, request.columns, chosen, request.merge_classes)
         except InputError as error:
-            raise InputError(f"{request.source}: {escaped(str(error))}") from error
+            raise InputError(f"{request.source}: {escaped(str(error))}{_told(files, WORKBOOKS, PACKED)}") from error
         yield files, layout
 
 
-def _told(files: SourceFiles) -> str:
-    parts = [f"{len(found)} {reason}" for reason, found in files.left_aside.items()]
-    return f" ({', '.join(parts)})" if parts else ""
+def _told(files: SourceFiles, *reasons: str) -> str:
+    found = {reason: files.left_aside[reason] for reason in reasons if reason in files.left_aside}
+    return "".join(f" Left aside: {escaped(names[0])} ({reason})." for reason, names in found.items())
 
 
 def _chosen_name(request: Request, files: SourceFiles) -> str:

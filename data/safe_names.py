@@ -7,6 +7,8 @@ from pathlib import PurePosixPath
 
 from data.listing import escaped
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 _WINDOWS_DRIVE_OR_SEPARATOR = re.compile(r"\\|^[A-Za-z]:")
 
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[ .]$')
@@ -30,8 +32,14 @@ def safe_names(ids: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, dict[str
             taken.add(new.casefold())
             safe[part][new] = path
             if new != old:
-                renamed[f"{part}/{new}"] = escaped(old)
+                renamed[f"{part}/{new}"] = _as_bytes(old)
     return safe, renamed
+
+
+def _as_bytes(name: str) -> str:
+    """Return a file name with the bytes that no text holds as in Python, such as `caf\\xe9.jpg`."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
 def safe_name(name: str) -> str:

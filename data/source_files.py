@@ -20,7 +20,11 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 # archives that are not opened; their photographs would be missed
 _OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+
 PACKED = "archives that are not opened; unpack them"
+
+WORKBOOKS = "workbooks that are not opened; save them as CSV"
 
 UNPACKED = "ZIP files that are not opened, because their folder is beside them"
 
@@ -80,6 +84,8 @@ def _with_archives(files: SourceFiles, folder: Path, stack: ExitStack) -> Source
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in _OTHER_ARCHIVES or (suffix == ".zip" and "/" in name):
             files.left_aside.setdefault(PACKED, []).append(name)
+        elif suffix in _WORKBOOKS:
+            files.left_aside.setdefault(WORKBOOKS, []).append(name)
         elif suffix == ".zip" and PurePosixPath(name).stem.lower() in folders:
             files.left_aside.setdefault(UNPACKED, []).append(name)
         elif suffix == ".zip":
