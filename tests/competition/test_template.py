@@ -159,6 +159,20 @@ def test_the_same_files_are_listed(utils, test_folder):
     assert utils.list_images(test_folder) == list(list_images(test_folder))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep file names as Unicode, and links need rights")
+def test_odd_folders_are_listed_alike(utils, tmp_path):
+    for name in ("b.jpg", "sub/a.JPG", "@eaDir/a.jpg", ".x.jpg", "caf\udce9.jpg", "line\nfeed.png", "notes.txt"):
+        (tmp_path / "test" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "test" / name).write_bytes(b"")
+    (tmp_path / "test" / "sub" / "circle").symlink_to(tmp_path / "test")
+    (tmp_path / "test" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "z.jpg").write_bytes(b"")
+    expected = ["b.jpg", "caf%E9.jpg", "line%0Afeed.png", "linked/z.jpg", "sub/a.JPG"]
+    assert list(list_images(tmp_path / "test")) == expected
+    assert [utils.printable(name) for name in utils.list_images(tmp_path / "test")] == expected
+
+
 def is_readable(path):
     with contextlib.suppress(UnreadableImage):
         return read_image(path) is not None

@@ -1,5 +1,7 @@
 """Which images are predicted: every kind of --input, and each way to name nothing, or one thing twice."""
 
+import sys
+
 import pytest
 
 from common.errors import InputError
@@ -60,3 +62,54 @@ def test_what_cannot_be_predicted_is_named(tmp_path, make, message):
     paths = make(tmp_path)
     with pytest.raises(InputError, match=message):
         find_inputs(paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("image_id\na.png\nb.png\n", {"a.png": "a.png", "b.png": "b.png"}),
+        ("id\na\nb\n", {"a": "a.png", "b": "b.png"}),
+        ("path\ntest\\a.png\n.\\test\\b.png\n", {"test\\a.png": "a.png", ".\\test\\b.png": "b.png"}),
+        ("path\n/home/me/test/a.png\nC:\\x\\b.png\n", {"a.png": "a.png", "b.png": "b.png"}),
+        ("Image ID;x\na.png;1\n\n;\nb.png;2\nb.png;2\n", {"a.png": "a.png", "b.png": "b.png"}),
+        ("A.PNG\nb.png\n", {"A.PNG": "a.png", "b.png": "b.png"}),
+    ],
+)
+def test_a_table_of_names_is_read_as_prepare_data_reads_it(tmp_path, text, expected):
+    for name in ("a.png", "b.png"):
+        write(tmp_path / "test" / name)
+    inputs = find_inputs([write(tmp_path / "names.csv", text)])
+    found = {
+        image_id: path.relative_to(tmp_path / "test").as_posix()
+        for image_id, path in zip(inputs.image_ids, inputs.paths, strict=True)
+    }
+    assert found == expected
+
+
+def test_a_name_that_two_files_have_is_refused(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        write(tmp_path / "test" / name)
+    with pytest.raises(InputError, match=r"names.csv: a fits 2 files in .*, a.jpg and a.png"):
+        find_inputs([write(tmp_path / "names.csv", "id\na\n")])
+
+
+def test_what_gets_no_row_is_named(tmp_path, capsys):
+    write(tmp_path / "a.png")
+    write(tmp_path / "b.cr2", "raw")
+    write(tmp_path / "notes.txt", "notes")
+    (tmp_path / "scan").write_bytes(b"\xff\xd8\xff\xe0")
+    assert find_inputs([tmp_path]).image_ids == ["a.png"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2].partition(": ")[2] for line in lines] == [
+        "1 images of a format that is not read (1 .cr2), such as b.cr2: no row",
+        "1 images without an image suffix, such as scan: no row",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep file names as Unicode")
+def test_names_that_are_not_utf8_are_escaped_and_told(tmp_path, capsys):
+    write(tmp_path / "caf\udce9.png")
+    inputs = find_inputs([tmp_path])
+    assert inputs.image_ids == ["caf%E9.png"]
+    assert inputs.paths[0].is_file()
+    assert "1 names are not UTF-8; they are written as caf%E9.png" in capsys.readouterr().out
