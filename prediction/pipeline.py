@@ -96,6 +96,11 @@ class PredictedProbabilities:
         """The rows int64 (M,) of the images that could be read."""
         return np.array([row for row in range(len(self.probabilities)) if row not in self.unreadable], dtype=np.int64)
 
+    @property
+    def first_problem(self) -> str:
+        """Why the first unreadable image is one."""
+        return self.unreadable[min(self.unreadable)]
+
 
 def load_pipeline(
     checkpoints: str | Path | Sequence[str | Path],
