@@ -14,7 +14,6 @@ from common.randomness import Purpose, keyed_sequence
 from configs.input_sizes import final_size
 from configs.schema import Config
 
-
 # longer sides beyond this multiple of the shorter one are cut, or enlarging would ask for gigabytes
 MAX_ASPECT = 4
 

@@ -87,6 +87,9 @@ def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
             timed.append(_time(pipeline, path))
             advance(1)
     stages = np.array([milliseconds for milliseconds in timed if milliseconds is not None])
+    skipped = [str(path) for path, milliseconds in zip(chosen, timed, strict=True) if milliseconds is None]
+    if skipped and len(stages):
+        print(f"warning: {len(skipped)} images cannot be read and are not timed: {', '.join(skipped)}", flush=True)
     if len(stages) == 0:
         raise InputError(f"None of the {len(chosen)} images to be timed can be read, first {chosen[0]}.")
     whole = _percentiles(stages.sum(axis=1))
