@@ -23,12 +23,16 @@ MAX_PIXELS = 178_000_000
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 # byte of a PNG file
 _PNG_DEPTH = 24
 
 # EXIF and TIFF tags
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE, _EXTRA_SAMPLES, _STRAIGHT_ALPHA = 258, 338, 2
+_BITS_PER_SAMPLE = 258
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_EXTRA_SAMPLES, _STRAIGHT_ALPHA = 338, 2
 
 # Pillow's switch for truncated files is one for all threads
 _pillow_lock = threading.Lock()
@@ -96,11 +100,19 @@ def _open(data: np.ndarray, name: str, formats: tuple[str, ...]) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnreadableImage(name, f"more than {MAX_PIXELS / 1e6:.0f} megapixels") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage(name, "not a JPEG, PNG, BMP, GIF, WebP, TIFF or AVIF image") from error
+        raise UnreadableImage(name, _unknown(data, formats)) from error
     except Exception as error:
         raise UnreadableImage(name, "its header is damaged") from error
     _check_size(*image.size, name)
     return image
+
+
+def _unknown(data: np.ndarray, formats: tuple[str, ...]) -> str:
+    if formats != _FORMATS:
+        return "its header is damaged"
+    if data[:4].tobytes() in _TIFF_STARTS:
+        return "a TIFF image that is damaged or of a rare kind; save it as PNG"
+    return "not a JPEG, PNG, BMP, GIF, WebP, TIFF or AVIF image"
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -156,14 +168,20 @@ def _decode_odd(data: np.ndarray, image: Image.Image) -> np.ndarray:
 
 def _decode_with_pillow(image: Image.Image) -> np.ndarray:
     image.load()
+    return turned_upright(_to_rgb(image), _orientation(image))
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Return uint8 RGB of a loaded image; Pillow's own conversion would cut 16 bits at 255."""
     if image.mode[0] in "IF":
         values = np.array(image)
         if "transparency" in image.info:
             opaque = values != image.info["transparency"]
             values = np.dstack([values, opaque * np.iinfo(values.dtype).max])
-    else:
-        values = np.array(image.convert("RGBA" if _has_alpha(image) else "RGB"))
-    return turned_upright(to_rgb(values), _orientation(image))
+        pixels = to_rgb(values)
+        # Pillow turns white and black of 8 bits alone
+        return 255 - pixels if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO else pixels
+    return to_rgb(np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")))
 
 
 def _decode_avif(data: np.ndarray, name: str) -> np.ndarray:

@@ -25,13 +25,12 @@ def to_rgb(values: np.ndarray) -> np.ndarray:
     Transparent pixels are laid over white.
     """
     values = values[..., None] if values.ndim == 2 else values
-    channels = values.shape[2]
-    colours, alpha = (values[..., :-1], values[..., -1:]) if channels in (2, 4) else (values, None)
+    colours, alpha = (values[..., :-1], values[..., -1:]) if values.shape[2] in (2, 4) else (values, None)
     if values.dtype != np.uint8:
         colours, alpha = _to_eight_bits(colours, alpha)
     if alpha is not None and alpha.min() < 255:
         colours = over_white(colours, alpha)
-    return np.ascontiguousarray(np.broadcast_to(colours, (*values.shape[:2], 3)))
+    return np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else np.ascontiguousarray(colours)
 
 
 def over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:

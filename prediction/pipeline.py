@@ -222,7 +222,9 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
             total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
-            unreadable, recovered = dict(predictions.skipped), predictions.recovered
+            unreadable, recovered = unreadable | dict(predictions.skipped), predictions.recovered
+    # one that a member of another size could not get is unreadable for all
+    total[list(unreadable)] = 0
     return PredictedProbabilities(total, unreadable, recovered)
 
 

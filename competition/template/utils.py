@@ -211,9 +211,12 @@ def decode_with_pillow(image: Any) -> np.ndarray:
         if "transparency" in image.info:
             opaque = values != image.info["transparency"]
             values = np.dstack([values, opaque * np.iinfo(values.dtype).max])
+        pixels = to_rgb(values)
+        # tag 262 of TIFF: white is 0
+        pixels = 255 - pixels if getattr(image, "tag_v2", {}).get(262) == 0 else pixels
     else:
-        values = np.array(image.convert("RGBA" if has_alpha(image) else "RGB"))
-    return turned_upright(to_rgb(values), orientation_of(image))
+        pixels = to_rgb(np.array(image.convert("RGBA" if has_alpha(image) else "RGB")))
+    return turned_upright(pixels, orientation_of(image))
 
 
 def decode_without_pillow(data: np.ndarray, formats: Tuple[str, ...]) -> np.ndarray:
@@ -221,7 +224,10 @@ def decode_without_pillow(data: np.ndarray, formats: Tuple[str, ...]) -> np.ndar
     for width, height in re.findall(rb"ispe.{4}(.{4})(.{4})", data.tobytes() if formats == ("AVIF",) else b"", re.S):
         check_size(int.from_bytes(width, "big"), int.from_bytes(height, "big"))
     may_be_transparent = formats == ("AVIF",) or data[:4].tobytes() in (b"\x89PNG", b"RIFF")
-    values = opencv(data, cv2.IMREAD_UNCHANGED if may_be_transparent else cv2.IMREAD_COLOR)
+    values = opencv(data, cv2.IMREAD_UNCHANGED) if may_be_transparent else None
+    if values is None or (values.dtype == np.uint8 and values.shape[2:] != (4,)):
+        # it turns what it can
+        values = opencv(data, cv2.IMREAD_COLOR)
     if values is None:
         raise ValueError("OpenCV cannot decode it; install Pillow, or convert it to JPEG")
     return to_rgb(values)
@@ -327,7 +333,7 @@ def to_rgb(values: np.ndarray) -> np.ndarray:
         colours, alpha = to_eight_bits(colours, alpha)
     if alpha is not None and alpha.min() < 255:
         colours = over_white(colours, alpha)
-    return np.ascontiguousarray(np.broadcast_to(colours, (*values.shape[:2], 3)))
+    return np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else np.ascontiguousarray(colours)
 
 
 def over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
