@@ -19,11 +19,12 @@ MAX_ASPECT = 4
 
 
 def cut_to_aspect(image: np.ndarray) -> np.ndarray:
-    """Return the centre of an image (height, width, 3), at most `MAX_ASPECT` times as long as wide."""
+    """Return the centre of an image (height, width, 3), about `MAX_ASPECT` times as long as wide at most."""
     height, width = image.shape[:2]
     longest = MAX_ASPECT * min(height, width)
     top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
-    return image[top : top + longest, left : left + longest]
+    # as much from both ends, so that the centre stays where it is
+    return image[top : height - top, left : width - left]
 
 
 def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:

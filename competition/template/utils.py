@@ -379,7 +379,8 @@ def cut_to_aspect(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     longest = MAX_ASPECT * min(height, width)
     top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
-    return image[top : top + longest, left : left + longest]
+    # as much from both ends, so that the centre stays where it is
+    return image[top : height - top, left : width - left]
 
 
 def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
