@@ -342,7 +342,11 @@ def over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     for start in range(0, len(colours), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         opacity = alpha[rows].astype(np.uint16)
-        result[rows] = (colours[rows] * opacity + 255 * (255 - opacity) + 127) // 255
+        sums = colours[rows] * opacity
+        sums += 255 * (255 - opacity) + 128
+        # the division by 255, rounded, for sums below 2^16
+        sums += sums >> 8
+        result[rows] = sums >> 8
     return result
 
 
