@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
+from data.image_rescue import claims_too_much
 from data.pixel_values import to_rgb, turned_upright
 
 MAX_PIXELS = 178_000_000
@@ -195,6 +196,8 @@ def _decode_avif(data: np.ndarray, name: str) -> np.ndarray:
 
 
 def _opencv(data: np.ndarray, flags: int) -> np.ndarray | None:
+    if claims_too_much(data):
+        return None
     try:
         return cv2.imdecode(data, flags)
     except cv2.error:

@@ -3,8 +3,12 @@
 import zlib
 from typing import NamedTuple
 
+import numpy as np
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+# by colour type
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 _START_OF_SCAN = 0xDA
 # markers without a length: padding, stuffed zeros, restarts, the start of the image
@@ -32,9 +36,25 @@ def essence(content: bytes) -> Essence | None:
     return None
 
 
+def claims_too_much(data: np.ndarray) -> bool:
+    """Say whether a chunk of a PNG file, uint8 (N,), is longer than the rest of it: OpenCV would set as much aside."""
+    place, kind = len(_PNG), b""
+    if data[:place].tobytes() != _PNG:
+        return False
+    while kind != b"IEND" and place + 8 <= len(data):
+        head = data[place : place + 8].tobytes()
+        kind = head[4:]
+        place += 12 + int.from_bytes(head[:4], "big")
+    return place > len(data)
+
+
 def _png_essence(content: bytes) -> Essence | None:
-    """Keep the critical chunks, tRNS and a sound eXIf; checksums are computed anew."""
-    kept, damaged, position = [_PNG], False, len(_PNG)
+    """Keep the critical chunks, tRNS and a sound eXIf; checksums are computed anew.
+
+    A header whose checksum is wrong is believed only if the pixels fill its size exactly.
+    """
+    kept, pixels, damaged, position = [_PNG], [], False, len(_PNG)
+    doubtful_header = b""
     while position + 8 <= len(content):
         length, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
         body = content[position + 8 : position + 8 + length]
@@ -43,10 +63,31 @@ def _png_essence(content: bytes) -> Essence | None:
         if kind in _PNG_CHUNKS or (kind == b"eXIf" and sound):
             damaged = damaged or not sound
             kept.append(len(body).to_bytes(4, "big") + kind + body + checksum.to_bytes(4, "big"))
+        if kind == b"IDAT":
+            pixels.append(body)
+        elif kind == b"IHDR" and not sound:
+            doubtful_header = body
         position += 12 + length
         if kind == b"IEND":
             break
-    return Essence(b"".join(kept), damaged) if any(chunk[4:8] == b"IDAT" for chunk in kept) else None
+    if not pixels or (doubtful_header and not _fills(b"".join(pixels), doubtful_header)):
+        return None
+    return Essence(b"".join(kept), damaged)
+
+
+def _fills(pixels: bytes, header: bytes) -> bool:
+    """Say whether compressed pixels have exactly the size of a PNG header (without interlacing)."""
+    if len(header) != 13 or header[9] not in _PNG_CHANNELS or header[12] != 0:
+        return False
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    size = height * (1 + (width * header[8] * _PNG_CHANNELS[header[9]] + 7) // 8)
+    stream, found = zlib.decompressobj(), 0
+    try:
+        while not stream.eof and found <= size and (part := stream.decompress(pixels, 1 << 20)):
+            found, pixels = found + len(part), stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return found == size
 
 
 def _jpeg_essence(content: bytes) -> Essence | None:

@@ -62,6 +62,8 @@ def _whole_numbers(values: np.ndarray) -> np.ndarray:
     """Return unsigned values; floating-point ones are fractions of white if none is above 1."""
     if values.dtype.kind == "u":
         return values
+    if values.dtype.kind == "i":
+        return values.clip(0, None).astype(np.uint32)
     values = np.nan_to_num(values.astype(np.float64)).clip(0, 2**32 - 1)
     return (values * 255 if values.max() <= 1 else values).round().astype(np.uint32)
 

@@ -74,6 +74,16 @@ def flipped_idat_checksum(png: bytes) -> bytes:
     return png[:place] + bytes([png[place] ^ 1]) + png[place + 1 :]
 
 
+def without_checksums(png: bytes) -> bytes:
+    """The PNG with 0 in place of every checksum."""
+    result, place = png[:8], 8
+    while place < len(png):
+        (length,) = struct.unpack_from(">I", png, place)
+        result += png[place : place + 8 + length] + bytes(4)
+        place += 12 + length
+    return result
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG whose header claims a size that its few bytes cannot hold."""
     small = bytearray(encoded(Image.new("RGB", (1, 1)), "PNG"))
@@ -247,6 +257,12 @@ ODD: dict[str, Callable[[], bytes]] = {
     "a tiff.gif": lambda: encoded(PICTURE, "TIFF"),
     "wrong checksum of the pixels.png": lambda: flipped_idat_checksum(PNG),
     "wrong checksum of the pixels, rgba.png": lambda: flipped_idat_checksum(encoded(TRANSPARENT, "PNG")),
+    "all checksums wrong.png": lambda: without_checksums(PNG),
+    "all checksums wrong, rgba.png": lambda: without_checksums(encoded(TRANSPARENT, "PNG")),
+    "wrong size, wrong checksum.png": lambda: PNG[:16] + struct.pack(">2I", 50, 39) + PNG[24:],
+    "wrong colours, wrong checksum.png": lambda: PNG[:25] + b"\0" + PNG[26:],
+    "chunk of gigabytes.png": lambda: PNG.replace(PNG[33:37] + b"IDAT", b"\x7f\0\0\0IDAT"),
+    "chunk of gigabytes, 16 bits.png": lambda: opencv(".png", DEEP)[:33] + b"\x7f" + opencv(".png", DEEP)[34:],
     "half of rgba.png": lambda: encoded(TRANSPARENT, "PNG")[:900],
     "half of 16 bits.png": lambda: opencv(".png", DEEP)[:900],
     "half.tiff": lambda: encoded(PICTURE, "TIFF")[:3000],

@@ -34,6 +34,7 @@ MAX_PIXELS = 178000000
 MAX_ASPECT = 4
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # bits of a value that cameras and programs use
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 ROWS_AT_ONCE = 256
@@ -235,6 +236,8 @@ def decode_without_pillow(data: np.ndarray, formats: Tuple[str, ...]) -> np.ndar
 
 def opencv(data: np.ndarray, flags: int) -> Optional[np.ndarray]:
     """Decode to grey, RGB or RGBA; None where OpenCV cannot."""
+    if claims_too_much(data):
+        return None
     try:
         pixels = cv2.imdecode(data, flags)
     except cv2.error:
@@ -277,9 +280,24 @@ def essence(content: bytes) -> Optional[bytes]:
     return None
 
 
+def claims_too_much(data: np.ndarray) -> bool:
+    """Say whether a chunk of a PNG file, uint8 (N,), is longer than the rest of it: OpenCV would set as much aside."""
+    place, kind = 8, b""
+    if data[:4].tobytes() != b"\x89PNG":
+        return False
+    while kind != b"IEND" and place + 8 <= len(data):
+        head = data[place : place + 8].tobytes()
+        kind = head[4:]
+        place += 12 + int.from_bytes(head[:4], "big")
+    return place > len(data)
+
+
 def png_essence(content: bytes) -> Optional[bytes]:
-    """Keep the critical chunks, tRNS and a sound eXIf; checksums are computed anew."""
-    kept, position = [content[:8]], 8
+    """Keep the critical chunks, tRNS and a sound eXIf; checksums are computed anew.
+
+    A header whose checksum is wrong is believed only if the pixels fill its size exactly.
+    """
+    kept, pixels, doubtful_header, position = [content[:8]], [], b"", 8
     while position + 8 <= len(content):
         length, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
         body = content[position + 8 : position + 8 + length]
@@ -287,10 +305,34 @@ def png_essence(content: bytes) -> Optional[bytes]:
         sound = checksum == content[position + 8 + length : position + 12 + length]
         if kind in PNG_CHUNKS or (kind == b"eXIf" and sound):
             kept.append(len(body).to_bytes(4, "big") + kind + body + checksum)
+        if kind == b"IDAT":
+            pixels.append(body)
+        elif kind == b"IHDR" and not sound:
+            doubtful_header = body
         position += 12 + length
         if kind == b"IEND":
             break
-    return b"".join(kept) if any(chunk[4:8] == b"IDAT" for chunk in kept) else None
+    if not pixels or (doubtful_header and not fills(b"".join(pixels), doubtful_header)):
+        return None
+    return b"".join(kept)
+
+
+def fills(pixels: bytes, header: bytes) -> bool:
+    """Say whether compressed pixels have exactly the size of a PNG header (without interlacing)."""
+    if len(header) != 13 or header[9] not in PNG_CHANNELS or header[12] != 0:
+        return False
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    size = height * (1 + (width * header[8] * PNG_CHANNELS[header[9]] + 7) // 8)
+    stream, found = zlib.decompressobj(), 0
+    try:
+        while not stream.eof and found <= size:
+            part = stream.decompress(pixels, 1 << 20)
+            if not part:
+                break
+            found, pixels = found + len(part), stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return found == size
 
 
 def jpeg_essence(content: bytes) -> Optional[bytes]:
@@ -364,6 +406,8 @@ def whole_numbers(values: np.ndarray) -> np.ndarray:
     """Return unsigned values; floating-point ones are fractions of white if none is above 1."""
     if values.dtype.kind == "u":
         return values
+    if values.dtype.kind == "i":
+        return values.clip(0, None).astype(np.uint32)
     values = np.nan_to_num(values.astype(np.float64)).clip(0, 2**32 - 1)
     return (values * 255 if values.max() <= 1 else values).round().astype(np.uint32)
 

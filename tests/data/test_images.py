@@ -3,10 +3,12 @@
 import importlib.util
 import io
 import pickle
+import struct
 import sys
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -148,10 +150,20 @@ def test_metadata_that_is_wrong_costs_no_pixel(name):
     assert not recovered
 
 
-def test_a_wrong_checksum_of_the_pixels_is_said():
-    pixels, recovered = decode(ODD["wrong checksum of the pixels.png"]())
+@pytest.mark.parametrize("name", ["wrong checksum of the pixels.png", "all checksums wrong.png"])
+def test_a_wrong_checksum_of_what_matters_is_said(name):
+    pixels, recovered = decode(ODD[name]())
     assert np.array_equal(pixels, COLOURS)
     assert recovered
+
+
+def test_a_chunk_that_claims_gigabytes_is_given_none(monkeypatch):
+    claimed = []
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: claimed.append(struct.unpack_from(">I", data, 33)[0]))
+    pixels, recovered = decode(ODD["chunk of gigabytes.png"]())
+    assert recovered
+    assert np.array_equal(pixels[:20], COLOURS[:20])
+    assert all(length < 100_000 for length in claimed)
 
 
 def over_white(colours, alpha):
@@ -231,7 +243,7 @@ OPAQUE = {
 @pytest.mark.parametrize("name", OPAQUE)
 def test_opaque_images_have_the_pixels_that_opencv_gives(name):
     data = np.frombuffer(OPAQUE[name], np.uint8)
-    assert np.array_equal(decode_image(data, name).pixels, cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+    assert np.array_equal(decode_image(data, name).pixels, np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)))
 
 
 @pytest.mark.parametrize(
@@ -306,6 +318,8 @@ UNREADABLE = {
     "half.webp": "its header is damaged",
     "half.avif": "damaged",
     "broken.avif": "its header is damaged",
+    "wrong size, wrong checksum.png": "damaged|not a JPEG",
+    "wrong colours, wrong checksum.png": "damaged|not a JPEG",
     "no pixels.png": "not a JPEG|no pixels",
     "65500 x 65500.png": "megapixels",
     "65500 x 65500.tiff": "megapixels",
@@ -356,8 +370,9 @@ def test_an_old_pillow_does_not_know_the_word_avif(monkeypatch):
 
 
 def test_heic_is_read_where_a_decoder_is_installed(monkeypatch):
+    factory: Any = lambda *_: PICTURE.copy()  # noqa: E731
     decoder = types.ModuleType("pillow_heif")
-    setattr(decoder, "register_heif_opener", lambda: Image.register_open("HEIF", lambda *_: PICTURE.copy()))  # noqa: B010
+    setattr(decoder, "register_heif_opener", lambda: Image.register_open("HEIF", factory))  # noqa: B010
     monkeypatch.setitem(sys.modules, "pillow_heif", decoder)
     monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
     monkeypatch.setattr(Image, "ID", list(Image.ID))

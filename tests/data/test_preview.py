@@ -1,5 +1,7 @@
 """A contact sheet shows what can be shown, and names what cannot."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from data.preview import contact_sheet
 from data.table import read_table
 
 
-def fails(*rows):
+def fails(*rows) -> Any:
     def transform(image, epoch, index):
         if index in rows:
             raise cv2.error("Insufficient memory")
