@@ -23,6 +23,9 @@ import torch.nn.functional as F
 
 try:
     from PIL import Image, ImageFile, features
+
+    # Pillow 8.0 does not look for the formats that it is asked for
+    Image.init()
 except ImportError:
     # headers, broken files, and what OpenCV does not read need it
     Image = None
@@ -229,6 +232,8 @@ def decode_without_pillow(data: np.ndarray, formats: Tuple[str, ...]) -> np.ndar
     if values is None or (values.dtype == np.uint8 and values.shape[2:] != (4,)):
         # it turns what it can
         values = opencv(data, cv2.IMREAD_COLOR)
+    if values is None and formats == ("AVIF",):
+        raise ValueError("an AVIF image; install Pillow 11.3 or newer, or convert it to JPEG")
     if values is None:
         raise ValueError("OpenCV cannot decode it; install Pillow, or convert it to JPEG")
     return to_rgb(values)
