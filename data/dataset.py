@@ -1,4 +1,4 @@
-"""Samples: an image file is decoded and transformed to uint8. An unreadable image is reported, never replaced."""
+"""Samples: an image file is decoded and transformed to uint8. One that fails is reported, never replaced."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from data.images import UnreadableImage, read_image
+from data.images import attempt, read_image
 
 # (uint8 RGB pixels, epoch, sample index) -> uint8 RGB pixels
 Transform = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 class Sample(NamedTuple):
-    """One image; `pixels` is None and `problem` says why where it could not be read."""
+    """One image; `pixels` is None and `problem` says why where it could not be read or transformed."""
 
     index: int
     label: int
@@ -67,14 +67,13 @@ class ImageDataset(Dataset):
         label = int(self.labels[index])
         if index in self.excluded:
             return Sample(index, label, None, problem=self.excluded[index])
-        try:
+
+        def view() -> Sample:
             decoded = read_image(self.image_dir / self.image_ids[index])
-        except UnreadableImage as error:
-            return Sample(index, label, None, problem=error.reason)
-        except OSError as error:
-            return Sample(index, label, None, problem=error.strerror or str(error))
-        pixels = self.transform(decoded.pixels, epoch, index)
-        return Sample(index, label, pixels, recovered=decoded.recovered)
+            return Sample(index, label, self.transform(decoded.pixels, epoch, index), recovered=decoded.recovered)
+
+        sample, problem = attempt(view)
+        return sample or Sample(index, label, None, problem=problem)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -16,7 +16,7 @@ from common.csv_files import read_rows, write_rows
 from common.errors import InputError
 from common.progress import progress
 from data.dataloader import default_workers
-from data.images import UnreadableImage, read_image
+from data.images import attempt, read_image
 from data.table import ImageTable
 
 HASHES_FILE = "image_hashes.csv"
@@ -130,8 +130,5 @@ def _size(path: Path) -> int | None:
 
 
 def _hash_file(path: Path) -> str | None:
-    try:
-        return perceptual_hash(read_image(path).pixels)
-    except (UnreadableImage, OSError):
-        # training lists unreadable images
-        return None
+    # training lists unreadable images
+    return attempt(lambda: perceptual_hash(read_image(path).pixels))[0]

@@ -1,5 +1,6 @@
 """Contact sheets of augmented images."""
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import replacing
 from common.randomness import Purpose, keyed_generator
-from data.images import UnreadableImage, read_image
+from data.images import attempt, read_image
 from data.table import ImageTable
 from data.transforms import FinishingTransform, TrainTransform, eval_image
 
@@ -18,19 +19,23 @@ def contact_sheet(
 ) -> np.ndarray:
     """Return uint8 RGB (images * tile, (1 + epochs) * tile, 3): each row an image, then its copies in each epoch."""
     order = keyed_generator(seed, Purpose.ORDER).permutation(len(table.image_ids))
-    rows = []
+    rows, problem = [], ""
+
+    def row_of(index: int) -> np.ndarray:
+        pixels = read_image(table.image_dir / table.image_ids[index]).pixels
+        views = [pixels] + [transform(pixels, epoch, index) for epoch in range(epochs)]
+        return np.concatenate([eval_image(view, tile) for view in views], axis=1)
+
     for index in order:
         if len(rows) == images:
             break
-        try:
-            pixels = read_image(table.image_dir / table.image_ids[index]).pixels
-        except (UnreadableImage, OSError):
-            # a preview skips unreadable images; prepare-data and training list them
-            continue
-        views = [pixels] + [transform(pixels, epoch, int(index)) for epoch in range(epochs)]
-        rows.append(np.concatenate([eval_image(view, tile) for view in views], axis=1))
+        row, problem = attempt(functools.partial(row_of, int(index)))
+        if row is None:
+            print(f"warning: {table.image_ids[index]}: {problem}; left out", flush=True)
+        else:
+            rows.append(row)
     if not rows:
-        raise InputError(f"{table.image_dir}: no image of the table could be read.")
+        raise InputError(f"{table.image_dir}: no image of the table could be shown, the last because: {problem}.")
     return np.concatenate(rows, axis=0)
 
 

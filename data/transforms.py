@@ -14,6 +14,18 @@ from common.randomness import Purpose, keyed_sequence
 from configs.input_sizes import final_size
 from configs.schema import Config
 
+# longer sides beyond this multiple of the shorter one are cut, or enlarging would ask for gigabytes
+MAX_ASPECT = 4
+
+
+def cut_to_aspect(image: np.ndarray) -> np.ndarray:
+    """Return the centre of an image (height, width, 3), about `MAX_ASPECT` times as long as wide at most."""
+    height, width = image.shape[:2]
+    longest = MAX_ASPECT * min(height, width)
+    top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
+    # as much from both ends, so that the centre stays where it is
+    return image[top : height - top, left : width - left]
+
 
 def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
     """Resize the shorter side to `input_size / crop_pct` and cut the centre square of `input_size`.
@@ -21,6 +33,7 @@ def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.
     `image` is uint8 (height, width, 3); so is the result, (input_size, input_size, 3). Area interpolation makes
     images smaller, cubic makes them larger.
     """
+    image = cut_to_aspect(image)
     height, width = image.shape[:2]
     scale = round(input_size / crop_pct) / min(height, width)
     new_width, new_height = max(round(width * scale), input_size), max(round(height * scale), input_size)
@@ -58,7 +71,7 @@ class TrainTransform:
         sequence = keyed_sequence(self.seed, Purpose.AUGMENTATION, epoch, index)
         python_seed = int(sequence.generate_state(1)[0])
         self.compose.set_random_state(np.random.default_rng(sequence), random.Random(python_seed))
-        return eval_image(self.compose(image=image)["image"], self.input_size)
+        return eval_image(self.compose(image=cut_to_aspect(image))["image"], self.input_size)
 
 
 class FinishingTransform:

@@ -53,7 +53,10 @@ class LabelledImages:
 def readable_rows(answers: PredictedProbabilities, images: LabelledImages) -> np.ndarray:
     """Return the rows int64 (M,) of readable images. Raises InputError if there are none."""
     if len(answers.readable) == 0:
-        raise InputError(f"{images.table.image_dir}: none of the {len(images.rows)} images could be read.")
+        raise InputError(
+            f"{images.table.image_dir}: none of the {len(images.rows)} images could be read, "
+            f"the first because: {answers.first_problem}."
+        )
     return answers.readable
 
 

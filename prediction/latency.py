@@ -1,19 +1,20 @@
 """Latency: how long the whole pipeline takes for one image, from the file to the averaged probabilities."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from common.device import describe_device
 from common.errors import InputError
 from common.files import as_paths
 from common.progress import progress
 from data.flower_drawing import drawn_jpegs
-from data.images import UnreadableImage, read_image
+from data.images import attempt, read_image
 from data.inputs import find_inputs
 from prediction.pipeline import Pipeline, predict_batches, to_batches
 
@@ -86,6 +87,9 @@ def measure_latency(pipeline: Pipeline, paths: Sequence[Path]) -> Latency:
             timed.append(_time(pipeline, path))
             advance(1)
     stages = np.array([milliseconds for milliseconds in timed if milliseconds is not None])
+    skipped = [str(path) for path, milliseconds in zip(chosen, timed, strict=True) if milliseconds is None]
+    if skipped and len(stages):
+        print(f"warning: {len(skipped)} images cannot be read and are not timed: {', '.join(skipped)}", flush=True)
     if len(stages) == 0:
         raise InputError(f"None of the {len(chosen)} images to be timed can be read, first {chosen[0]}.")
     whole = _percentiles(stages.sum(axis=1))
@@ -109,7 +113,7 @@ def best_batch(pipeline: Pipeline, paths: Sequence[Path], seconds: float = 20.0)
     Batches are copies of the first readable image. Larger batches are tried while they are faster, fit in memory, and
     less than `seconds` have passed.
     """
-    one = to_batches(pipeline, _first_readable(paths))
+    one = _first_readable(pipeline, paths)
     best, started = (1, float("inf")), time.perf_counter()
     for exponent in range(7):
         size = 2**exponent
@@ -127,11 +131,20 @@ def best_batch(pipeline: Pipeline, paths: Sequence[Path], seconds: float = 20.0)
     return best
 
 
-def _first_readable(paths: Sequence[Path]) -> np.ndarray:
+def _first_readable(pipeline: Pipeline, paths: Sequence[Path]) -> list[torch.Tensor]:
     for path in paths:
-        with suppress(UnreadableImage, OSError):
-            return read_image(path).pixels
+        batches, _ = attempt(functools.partial(_read_batches, pipeline, path))
+        if batches is not None:
+            return batches
     raise InputError(f"None of the {len(paths)} images can be read, first {paths[0]}.")
+
+
+def _read_batches(pipeline: Pipeline, path: Path, moments: list[float] | None = None) -> list[torch.Tensor]:
+    """Return the input of each member; the time at which the file is decoded is added to `moments`."""
+    pixels = read_image(path).pixels
+    if moments is not None:
+        moments.append(time.perf_counter())
+    return to_batches(pipeline, pixels)
 
 
 def _percentiles(milliseconds: np.ndarray) -> Percentiles:
@@ -147,12 +160,9 @@ def _seconds(function: Callable, *arguments: object) -> float:
 def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
     """Return the milliseconds of each of `STAGES` for one image, or None if it cannot be read."""
     moments = [time.perf_counter()]
-    try:
-        pixels = read_image(path).pixels
-    except (UnreadableImage, OSError):
+    batches, _ = attempt(lambda: _read_batches(pipeline, path, moments))
+    if batches is None:
         return None
-    moments.append(time.perf_counter())
-    batches = to_batches(pipeline, pixels)
     moments.append(time.perf_counter())
     # the result is on the CPU, so the device has finished
     predict_batches(pipeline, batches)

@@ -96,6 +96,11 @@ class PredictedProbabilities:
         """The rows int64 (M,) of the images that could be read."""
         return np.array([row for row in range(len(self.probabilities)) if row not in self.unreadable], dtype=np.int64)
 
+    @property
+    def first_problem(self) -> str:
+        """Why the first unreadable image is one."""
+        return self.unreadable[min(self.unreadable)]
+
 
 def load_pipeline(
     checkpoints: str | Path | Sequence[str | Path],
@@ -217,7 +222,9 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
             total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
-            unreadable, recovered = dict(predictions.skipped), predictions.recovered
+            unreadable, recovered = unreadable | dict(predictions.skipped), predictions.recovered
+    # one that a member of another size could not get is unreadable for all
+    total[list(unreadable)] = 0
     return PredictedProbabilities(total, unreadable, recovered)
 
 

@@ -60,10 +60,10 @@ class PredictionResult:
 def predict(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> PredictionResult:
     """Predict a folder, a CSV of names, or image files (see `find_inputs`); default: the checkpoint's test folder.
 
-    Raises InputError if there are no images.
+    Raises InputError if there are no images, or none can be read.
     """
     inputs = find_inputs(as_paths(images) or [default_input(pipeline)])
-    return _result(pipeline, inputs, predict_images(pipeline, inputs))
+    return _result(pipeline, inputs, _predict_readable(pipeline, inputs))
 
 
 def predict_to_files(
@@ -71,14 +71,14 @@ def predict_to_files(
 ) -> PredictionResult:
     """Predict like `predict` and write the files of `output`, with their provenance.
 
-    Raises InputError, before anything is predicted, for an output that is not possible.
+    Raises InputError as `predict` does, and for an output that is not possible before anything is predicted.
     """
     check_csv_path(output.predictions)
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
         raise InputError(f"top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
     paths = as_paths(images) or [default_input(pipeline)]
     inputs = find_inputs(paths)
-    predicted = predict_images(pipeline, inputs)
+    predicted = _predict_readable(pipeline, inputs)
     result = _result(pipeline, inputs, predicted)
     if not distributed.is_main():
         return result
@@ -91,6 +91,16 @@ def predict_to_files(
     if output.top_k:
         files.append(_write_top_k(output, pipeline, inputs, predicted))
     return replace(result, files=files)
+
+
+def _predict_readable(pipeline: Pipeline, inputs: Inputs) -> PredictedProbabilities:
+    predicted = predict_images(pipeline, inputs)
+    if len(predicted.readable) == 0:
+        raise InputError(
+            f"None of the {len(inputs.paths)} images could be read, the first ({inputs.image_ids[0]}) because: "
+            f"{predicted.first_problem}."
+        )
+    return predicted
 
 
 def check_csv_path(path: Path) -> None:

@@ -7,7 +7,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from configs.compose import to_yaml
 from configs.schema import Config
-from data.images import read_image
+from data.images import attempt, read_image
 from data.transforms import eval_image
 from evaluation.metrics import confusion_matrix
 from evaluation.plots import confusion_figure, predictions_figure
@@ -59,7 +59,14 @@ class EventLog:
         step = max(len(predicted) // PICTURED_IMAGES, 1)
         chosen = range(0, len(predicted), step)[:PICTURED_IMAGES]
         paths = [run.table.image_dir / run.table.image_ids[predictions.indices[row]] for row in chosen]
-        images = [eval_image(read_image(path).pixels, 224) for path in paths]
-        labels = [int(predictions.labels[row]) for row in chosen]
-        figure = predictions_figure(images, labels, [int(predicted[row]) for row in chosen], classes)
-        self.writer.add_figure("validation_images", figure, epoch)
+        images, labels, answers = [], [], []
+        for path, row in zip(paths, chosen, strict=True):
+            image, problem = attempt(lambda path=path: eval_image(read_image(path).pixels, 224))
+            if image is None:
+                print(f"warning: {path}: {problem}; not among the pictures of TensorBoard", flush=True)
+                continue
+            images.append(image)
+            labels.append(int(predictions.labels[row]))
+            answers.append(int(predicted[row]))
+        if images:
+            self.writer.add_figure("validation_images", predictions_figure(images, labels, answers, classes), epoch)

@@ -122,9 +122,10 @@ def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, st
         path = run.folder.skipped_images
         if distributed.is_main():
             write_skipped_images(path, run.table.image_dir, state.skipped)
+        image_id, problem = next(iter(state.skipped.items()))
         raise RunError(
             f"{len(state.skipped)} of {images} images could not be read, more than dataset.max_bad_fraction={limit:g}; "
-            f"{path} lists each with its problem. Mend them, or give a larger fraction."
+            f"{path} lists each with its problem (first {image_id}: {problem}). Mend them, or give a larger fraction."
         )
 
 

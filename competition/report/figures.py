@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from competition.report.run_record import Answer, Facts
-from data.images import UnreadableImage, read_image
+from data.images import attempt, read_image
 from data.transforms import eval_image
 from evaluation.evaluate import worst_pairs
 from evaluation.grad_cam import attention_map
@@ -127,7 +127,4 @@ def attention_figure(facts: Facts, images: int = 6) -> Figure | None:
 def _photograph(facts: Facts, answer: Answer, size: int = _TILE) -> np.ndarray | None:
     """Return the square that evaluation uses, uint8 RGB, or None if the file is missing or unreadable."""
     path = Path((facts.metrics or {}).get("image_dir", "")) / answer.image_id
-    try:
-        return eval_image(read_image(path).pixels, size)
-    except (UnreadableImage, OSError):
-        return None
+    return attempt(lambda: eval_image(read_image(path).pixels, size))[0]

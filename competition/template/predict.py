@@ -18,6 +18,7 @@ from model import load_models, read_config
 from utils import (
     VIEWS,
     average_views,
+    describe,
     eval_image,
     keep_memory,
     list_images,
@@ -34,6 +35,10 @@ SECONDS_BETWEEN_LINES = 30
 # what each possible column of the CSV holds
 IMAGE_COLUMNS = ("filename", "image_id", "img_name", "id")
 CATEGORY_COLUMNS = ("category_id", "predicted_class")
+
+
+# an image for each model, uint8 RGB (input_size, input_size, 3)
+Squares = List[np.ndarray]
 
 
 class BadInput(Exception):
@@ -77,7 +82,7 @@ def predict_folder(flags: argparse.Namespace) -> int:
     models = load_models(config, flags.model_dir, device)
     answers = []  # type: List[Tuple[int, float]]
     printed = started
-    for images in read_in_batches(flags.test_dir, names, batch_size):
+    for images in read_in_batches(flags.test_dir, names, batch_size, [entry for entry, _ in models]):
         answers.extend(answer(models, images, config, device))
         if time.time() - printed > SECONDS_BETWEEN_LINES:
             printed = time.time()
@@ -85,6 +90,9 @@ def predict_folder(flags: argparse.Namespace) -> int:
     rows = [to_row(config, printable(name), label, confidence) for name, (label, confidence) in zip(names, answers)]
     write_csv(flags.output, config["csv_columns"], rows)
     print("{} images in {:.1f} s: {}".format(len(rows), time.time() - started, flags.output))
+    if not any(confidence for _, confidence in answers):
+        print("error: none of the images could be read", file=sys.stderr)
+        return 1
     return 0 if len(rows) == len(names) else 1
 
 
@@ -109,14 +117,20 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if use_cuda else "cpu")
 
 
-def read_in_batches(folder: Path, names: Sequence[str], size: int) -> Iterator[List[Optional[np.ndarray]]]:
-    """Yield the pixels of `size` images at a time, in order; threads read the next ones while the model works."""
+def read_in_batches(
+    folder: Path, names: Sequence[str], size: int, entries: Sequence[Dict[str, Any]]
+) -> Iterator[List[Optional[Squares]]]:
+    """Yield `size` images at a time, in order; threads read the next ones while the model works.
 
-    def read(name: str) -> Optional[np.ndarray]:
+    An image is its square for each model, or None: whatever fails is the fault of that image alone.
+    """
+
+    def read(name: str) -> Optional[Squares]:
         try:
-            return read_image(folder / name)
-        except (ValueError, OSError) as error:
-            print("warning: {}: {}; confidence 0".format(printable(name), error), file=sys.stderr)
+            pixels = read_image(folder / name)
+            return [eval_image(pixels, entry["input_size"], entry["crop_pct"]) for entry in entries]
+        except Exception as error:  # noqa: BLE001 - one odd image must not cost the answers for all others
+            print("warning: {}: {}; confidence 0".format(printable(name), describe(error)), file=sys.stderr)
             return None
 
     cv2.setNumThreads(0)
@@ -132,7 +146,7 @@ def read_in_batches(folder: Path, names: Sequence[str], size: int) -> Iterator[L
 
 def answer(
     models: Sequence[Tuple[Dict[str, Any], torch.nn.Module]],
-    images: Sequence[Optional[np.ndarray]],
+    images: Sequence[Optional[Squares]],
     config: Dict[str, Any],
     device: torch.device,
 ) -> List[Tuple[int, float]]:
@@ -151,7 +165,7 @@ def answer(
 
 def answer_readable(
     models: Sequence[Tuple[Dict[str, Any], torch.nn.Module]],
-    images: Sequence[np.ndarray],
+    images: Sequence[Squares],
     config: Dict[str, Any],
     device: torch.device,
 ) -> List[Tuple[int, float]]:
@@ -159,8 +173,8 @@ def answer_readable(
     total = torch.zeros(len(images), len(config["classes"]), dtype=torch.float64)
     weights = sum(entry["weight"] for entry, _ in models)
     autocast = mixed_precision(config["cuda_dtype"] if device.type == "cuda" else None)
-    for entry, model in models:
-        pixels = np.stack([eval_image(image, entry["input_size"], entry["crop_pct"]) for image in images])
+    for position, (entry, model) in enumerate(models):
+        pixels = np.stack([squares[position] for squares in images])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
         with torch.no_grad(), autocast:
             probabilities = average_views(model, batch, config["views"], config["average"]).cpu()

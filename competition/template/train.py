@@ -23,7 +23,7 @@ from model import Classifier, build_model, load_weights, read_config
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional
-from utils import eval_image, mixed_precision, read_image
+from utils import describe, eval_image, mixed_precision, read_image
 
 try:
     from timm.optim import auto_group_layers
@@ -153,6 +153,8 @@ def start_from_probe(
             model(images.to(device))
         labels.append(batch_labels)
     hook.remove()
+    if not labels:
+        raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
     weight, bias = fit_classifier(torch.cat(seen), torch.cat(labels), classes)
     with torch.no_grad():
         layer.weight.copy_(weight)
@@ -292,17 +294,20 @@ def batches(
     rows: Sequence[Row], size: int, batch_size: int, generator: np.random.RandomState, final: bool
 ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
     """Yield augmented images uint8 (N, 3, size, size) and labels (N,); unreadable files are left out and named."""
-    order = generator.permutation(len(rows))
+    order, read = generator.permutation(len(rows)), 0
     for start in range(0, len(rows), batch_size):
         images, labels = [], []
         for index in order[start : start + batch_size]:
             try:
                 images.append(augment(read_image(rows[index][0]), size, generator, final))
                 labels.append(rows[index][1])
-            except (ValueError, OSError) as error:
-                print("warning: {}: {}; left out".format(rows[index][0], error), file=sys.stderr)
+            except Exception as error:  # noqa: BLE001 - one odd image must not end the training
+                print("warning: {}: {}; left out".format(rows[index][0], describe(error)), file=sys.stderr)
+        read += len(images)
         if images:
             yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+    if not read:
+        raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
 
 
 def augment(image: np.ndarray, size: int, generator: np.random.RandomState, final: bool) -> np.ndarray:
@@ -408,8 +413,8 @@ def eval_batches(
             try:
                 images.append(eval_image(read_image(path), entry["input_size"], entry["crop_pct"]))
                 labels.append(label)
-            except (ValueError, OSError):
-                continue
+            except Exception as error:  # noqa: BLE001 - one odd image must not end the training
+                print("warning: {}: {}; left out".format(path, describe(error)), file=sys.stderr)
         if images:
             yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
 

@@ -3,16 +3,18 @@
 import contextlib
 import csv
 import ctypes
+import functools
+import importlib
 import io
 import math
 import os
 import platform
 import re
-import struct
+import threading
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -20,31 +22,39 @@ import torch
 import torch.nn.functional as F
 
 try:
-    from PIL import Image, ImageFile, ImageOps
+    from PIL import Image, ImageFile, features
+
+    # Pillow 8.0 does not look for the formats that it is asked for
+    Image.init()
 except ImportError:
-    # only headers and broken files need it
+    # headers, broken files, and what OpenCV does not read need it
     Image = None
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 FOREIGN_FOLDERS = ("@eadir", "__macosx", "$recycle.bin", "system volume information", "#recycle")
 NOT_TEXT = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+)  # fmt: skip
 MAX_PIXELS = 178000000
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-)
-
+MAX_ASPECT = 4
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# bits of a value that cameras and programs use
+DEPTHS = (8, 10, 12, 14, 16, 24, 32)
+ROWS_AT_ONCE = 256
+# EXIF orientation: how stored rows and columns are turned upright
+UPRIGHT = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+}
+# Pillow's switch for truncated files is one for all threads
+PILLOW_LOCK = threading.Lock()
 cv2.setLogLevel(0) if hasattr(cv2, "setLogLevel") else None
 
 
@@ -82,63 +92,369 @@ def printable(name: str) -> str:
     return NOT_TEXT.sub(lambda match: "%{:02X}".format(ord(match.group()) & 0xFF), name)
 
 
+def describe(error: Exception) -> str:
+    """Return one line for what went wrong with an image."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, (ValueError, OSError)) else "{} {}".format(type(error).__name__, words)
+
+
 def read_image(path: Path) -> np.ndarray:
     """Return the pixels of a file, uint8 RGB (height, width, 3). Raises ValueError or OSError if there are none.
 
-    A damaged file is read as far as it goes, if Pillow is there.
+    The first frame is read, turned upright, transparent pixels over white. A damaged file is read as far as it goes.
     """
     data = np.fromfile(str(path), dtype=np.uint8)
     if len(data) == 0:
         raise ValueError("the file is empty")
-    if Image is not None:
-        check_header(data)
+    refusal = None
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error:
-        pixels = None
-    if pixels is not None:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    if Image is None:
-        raise ValueError("it cannot be decoded")
-    return recover(data)
+        pixels = decode(data)
+        if pixels is not None:
+            return pixels
+    except ValueError as error:
+        refusal = error
+    content = essence(data.tobytes())
+    if content is None:
+        if refusal is not None:
+            raise refusal
+        return recover(data)
+    data = np.frombuffer(content, np.uint8)
+    pixels = decode(data)
+    return recover(data) if pixels is None else pixels
 
 
-def check_header(data: np.ndarray) -> None:
-    """Raise ValueError for what is no image, or too large, before any pixel is decoded."""
+def decode(data: np.ndarray) -> Optional[np.ndarray]:
+    """Return the pixels, or None where a decoder finds damage. Raises ValueError for what is no image."""
+    formats = formats_of(data)
+    if Image is None or (formats == ("AVIF",) and not pillow_reads_avif()):
+        return decode_without_pillow(data, formats)
+    with quiet(), open_image(data, formats) as image:
+        if is_plain(image, data):
+            return opencv(data, cv2.IMREAD_COLOR)
+        with PILLOW_LOCK, contextlib.suppress(Exception):
+            return decode_odd(data, image)
+    return None
+
+
+def formats_of(data: np.ndarray) -> Tuple[str, ...]:
+    """Return the formats that the file may have, in Pillow's names."""
+    head = data[:64].tobytes()
+    brands = head[8 : int.from_bytes(head[:4], "big")] if head[4:8] == b"ftyp" else b""
+    if b"avif" in brands or b"avis" in brands:
+        return ("AVIF",)
+    if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")):
+        if not pillow_reads_heif():
+            raise ValueError("a HEIC image; install pillow-heif, or convert it to JPEG")
+        return ("HEIF",)
+    return FORMATS
+
+
+@functools.lru_cache(maxsize=None)
+def pillow_reads_avif() -> bool:
+    """Say whether Pillow was built with AVIF; older versions warn about the word."""
+    with quiet():
+        return bool(features.check("avif"))
+
+
+@functools.lru_cache(maxsize=None)
+def pillow_reads_heif() -> bool:
+    """Say whether Pillow reads HEIC, after looking for the package that teaches it."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    return Image is not None and "HEIF" in Image.OPEN
+
+
+def open_image(data: np.ndarray, formats: Tuple[str, ...]) -> Any:
+    """Open an image; no pixel is decoded yet. Raises ValueError for what is no image, or too large."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
-                width, height = image.size
-    except (*DAMAGE, Image.DecompressionBombError):
-        raise ValueError("not an image, or its header is damaged") from None
+        image = Image.open(io.BytesIO(data.tobytes()), formats=formats)
+    except Exception as error:
+        raise ValueError("not an image, or its header is damaged, or it is too large") from error
+    check_size(*image.size)
+    return image
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise ValueError for no pixels or too many."""
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError("it has no pixels, or too many")
 
 
+def is_plain(image: Any, data: np.ndarray) -> bool:
+    """Say whether every version of OpenCV decodes it as Pillow does, but faster."""
+    if image.format in ("JPEG", "MPO") or image.mode == "LAB":
+        return True
+    if image.format not in ("PNG", "BMP", "WEBP") or has_alpha(image) or getattr(image, "is_animated", False):
+        return False
+    return not has_sixteen_bits(image, data) and (image.format != "WEBP" or orientation_of(image) == 1)
+
+
+def has_alpha(image: Any) -> bool:
+    """Say whether pixels may be transparent."""
+    return image.mode.endswith(("A", "a")) or "transparency" in image.info
+
+
+def has_sixteen_bits(image: Any, data: np.ndarray) -> bool:
+    """Say whether each channel of a PNG or TIFF image has 16 bits."""
+    if image.format == "PNG":
+        return data[24] == 16
+    return set(getattr(image, "tag_v2", {}).get(258, ())) == {16}
+
+
+def orientation_of(image: Any) -> int:
+    """Return the EXIF orientation; 1 if there is none, or EXIF is damaged. Pillow itself turns TIFF images."""
+    if image.format == "TIFF":
+        return 1
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):
+        exif.load(image.info.get("exif", b""))
+        return exif.get(0x0112, 1)
+    return 1
+
+
+def decode_odd(data: np.ndarray, image: Any) -> np.ndarray:
+    """Decode transparent, animated, turned and 16-bit images, and the formats that OpenCV may not know."""
+    # OpenCV does not know that colours can be multiplied with alpha already
+    straight = getattr(image, "tag_v2", {}).get(338, (2,)) == (2,)
+    if image.mode in ("RGB", "RGBA", "LA") and has_sixteen_bits(image, data) and straight:
+        values = opencv(data, cv2.IMREAD_UNCHANGED)
+        if values is not None and values.ndim == 3:
+            return turned_upright(to_rgb(values), orientation_of(image))
+    return decode_with_pillow(image)
+
+
+def decode_with_pillow(image: Any) -> np.ndarray:
+    """Decode an opened image; Pillow would cut 16-bit grey at 255."""
+    image.load()
+    if image.mode[0] in "IF":
+        values = np.array(image)
+        if "transparency" in image.info:
+            opaque = values != image.info["transparency"]
+            values = np.dstack([values, opaque * np.iinfo(values.dtype).max])
+        pixels = to_rgb(values)
+        # tag 262 of TIFF: white is 0
+        pixels = 255 - pixels if getattr(image, "tag_v2", {}).get(262) == 0 else pixels
+    else:
+        pixels = to_rgb(np.array(image.convert("RGBA" if has_alpha(image) else "RGB")))
+    return turned_upright(pixels, orientation_of(image))
+
+
+def decode_without_pillow(data: np.ndarray, formats: Tuple[str, ...]) -> np.ndarray:
+    """Decode what OpenCV can; the sizes of an AVIF image stand in its boxes `ispe`."""
+    for width, height in re.findall(rb"ispe.{4}(.{4})(.{4})", data.tobytes() if formats == ("AVIF",) else b"", re.S):
+        check_size(int.from_bytes(width, "big"), int.from_bytes(height, "big"))
+    may_be_transparent = formats == ("AVIF",) or data[:4].tobytes() in (b"\x89PNG", b"RIFF")
+    values = opencv(data, cv2.IMREAD_UNCHANGED) if may_be_transparent else None
+    if values is None or (values.dtype == np.uint8 and values.shape[2:] != (4,)):
+        # it turns what it can
+        values = opencv(data, cv2.IMREAD_COLOR)
+    if values is None and formats == ("AVIF",):
+        raise ValueError("an AVIF image; install Pillow 11.3 or newer, or convert it to JPEG")
+    if values is None:
+        raise ValueError("OpenCV cannot decode it; install Pillow, or convert it to JPEG")
+    return to_rgb(values)
+
+
+def opencv(data: np.ndarray, flags: int) -> Optional[np.ndarray]:
+    """Decode to grey, RGB or RGBA; None where OpenCV cannot."""
+    if claims_too_much(data):
+        return None
+    try:
+        pixels = cv2.imdecode(data, flags)
+    except cv2.error:
+        return None
+    if pixels is None or pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
 def recover(data: np.ndarray) -> np.ndarray:
     """Decode as much of a damaged file as there is."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    if Image is None:
+        raise ValueError("it is damaged, and without Pillow nothing is recovered")
+    with PILLOW_LOCK:
+        before = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            with quiet(), open_image(data, formats_of(data)) as image:
+                return decode_with_pillow(image)
+        except Exception as error:
+            raise ValueError("it is damaged and nothing can be recovered") from error
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings about sizes and metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def essence(content: bytes) -> Optional[bytes]:
+    """Return a PNG or JPEG file without its metadata; None for other files, and if no pixels are in it."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return png_essence(content)
+    if content.startswith(b"\xff\xd8"):
+        return jpeg_essence(content)
+    return None
+
+
+def claims_too_much(data: np.ndarray) -> bool:
+    """Say whether a chunk of a PNG file, uint8 (N,), is longer than the rest of it: OpenCV would set as much aside."""
+    place, kind = 8, b""
+    if data[:4].tobytes() != b"\x89PNG":
+        return False
+    while kind != b"IEND" and place + 8 <= len(data):
+        head = data[place : place + 8].tobytes()
+        kind = head[4:]
+        place += 12 + int.from_bytes(head[:4], "big")
+    return place > len(data)
+
+
+def png_essence(content: bytes) -> Optional[bytes]:
+    """Keep the critical chunks, tRNS and a sound eXIf; checksums are computed anew.
+
+    A header whose checksum is wrong is believed only if the pixels fill its size exactly.
+    """
+    kept, pixels, doubtful_header, position = [content[:8]], [], b"", 8
+    while position + 8 <= len(content):
+        length, kind = int.from_bytes(content[position : position + 4], "big"), content[position + 4 : position + 8]
+        body = content[position + 8 : position + 8 + length]
+        checksum = zlib.crc32(kind + body).to_bytes(4, "big")
+        sound = checksum == content[position + 8 + length : position + 12 + length]
+        if kind in PNG_CHUNKS or (kind == b"eXIf" and sound):
+            kept.append(len(body).to_bytes(4, "big") + kind + body + checksum)
+        if kind == b"IDAT":
+            pixels.append(body)
+        elif kind == b"IHDR" and not sound:
+            doubtful_header = body
+        position += 12 + length
+        if kind == b"IEND":
+            break
+    if not pixels or (doubtful_header and not fills(b"".join(pixels), doubtful_header)):
+        return None
+    return b"".join(kept)
+
+
+def fills(pixels: bytes, header: bytes) -> bool:
+    """Say whether compressed pixels have exactly the size of a PNG header (without interlacing)."""
+    if len(header) != 13 or header[9] not in PNG_CHANNELS or header[12] != 0:
+        return False
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    size = height * (1 + (width * header[8] * PNG_CHANNELS[header[9]] + 7) // 8)
+    stream, found = zlib.decompressobj(), 0
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data.tobytes()), formats=FORMATS) as image:
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):
-                    # Pillow would cut 16-bit values at 255
-                    grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                    return np.repeat(grey[..., None], 3, 2)
-                return np.asarray(upright.convert("RGB"))
-    except (*DAMAGE, Image.DecompressionBombError):
-        raise ValueError("it is damaged and nothing can be recovered") from None
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
+        while not stream.eof and found <= size:
+            part = stream.decompress(pixels, 1 << 20)
+            if not part:
+                break
+            found, pixels = found + len(part), stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return found == size
+
+
+def jpeg_essence(content: bytes) -> Optional[bytes]:
+    """Keep the tables, the frame, EXIF, and complete JFIF and Adobe segments, which tell the colour space."""
+    kept, position = [content[:2]], 2
+    while True:
+        position = content.find(b"\xff", position)
+        if not 0 <= position < len(content) - 4:
+            return None
+        marker, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4], "big")
+        if marker == 0xDA:
+            return b"".join(kept) + content[position:]
+        if marker == 0xFF:
+            position += 1
+        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8 or length < 2:
+            position += 2
+        else:
+            segment = content[position : position + 2 + length]
+            if is_needed(marker, segment[4:]):
+                kept.append(segment)
+            position += len(segment)
+
+
+def is_needed(marker: int, body: bytes) -> bool:
+    """Say whether pixels depend on a segment of a JPEG file."""
+    if marker == 0xE0:
+        return body.startswith(b"JFIF\0") and len(body) >= 14
+    if marker == 0xE1:
+        return body.startswith(b"Exif\0\0")
+    if marker == 0xEE:
+        return body.startswith(b"Adobe") and len(body) >= 12
+    return not 0xE0 <= marker <= 0xFE
+
+
+def to_rgb(values: np.ndarray) -> np.ndarray:
+    """Return uint8 RGB (H, W, 3) of grey (H, W), grey and alpha, RGB or RGBA values of any depth."""
+    values = values[..., None] if values.ndim == 2 else values
+    colours, alpha = (values[..., :-1], values[..., -1:]) if values.shape[2] in (2, 4) else (values, None)
+    if values.dtype != np.uint8:
+        colours, alpha = to_eight_bits(colours, alpha)
+    if alpha is not None and alpha.min() < 255:
+        colours = over_white(colours, alpha)
+    return np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else np.ascontiguousarray(colours)
+
+
+def over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return uint8 colours (H, W, C) laid over white by uint8 `alpha` (H, W, 1), rounded to the nearest value."""
+    result = np.empty_like(colours)
+    for start in range(0, len(colours), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        opacity = alpha[rows].astype(np.uint16)
+        sums = colours[rows] * opacity
+        sums += 255 * (255 - opacity) + 128
+        # the division by 255, rounded, for sums below 2^16
+        sums += sums >> 8
+        result[rows] = sums >> 8
+    return result
+
+
+def to_eight_bits(colours: np.ndarray, alpha: Optional[np.ndarray]) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Scale by the bits that the visible values use: 12-bit values in a 16-bit file are almost black otherwise."""
+    colours = whole_numbers(colours)
+    largest = colours.max() if alpha is None else colours.max(where=alpha > 0, initial=0)
+    bits = next(depth for depth in DEPTHS if largest < 2**depth)
+    if alpha is not None:
+        alpha = shifted(alpha, bits if alpha.max() < 2**bits else 16)
+    return shifted(colours, bits), alpha
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """Return unsigned values; floating-point ones are fractions of white if none is above 1."""
+    if values.dtype.kind == "u":
+        return values
+    if values.dtype.kind == "i":
+        return values.clip(0, None).astype(np.uint32)
+    values = np.nan_to_num(values.astype(np.float64)).clip(0, 2**32 - 1)
+    return (values * 255 if values.max() <= 1 else values).round().astype(np.uint32)
+
+
+def shifted(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return the highest 8 of `bits`."""
+    return np.minimum(values >> (bits - 8), 255).astype(np.uint8)
+
+
+def turned_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return pixels (H, W, 3) turned by their EXIF orientation; 1 and unknown values change nothing."""
+    return np.ascontiguousarray(UPRIGHT[orientation](pixels)) if orientation in UPRIGHT else pixels
+
+
+def cut_to_aspect(image: np.ndarray) -> np.ndarray:
+    """Return the centre of an image, at most `MAX_ASPECT` times as long as wide."""
+    height, width = image.shape[:2]
+    longest = MAX_ASPECT * min(height, width)
+    top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
+    # as much from both ends, so that the centre stays where it is
+    return image[top : height - top, left : width - left]
 
 
 def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
     """Resize the shorter side to `input_size / crop_pct` and cut the centre square of `input_size`."""
+    image = cut_to_aspect(image)
     height, width = image.shape[:2]
     scale = round(input_size / crop_pct) / min(height, width)
     new_width, new_height = max(round(width * scale), input_size), max(round(height * scale), input_size)

@@ -7,7 +7,6 @@ import ast
 import contextlib
 import dataclasses
 import importlib.util
-import io
 import sys
 
 import cv2
@@ -29,6 +28,7 @@ from prediction.predictions_csv import COLUMNS
 from prediction.views import VIEWS
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY, training_config
+from tests.odd_images import ODD, SEE_THROUGH, encoded
 from training.freezing import set_trainable
 from training.linear_probe import fit_classifier
 from training.optimizer import parameter_groups
@@ -45,10 +45,19 @@ def utils():
 
 @pytest.fixture(scope="module")
 def template_train():
-    """The template's train.py, with its folder on the path while it is imported."""
+    return imported("train")
+
+
+@pytest.fixture(scope="module")
+def template_predict():
+    return imported("predict")
+
+
+def imported(script):
+    """Import a script of the template, with its folder on the path while it is imported."""
     sys.path.insert(0, str(TEMPLATE_DIR))
     try:
-        specification = importlib.util.spec_from_file_location("template_train", TEMPLATE_DIR / "train.py")
+        specification = importlib.util.spec_from_file_location(f"template_{script}", TEMPLATE_DIR / f"{script}.py")
         module = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(module)
     finally:
@@ -77,12 +86,6 @@ def test_it_imports_nothing_of_the_kit():
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []
             assert {module.partition(".")[0] for module in modules} <= allowed
-
-
-def encoded(picture, form, **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def zoo():
@@ -135,6 +138,72 @@ def test_every_file_gives_the_pixels_that_the_kit_sees(utils, tmp_path):
             assert np.array_equal(utils.eval_image(expected, size, crop), eval_image(expected, size, crop)), name
     assert read > 60
     assert unreadable > 2
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_give_the_pixels_that_the_kit_sees(utils, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(ODD[name]())
+    try:
+        expected = read_image(path).pixels
+    except UnreadableImage:
+        with pytest.raises(ValueError):
+            utils.read_image(path)
+        return
+    assert np.array_equal(utils.read_image(path), expected)
+    assert np.array_equal(utils.eval_image(expected, 32, 0.9), eval_image(expected, 32, 0.9))
+
+
+# versions of OpenCV differ in the others
+WITHOUT_PILLOW = [name for name in SEE_THROUGH if not name.endswith(".tiff") and name != "animated.webp"]
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_PILLOW, "turned.jpg", "turned.png", "rgb12.png", "grey16.png"])
+def test_without_pillow_transparency_and_depth_are_the_same(utils, tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    path.write_bytes(ODD[name]())
+    expected = read_image(path).pixels
+    monkeypatch.setattr(utils, "Image", None)
+    assert np.array_equal(utils.read_image(path), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 20000), (20000, 1), (3, 5000), (64, 259), (50, 150), (1, 1)])
+def test_shapes_are_cut_as_the_kit_cuts_them(utils, shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for size, crop in ((32, 1.0), (600, 0.95)):
+        assert np.array_equal(utils.eval_image(image, size, crop), eval_image(image, size, crop))
+
+
+def test_one_odd_image_costs_its_own_row(template_predict, test_folder, monkeypatch, capsys):
+    """Whatever fails after decoding is the fault of that image alone."""
+    real, names = template_predict.eval_image, template_predict.list_images(test_folder)
+
+    def fails_once(image, size, crop_pct):
+        failures.append(size)
+        if len(failures) == 1:
+            raise cv2.error("Insufficient\n memory")
+        return real(image, size, crop_pct)
+
+    failures = []
+    monkeypatch.setattr(template_predict, "READERS", 1)
+    monkeypatch.setattr(template_predict, "eval_image", fails_once)
+    entries = [{"input_size": 32, "crop_pct": 1.0}, {"input_size": 16, "crop_pct": 0.9}]
+    batches = list(template_predict.read_in_batches(test_folder, names, 4, entries))
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    found = dict(zip(names, [squares for batch in batches for squares in batch], strict=True))
+    assert [name for name, squares in found.items() if squares is None] == ["broken.jpg", "img_0.png"]
+    assert [square.shape for square in found["img_1.JPG"]] == [(32, 32, 3), (16, 16, 3)]
+    warnings = capsys.readouterr().err
+    assert "warning: img_0.png: error Insufficient memory; confidence 0" in warnings
+    assert "warning: broken.jpg: not an image" in warnings
+
+
+def test_training_that_can_read_no_image_stops_with_a_sentence(template_train, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"")
+    rows = [(tmp_path / "a.png", 0), (tmp_path / "gone.png", 1)]
+    with pytest.raises(SystemExit, match="none of the 2 training images could be read"):
+        list(template_train.batches(rows, 32, 2, np.random.RandomState(0), False))
+    assert "a.png: the file is empty; left out" in capsys.readouterr().err
 
 
 def test_the_views_are_the_kits(utils):

@@ -5,6 +5,7 @@ import threading
 import time
 from multiprocessing.reduction import ForkingPickler
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -128,6 +129,35 @@ def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monk
         with pytest.raises(ConnectionResetError):
             list(reader)
         kill_workers()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError("Unable to allocate 21.6 GiB"), "MemoryError: Unable to allocate 21.6 GiB"),
+        (cv2.error("Insufficient memory"), "error: Insufficient memory"),
+        (ValueError("boom"), "ValueError: boom"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_transform_that_fails_costs_its_image_alone(pictures, error, reason, workers):
+    table = read_table(pictures / "train.csv", pictures / "train")
+    dataset = ImageDataset(table.image_dir, table.image_ids, table.labels, FailsAtOne(error))
+    (batch,) = BatchReader(dataset, [[(0, 4), (0, 5), (0, 6)]], num_workers=workers)
+    assert batch.indices.tolist() == [4, 6]
+    assert batch.skipped == [(5, reason)]
+
+
+class FailsAtOne:
+    """A transform that fails for row 5."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, image, epoch, index):
+        if index == 5:
+            raise self.error
+        return image[:8, :8]
 
 
 def test_a_batch_of_unreadable_images_is_empty_and_says_why(tmp_path):

@@ -3,13 +3,14 @@
 import functools
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
 from common.errors import InputError
 from configs.compose import compose
 from configs.options import option_names
-from data.transforms import TrainTransform, eval_image
+from data.transforms import MAX_ASPECT, TrainTransform, eval_image
 
 SIZE = 64
 LEVELS = option_names("augmentation")
@@ -144,3 +145,62 @@ def test_crop_pct_cuts_the_border_away():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 41), (601, 599)])
 def test_any_shape_becomes_a_square(shape):
     assert eval_image(np.zeros((*shape, 3), np.uint8), 60).shape == (60, 60, 3)
+
+
+def uncut(image, input_size, crop_pct=1.0):
+    """Resize the whole image and cut then: what `eval_image` does where no side is extremely long."""
+    height, width = image.shape[:2]
+    scale = round(input_size / crop_pct) / min(height, width)
+    new_width, new_height = max(round(width * scale), input_size), max(round(height * scale), input_size)
+    if (new_width, new_height) != (width, height):
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
+    top, left = (new_height - input_size) // 2, (new_width - input_size) // 2
+    return image[top : top + input_size, left : left + input_size]
+
+
+ORDINARY = [(90, 90), (90, 120), (120, 90), (90, 160), (161, 91), (50, 150), (151, 50), (40, 160), (1, 4), (67, 100)]
+
+
+@pytest.mark.parametrize("shape", ORDINARY)
+@pytest.mark.parametrize(("size", "crop_pct"), [(60, 1.0), (224, 0.95), (33, 0.875)])
+def test_ordinary_shapes_are_resized_whole(shape, size, crop_pct):
+    image = noise_image(*shape)
+    assert np.array_equal(eval_image(image, size, crop_pct), uncut(image, size, crop_pct))
+
+
+@pytest.mark.parametrize("shape", [(60, 300), (301, 50), (64, 257)])
+def test_a_long_image_shows_what_it_would_show_whole(shape):
+    image = cv2.GaussianBlur(noise_image(*shape), (0, 0), 6)
+    difference = np.abs(eval_image(image, 48).astype(int) - uncut(image, 48))
+    assert difference.mean() < 1
+    assert difference.max() <= 4
+
+
+EXTREME = [(1, 20000), (20000, 1), (3, 5000), (5000, 3), (1, 1), (2, 3)]
+
+
+@pytest.mark.parametrize("shape", EXTREME)
+def test_an_extreme_shape_asks_for_no_more_than_a_few_squares(monkeypatch, shape):
+    resize, areas = cv2.resize, []
+
+    def counting(image, size, **options):
+        areas.append(size[0] * size[1])
+        return resize(image, size, **options)
+
+    monkeypatch.setattr(cv2, "resize", counting)
+    assert eval_image(noise_image(*shape), 600).shape == (600, 600, 3)
+    assert max(areas) <= (MAX_ASPECT + 1) * 600 * 600
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_extreme_shapes_are_augmented(level):
+    transform = TrainTransform(entries_of(level), SIZE, seed=0)
+    for shape in EXTREME:
+        for index in range(3):
+            assert transform(noise_image(*shape), 0, index).shape == (SIZE, SIZE, 3)
+
+
+def test_a_transform_that_enlarges_is_given_no_extreme_shape():
+    entries = {"SmallestMaxSize": {"max_size": 600, "p": 1.0}}
+    assert TrainTransform(entries, SIZE, seed=0)(noise_image(1, 20000), 0, 0).shape == (SIZE, SIZE, 3)

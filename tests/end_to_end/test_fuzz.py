@@ -23,6 +23,7 @@ from models.checkpoint import load_checkpoint
 from prediction.predictions_csv import read_predictions
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY
+from tests.odd_images import ODD
 from training.resume import load_training_state
 
 # cases of each of the four tests: 200 together in the ordinary run, 2,400 in the slow one
@@ -82,7 +83,7 @@ def refusal(read) -> str:
 
 
 def image_files() -> list[bytes]:
-    """Return small JPEG, PNG, WebP, BMP and GIF files, grey, with an alpha channel, progressive, animated."""
+    """Return small files of every format, grey, with an alpha channel, progressive, animated, and odd ones."""
     pixels = stripes(2, 1)
     files = [cv2.imencode(suffix, pixels)[1].tobytes() for suffix in (".jpg", ".png", ".webp", ".bmp")]
     files.append(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes())
@@ -93,7 +94,8 @@ def image_files() -> list[bytes]:
         files.append(buffer.getvalue())
     buffer = io.BytesIO()
     picture.save(buffer, "GIF", save_all=True, append_images=[picture.rotate(90)])
-    return [*files, buffer.getvalue()]
+    odd = [make() for name, make in ODD.items() if not name.startswith("profile of 12") and name != "hundred texts.png"]
+    return [*files, buffer.getvalue(), *odd]
 
 
 def judges_decoder():

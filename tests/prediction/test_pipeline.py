@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from common.errors import InputError
+from data.images import read_image
 from data.inputs import find_inputs
+from data.transforms import eval_image
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_file, predict_images
+from prediction.predict import OutputFiles, predict, predict_to_files
+from tests.conftest import write_picture
 
 FLIPPED = PredictionOptions(views=("identity", "hflip"))
 
@@ -29,6 +33,53 @@ def test_unreadable_images_are_zeros_with_a_reason_and_damaged_ones_are_counted(
     row = inputs.image_ids.index("broken.jpg")
     assert answers.probabilities[row].sum() == 0
     assert [inputs.image_ids[row] for row in answers.recovered] == ["img_6.jpg"]
+
+
+def test_an_odd_image_costs_its_own_row(checkpoint, test_folder, monkeypatch):
+    def resize(image, *arguments):
+        if image.shape == odd:
+            raise MemoryError("Unable to allocate 21.6 GiB")
+        return eval_image(image, *arguments)
+
+    inputs = find_inputs([test_folder])
+    odd = read_image(inputs.paths[1]).pixels[:-1].shape
+    write_picture(inputs.paths[1].with_name("odd.png"), np.zeros(odd, np.uint8))
+    monkeypatch.setattr("data.transforms.eval_image", resize)
+    result = predict(load_pipeline([checkpoint]), test_folder)
+    inputs.paths[1].with_name("odd.png").unlink()
+    assert result.unreadable["odd.png"] == "MemoryError: Unable to allocate 21.6 GiB"
+    row = next(prediction for prediction in result.predictions if prediction.image_id == "odd.png")
+    assert (row.confidence, row.label) == (0, load_pipeline([checkpoint]).fallback_label)
+    assert sum(prediction.confidence == 0 for prediction in result.predictions) == 2
+
+
+def test_when_no_image_can_be_read_that_is_an_error(checkpoint, test_folder, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"hello")
+    (tmp_path / "b.jpg").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"None of the 2 images could be read, the first \(a.jpg\) because: not a JPEG"
+    ):
+        predict(load_pipeline([checkpoint]), tmp_path)
+    output = OutputFiles(tmp_path / "predictions.csv")
+    with pytest.raises(InputError, match="None of the 2 images"):
+        predict_to_files(load_pipeline([checkpoint]), tmp_path, output)
+    assert not output.predictions.exists()
+
+
+def test_an_image_is_read_by_all_members_or_by_none(checkpoint, test_folder, monkeypatch):
+    sizes = []
+
+    def resize(image, size, crop_pct):
+        sizes.append(size)
+        if len(sizes) == 1:
+            raise MemoryError
+        return eval_image(image, size, crop_pct)
+
+    inputs = find_inputs([test_folder / name for name in ("img_1.JPG", "img_2.jpeg")])
+    monkeypatch.setattr("data.transforms.eval_image", resize)
+    answers = predict_images(load_pipeline([checkpoint, checkpoint]), inputs)
+    assert list(answers.unreadable) == [0]
+    assert answers.probabilities.sum(axis=1) == pytest.approx([0, 1])
 
 
 def test_classes_in_another_order_are_matched_by_category(checkpoint, turned, test_folder):

@@ -381,7 +381,7 @@ def test_an_unreadable_image_is_left_out_and_listed(tiny, tmp_path, capsys):
     rows = list(csv.reader((tmp_path / "run" / "skipped_images.csv").open(encoding="utf-8", newline="")))
     assert [row[0] for row in rows] == ["image_id", "0003.png", "0004.png"]
     assert rows[1][1] == str(tmp_path / "data" / "train" / "0003.png")
-    assert "not a JPEG, PNG, BMP, GIF or WebP image" in rows[1][2]
+    assert "not a JPEG, PNG, BMP, GIF, WebP, TIFF or AVIF image" in rows[1][2]
     assert "2 images could not be read and were left out" in capsys.readouterr().out
 
 
