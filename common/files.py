@@ -91,7 +91,9 @@ def _check_free(path: Path) -> None:
         # renaming a file to its own name changes nothing, and fails as replacing it would
         path.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be replaced; close the program that has it open ({error.strerror}).") from error
+        raise InputError(
+            f"{path}: cannot be replaced; close the program that has it open ({error.strerror})."
+        ) from error
 
 
 @contextmanager
