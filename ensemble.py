@@ -25,6 +25,10 @@ def main(arguments: list[str]) -> int:
         raise InputError("--data: the labelled images of --fit. Give both.")
     if flags.fit and flags.probabilities and not flags.data:
         raise InputError("--fit: saved probabilities have no labels. Give --data <table image_id,label>.")
+
+    from prediction.predict import OutputFiles
+
+    OutputFiles(flags.output).check([*(flags.checkpoint or flags.probabilities), *flags.input])
     for line in _average_saved(flags) if flags.probabilities else _average_checkpoints(flags, overrides):
         print(line)
     return 0

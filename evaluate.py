@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
     from cli.comparison_text import describe_sizes, describe_view_search
     from cli.evaluate_text import describe_evaluation
     from common.distributed import processes
+    from common.files import check_writable, check_writable_folder
     from evaluation.evaluate import evaluate
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
@@ -32,6 +33,10 @@ def main(arguments: list[str]) -> int:
     if searches and flags.input_sizes:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
+    if flags.keep:
+        check_writable(flags.keep, flags.checkpoint)
+    elif not (searches or flags.input_sizes):
+        check_writable_folder(flags.output_dir)
     with processes():
         keys = (*KEYS, *LIMITS) if searches else KEYS
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)

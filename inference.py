@@ -21,13 +21,16 @@ def main(arguments: list[str]) -> int:
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
+    predictions = flags.output or Path("results/predictions.csv")
+    output = OutputFiles(predictions, flags.format, flags.save_probabilities, flags.top_k)
+    if not flags.benchmark:
+        # tried before the models are loaded, which may take minutes
+        output.check([*flags.checkpoint, *flags.input])
     with processes():
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides)
         if flags.benchmark:
             lines = describe_benchmark(pipeline, benchmark(pipeline, flags.input))
         else:
-            predictions = flags.output or Path("results/predictions.csv")
-            output = OutputFiles(predictions, flags.format, flags.save_probabilities, flags.top_k)
             lines = describe_prediction(pipeline, predict_to_files(pipeline, flags.input, output))
         for line in lines:
             print(line)

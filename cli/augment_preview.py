@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Write the sheet: each row is a training image as in evaluation, then as each epoch augments it."""
     from common.errors import InputError
+    from common.files import check_writable
     from configs.compose import compose
     from data.prepared import load_table
     from data.preview import contact_sheet, write_png
@@ -25,6 +26,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     if arguments.images < 1 or arguments.epochs < 1:
         raise InputError("--images and --epochs: expected at least 1.")
+    check_writable(arguments.output)
     config = compose("config", overrides)
     table = load_table(config.dataset)
     transform = train_transform(config)

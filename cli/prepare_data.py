@@ -22,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Prepare and print the summary."""
     from common.errors import InputError
+    from common.files import check_writable_folder
     from data.prepare import prepare_data
 
     if overrides:
         raise InputError(f"{overrides[0]}: prepare-data takes no config keys.")
+    check_writable_folder(arguments.output)
     summary = prepare_data(arguments.source, arguments.output, arguments.labels)
     for line in describe(summary):
         print(line)

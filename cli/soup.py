@@ -24,12 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the table and write the soup as an ordinary checkpoint."""
     from common.errors import InputError, RunError
+    from common.files import check_writable
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
     from tools.soup import soup
 
     if len(arguments.checkpoints) < 2:
         raise InputError("A soup needs two checkpoints or more.")
+    check_writable(arguments.output, arguments.checkpoints)
     pipeline = load_pipeline(arguments.checkpoints, overrides=overrides, keys=KEYS)
     try:
         found = soup(pipeline, arguments.data, arguments.output)

@@ -114,10 +114,15 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    move_into_place(temporary, path, previous)
+
+
+def move_into_place(temporary: Path, path: Path, previous: Path | None = None) -> None:
+    """Rename a complete file to `path`, as `replacing` does at its end."""
     try:
         if previous is not None and path.exists():
             path.replace(previous)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise RunError(
             f"{path}: cannot be replaced ({error.strerror}); the complete result is {_kept_beside(temporary, path)}. "
@@ -158,6 +163,18 @@ def expand_home(text: str) -> str:
             return text
         name = Path(text).parts[0]
         raise InputError(f"{text}: {name} is no home folder of this machine; write the whole path.") from error
+
+
+def safe_name(text: str) -> str:
+    """Return a name for a file or folder that every system accepts; different texts have different names.
+
+    A text of letters, digits and usual signs is its own name, with `_` for spaces.
+    """
+    plain = text.replace(" ", "_")
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", plain)[:80].rstrip(".")
+    if name == plain and name.strip(".") and not _DEVICES.fullmatch(name):
+        return name
+    return f"_{name}_{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:

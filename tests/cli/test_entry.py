@@ -84,7 +84,7 @@ def test_every_flag_with_a_path_knows_the_home_folder(monkeypatch, tmp_path):
 def test_an_unknown_home_folder_is_one_sentence(tmp_path):
     parser = ArgumentParser(prog="inference.py")
     parser.add_argument("--output", type=Path)
-    with pytest.raises(InputError, match="~nobody_has_this_name/x.csv: ~nobody_has_this_name is no home folder"):
+    with pytest.raises(InputError, match=r"~nobody_has_this_name/x\.csv: ~nobody_has_this_name is no home folder"):
         parser.parse_args(["--output", "~nobody_has_this_name/x.csv"])
     (tmp_path / "~backup.csv").touch()
     with working_directory(tmp_path):
