@@ -76,6 +76,14 @@ def _file_above(path: Path) -> Path:
 def _check_room(path: Path, folder: Path) -> None:
     """Raise InputError, with the name `path`, if no file can be created in `folder`, or in what exists above it."""
     existing = next((place for place in (folder, *folder.parents) if place.exists()), Path())
+    for part in path.parts:
+        try:
+            (existing / part).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            # a name that is too long, or that has signs that this system does not allow
+            raise InputError(f"{path}: cannot be written: {error.strerror}.") from error
     if not existing.is_dir():
         raise InputError(f"{path}: {existing} is a file, so nothing can lie below it.")
     try:

@@ -144,9 +144,13 @@ def test_a_result_stays_even_where_no_other_name_is_free(place, monkeypatch):
 
 
 def test_work_that_fails_leaves_the_old_file_alone(place):
-    with pytest.raises(KeyboardInterrupt), replacing(Path("file.csv")) as temporary:
-        temporary.write_text("half", encoding="utf-8")
-        raise KeyboardInterrupt
+    def write_half() -> None:
+        with replacing(Path("file.csv")) as temporary:
+            temporary.write_text("half", encoding="utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert Path("file.csv").read_text(encoding="utf-8") == "old"
     assert not list(place.glob(".*"))
 
