@@ -140,12 +140,17 @@ def move_into_place(temporary: Path, path: Path, previous: Path | None = None) -
 
 def _kept_beside(temporary: Path, path: Path) -> Path:
     """Give the complete file a name like that of `path`, and return its path."""
-    kept = path.with_name(f"{path.stem}.new{path.suffix}")
+    kept = kept_name(path)
     try:
         kept.unlink(missing_ok=True)
         return temporary.rename(kept)
     except OSError:
         return temporary
+
+
+def kept_name(path: Path) -> Path:
+    """Return the name of a complete file that could not be renamed to `path`."""
+    return path.with_name(f"{path.stem}.new{path.suffix}")
 
 
 def run_all(writers: Iterable[Callable[[], object]]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
-from common.errors import InputError
-from common.files import as_paths, check_writable, run_all
+from common.errors import InputError, RunError
+from common.files import as_paths, check_writable, kept_name, run_all
 from configs.options import current_name
 from data.inputs import Inputs, find_inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
@@ -150,7 +150,6 @@ def write_predictions_and_provenance(
     """Write predictions in a form of `FORMATS`, and how they were made; `source` is where the images came from."""
     predictions = to_predictions(pipeline, inputs, predicted)
     form = current_name(form)
-    write_predictions(path, FORMATS[form], predictions, pipeline.classes)
     facts = {
         "input": source.resolve().as_posix() if source else None,
         "images": len(predictions),
@@ -159,6 +158,12 @@ def write_predictions_and_provenance(
         "unreadable": {inputs.image_ids[row]: reason for row, reason in predicted.unreadable.items()},
         "recovered": [inputs.image_ids[row] for row in predicted.recovered],
     }
+    try:
+        write_predictions(path, FORMATS[form], predictions, pipeline.classes)
+    except RunError:
+        # an older file keeps its own provenance
+        write_provenance(kept_name(path), facts)
+        raise
     write_provenance(path, facts)
 
 

@@ -208,3 +208,64 @@ def test_trying_a_target_leaves_nothing_behind(place):
     with working_directory(place):
         run_script(*INFERENCE, "--output", "new/sub/x.csv", cwd=place)
     assert sorted(place.rglob("*")) == before
+
+
+def held_from_now_on(monkeypatch, path: Path) -> None:
+    """Let every renaming to a file fail, as on Windows while Excel has it open."""
+    replace = Path.replace
+
+    def replace_or_fail(self: Path, target: Path) -> Path:
+        # the trial before the work finds nothing: the file is opened later
+        if Path(target).absolute() == path and self != target:
+            raise PermissionError(13, "being used by another process")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_or_fail)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("words", "held", "others"),
+    [
+        (
+            ["inference.py", "--input", "test", "--output", "p.csv", "--save-probabilities", "p.npz", "--top-k", "2"],
+            "p.csv",
+            ["p.npz", "p_top2.csv", "p.new.json"],
+        ),
+        (["inference.py", "--input", "test", "--output", "p.csv", "--save-probabilities", "p.npz"], "p.npz", ["p.csv"]),
+        (["evaluate.py", "--output-dir", "out"], "out/per_class.csv", ["out/metrics.json", "out/predictions.csv"]),
+        (["evaluate.py", "--input-sizes", "32,64", "--keep", "best.pt"], "best.pt", []),
+        ([TOOL, "export", "--runtime", "torch", "--precision", "fp16", "--output", "half.pt"], "half.pt", []),
+    ],
+    ids=lambda words: " ".join(words[:2]) if isinstance(words, list) else words,
+)
+def test_a_result_whose_file_is_opened_during_the_work_is_kept(
+    checkpoint, test_folder, tmp_path, monkeypatch, words, held, others
+):
+    words = [str(test_folder) if word == "test" else word for word in words]
+    held_from_now_on(monkeypatch, tmp_path / held)
+    done = run_script(*words, "--checkpoint", checkpoint, "device=cpu", cwd=tmp_path)
+    kept = Path(held).with_name(f"{Path(held).stem}.new{Path(held).suffix}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{Path(held)}: cannot be replaced (being used by another process); the complete result is {kept}" in (
+        done.stderr
+    )
+    assert (tmp_path / kept).stat().st_size > 0
+    assert not (tmp_path / held).exists()
+    assert all((tmp_path / name).is_file() for name in others)
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+@pytest.mark.integration
+def test_a_picture_that_cannot_be_drawn_costs_no_figure(checkpoint, tmp_path, monkeypatch):
+    def fail(*_arguments: object) -> None:
+        raise WorkWasReached("a font is broken")
+
+    monkeypatch.setattr("evaluation.evaluate.confusion_figure", fail)
+    done = run_script("evaluate.py", "--checkpoint", checkpoint, "--output-dir", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "warning: the picture" in done.stderr
+    assert "confusion_matrix.png is missing: WorkWasReached: a font is broken" in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("metrics.json", "per_class.csv", "answers.csv", "predictions.csv", "predictions.json", "worst_pairs.png")
+    }

@@ -72,7 +72,7 @@ FIGURES = {
     "range_figure": lambda facts: plots.range_figure([1e-5, 1e-3, 1e-1], [3, 2, 4], 1e-3),
 }
 WITHOUT_NAMES = ("curves_figure", "reliability_figure", "range_figure")
-# a benchmark, which draws the kit's own flowers alone
+# a benchmark; its names are those of class_labels
 ELSEWHERE = {"readme_picture.py"}
 
 
