@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 
@@ -49,8 +49,7 @@ def main(arguments: list[str]) -> int:
         else:
             evaluation = evaluate(pipeline, split, flags.data, flags.output_dir)
             lines = [*describe_evaluation(evaluation), f"Tables and pictures: {flags.output_dir}"]
-        for line in lines:
-            print(line)
+        show(lines)
     return 0
 
 
@@ -78,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input-sizes", type=_sizes, metavar="A,B", help="compare top-1 at these input sizes instead, as in 224,256"
     )
-    parser.add_argument("--keep", type=Path, metavar="F", help="with --input-sizes: write the best as a checkpoint")
+    parser.add_argument(
+        "--keep", type=file_path, metavar="F", help="with --input-sizes: write the best as a checkpoint"
+    )
     parser.add_argument("--output-dir", type=Path, default=Path("results/evaluation"), help="default: %(default)s")
     return parser
 

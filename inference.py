@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
 
 
@@ -32,8 +32,7 @@ def main(arguments: list[str]) -> int:
             lines = describe_benchmark(pipeline, benchmark(pipeline, flags.input))
         else:
             lines = describe_prediction(pipeline, predict_to_files(pipeline, flags.input, output))
-        for line in lines:
-            print(line)
+        show(lines)
     return 0
 
 
@@ -49,9 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_pipeline_flags(parser)
     parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the checkpoint's dataset.test_dir")
-    parser.add_argument("--output", type=Path, help="default: results/predictions.csv")
+    parser.add_argument("--output", type=file_path, help="default: results/predictions.csv")
     add_format_flag(parser)
-    parser.add_argument("--save-probabilities", type=Path, metavar="F", help="all probabilities, as .npz")
+    parser.add_argument("--save-probabilities", type=file_path, metavar="F", help="all probabilities, as .npz")
     parser.add_argument("--top-k", type=int, metavar="K", help="write the K best classes of each image to a file too")
     parser.add_argument("--benchmark", action="store_true", help="time decode + resize + forward for single images")
     return parser

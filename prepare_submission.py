@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, add_profile_flag
 
 
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_pipeline_flags(parser, required=False)
     parser.add_argument("--predictions", type=Path, help="predictions.csv; its provenance names checkpoints and input")
     parser.add_argument("--input", type=Path, help="the test folder (default: the one that the provenance names)")
-    parser.add_argument("--output", type=Path, help="default: results/submission.zip")
+    parser.add_argument("--output", type=file_path, help="default: results/submission.zip")
     parser.add_argument("--verify-only", type=Path, metavar="ZIP", help="run and check a ZIP, also one made by others")
     parser.add_argument(
         "--python",

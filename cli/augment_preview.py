@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from cli.entry import file_path
+
 HELP = "write a contact sheet (PNG) of augmented training images: augmentation=ultra_strong dataset=demo"
 
 TILE = 224
@@ -10,7 +12,7 @@ TILE = 224
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--output", type=Path, default=Path("preview.png"), help="default: %(default)s")
+    parser.add_argument("--output", type=file_path, default=Path("preview.png"), help="default: %(default)s")
     parser.add_argument("--images", type=int, default=6, help="images, one a row (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=6, help="augmented copies of each (default: %(default)s)")
 

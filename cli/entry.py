@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,8 @@ from configs.options import CONFIG_DIR
 from configs.schema import Config
 
 _OVERRIDE = re.compile(r"(?:\+{0,2}|~)([A-Za-z_][\w./@-]*)=.*|~([A-Za-z_][\w./]*)", re.DOTALL)
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 # what the first word of a key can be; Hydra's own keys are refused with a sentence
 _SECTIONS = {"hydra", *(field.name for field in fields(Config))}
@@ -71,6 +73,19 @@ def _read_path(text: str) -> Path:
         return Path(expand_home(text))
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def file_path(text: str) -> Path:
+    """Return the path of a file to write, for argparse: a text that ends in a slash means a folder."""
+    if text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"{text}: is a folder; name a file.")
+    return _read_path(text)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines; what would end a line, colour it or turn its direction, such as in a class's name, is escaped."""
+    for line in lines:
+        print(_CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), line))
 
 
 def with_figures(error: RunError, describe: Callable[[Any], list[str]]) -> RunError:

@@ -27,7 +27,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     if overrides:
         raise InputError(f"{overrides[0]}: prepare-data takes no config keys.")
-    check_writable_folder(arguments.output)
+    for folder in (arguments.output, arguments.output / "train"):
+        check_writable_folder(folder)
     summary = prepare_data(arguments.source, arguments.output, arguments.labels)
     for line in describe(summary):
         print(line)

@@ -1,5 +1,6 @@
 """Files: where a result may be written, atomic writes, and `~` in a path."""
 
+import json
 import os
 import re
 import stat
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from common.errors import InputError, RunError
 
@@ -193,6 +195,13 @@ def safe_name(text: str) -> str:
 def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """Return one path or several as a list."""
     return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def to_json(facts: Any) -> str:
+    """Return `facts` as indented JSON that can be written as UTF-8, also with file names that are no valid UTF-8."""
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    # such a name holds single surrogates, and JSON has the same escape for them as Python
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,12 +1,11 @@
 """From checkpoints and their predictions to a submission ZIP that was unpacked and run before it gets its name."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError, RunError
-from common.files import check_writable, replacing, write_text
+from common.files import check_writable, replacing, to_json, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
@@ -85,7 +84,7 @@ def prepare_submission(
         "versions": versions(),
         **as_json(checks),
     }
-    write_text(proof_path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(proof_path, to_json(facts))
     return Submission(output, proof_path, checks, latency, half)
 
 

@@ -50,6 +50,9 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
     """
     if config_name not in config_names():
         raise InputError(f"{config_name}: no such config. Choose from {', '.join(config_names())}.")
+    for text in overrides:
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise InputError(f"{text!a}: is no valid UTF-8. Give another value, or rename the file or folder.")
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         _check_override(override)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from common import distributed
 from common.csv_files import write_rows
 from common.errors import as_warning
-from common.files import check_writable_folder, run_all, write_text
+from common.files import check_writable_folder, run_all, to_json, write_text
 from evaluation import metrics
 from evaluation.calibration import expected_calibration_error
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
@@ -212,14 +211,13 @@ def _write(
         for row in range(len(images.rows))
         if row not in predicted.unreadable
     ]
-    metrics_text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     with as_warning(f"the picture {folder / 'confusion_matrix.png'}"):
         save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
     with as_warning(f"the picture {folder / 'worst_pairs.png'}"):
         save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
     run_all(
         [
-            lambda: write_text(folder / "metrics.json", metrics_text),
+            lambda: write_text(folder / "metrics.json", to_json(facts)),
             lambda: write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint)),
             lambda: write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows),
             lambda: write_predictions_and_provenance(

@@ -1,6 +1,5 @@
 """Cross-validation: the out-of-fold predictions of all models, joined to one estimate and one temperature."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from common.files import check_writable_folder, run_all, write_text
+from common.files import check_writable_folder, run_all, to_json, write_text
 from data.inputs import Inputs
 from evaluation.calibration import calibrate_folds, expected_calibration_error
 from evaluation.evaluate import Metrics, compute_metrics
@@ -113,7 +112,7 @@ def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossVal
     inputs, predicted = joined.inputs, joined.predicted
     run_all(
         [
-            lambda: write_text(output / "metrics.json", json.dumps(facts, indent=2) + "\n"),
+            lambda: write_text(output / "metrics.json", to_json(facts)),
             lambda: write_predictions_and_provenance(
                 output / "predictions.csv", "kit", pipeline, inputs, predicted, None
             ),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.entry import ArgumentParser, split_overrides
+from cli.entry import ArgumentParser, file_path, show, split_overrides
 from common.errors import InputError
 from tests.helpers import working_directory
 
@@ -89,3 +89,16 @@ def test_an_unknown_home_folder_is_one_sentence(tmp_path):
     (tmp_path / "~backup.csv").touch()
     with working_directory(tmp_path):
         assert parser.parse_args(["--output", "~backup.csv"]).output == Path("~backup.csv")
+
+
+@pytest.mark.parametrize("text", ["new/", "a/b/", "~/x/"])
+def test_a_name_that_ends_in_a_slash_is_no_file(text):
+    parser = ArgumentParser()
+    parser.add_argument("--keep", type=file_path)
+    with pytest.raises(InputError, match="is a folder; name a file"):
+        parser.parse_args(["--keep", text])
+
+
+def test_names_cannot_steer_the_terminal(capsys):
+    show(["花 🌹 ورد 50 %", "a\nb\tc\x1b[31m", "\u202egpj.exe"])
+    assert capsys.readouterr().out == "花 🌹 ورد 50 %\na\\nb\\tc\\x1b[31m\n\\u202egpj.exe\n"

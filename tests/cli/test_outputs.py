@@ -1,11 +1,13 @@
 """A result that could not be written is refused before the work, by every flag and key that names a file or folder."""
 
 import argparse
+import re
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from cli.entry import file_path
 from common import csv_files, torch_files
 from data import prepare
 from tests.conftest import TINY
@@ -53,6 +55,7 @@ FOLDERS = {
     "budget": [TOOL, "budget", "--checkpoint", "a.pt", "--output", TARGET],
     "report": [TOOL, "report", "--run", "run", "--output", TARGET],
 }
+COMMANDS = {**FILES, **{name: (words, "") for name, words in FOLDERS.items()}}
 
 
 class WorkWasReached(Exception):
@@ -136,9 +139,9 @@ def _assert_refused(done, target: Path, reason: str) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [*FILES, *FOLDERS])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_with_a_good_target_the_same_words_reach_the_work(place, command):
-    words, suffix = FILES.get(command, (FOLDERS.get(command), ""))
+    words, suffix = COMMANDS[command]
     (place / "new").mkdir()
     (place / "new" / "out.typ").touch()
     done = run(words, place / "new" / f"out{suffix}", suffix, place)
@@ -168,12 +171,9 @@ def test_an_input_is_not_overwritten(place, words):
     assert "WorkWasReached" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [*FILES, *FOLDERS])
-def test_a_hyphen_is_no_file(place, command):
-    words, _ = FILES.get(command, (FOLDERS.get(command), ""))
-    if TARGET not in words and f"output_dir={TARGET}" not in words:
-        pytest.skip("its name follows from another one")
-    done = run_script(*[word.replace(TARGET, "-") for word in words], cwd=place)
+@pytest.mark.parametrize("words", [words for words, _ in COMMANDS.values()], ids=list(COMMANDS))
+def test_a_hyphen_is_no_file(place, words):
+    done = run_script(*[re.sub(r"TARGET(_STEM\S*)?", "-", word) for word in words], cwd=place)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "WorkWasReached" not in done.stderr
     assert not (place / "-").exists()
@@ -192,7 +192,9 @@ def test_every_flag_that_names_an_output_is_in_a_table():
     reads = {"--checkpoint", "--input", "--data", "--probabilities", "--predictions", "--submission", "--verify-only"}
     reads |= {"--source", "--labels", "--run"}
     for parser in [*parsers, *commands.choices.values()]:
-        flags = {flag for action in parser._actions if action.type is Path for flag in action.option_strings}
+        flags = {
+            flag for action in parser._actions if action.type in (Path, file_path) for flag in action.option_strings
+        }
         assert flags - reads <= tested, parser.prog
 
 

@@ -1,5 +1,6 @@
 """Which targets are refused before the work, what stays of a result that cannot get its name, safe names."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from common.files import (
     replacing,
     run_all,
     safe_name,
+    to_json,
     write_text,
 )
 from tests.helpers import working_directory
@@ -219,3 +221,11 @@ def test_what_is_worth_less_than_the_work_becomes_a_line():
     ]
     with pytest.raises(KeyboardInterrupt), as_warning("a picture"):
         raise KeyboardInterrupt
+
+
+def test_json_holds_file_names_that_are_no_utf8(place):
+    facts = {"input": "/data/caf\udce9 花", "images": 3}
+    write_text(Path("facts.json"), to_json(facts))
+    text = Path("facts.json").read_text(encoding="utf-8")
+    assert json.loads(text) == facts
+    assert "花" in text

@@ -241,3 +241,8 @@ def test_an_unknown_home_folder_is_one_sentence():
 def test_no_key_with_a_path_is_forgotten():
     holds_path = re.compile(r"(_dir|_csv|\.root|\.weights|\.teacher|\.resume)$")
     assert {key for key in leaf_keys() if holds_path.search(key)} == set(PATH_KEYS)
+
+
+def test_a_value_that_is_no_utf8_is_one_sentence():
+    with pytest.raises(InputError, match=r"'output_dir=caf\\udce9': is no valid UTF-8"):
+        compose("config", ["output_dir=caf\udce9"])

@@ -177,6 +177,12 @@ def test_class_names_are_read_back_as_they_are(root):
     assert [entry.name for entry in read_classes(root / "classes.csv")] == NAMES
 
 
-def test_the_lines_that_a_user_sees_hold_no_control_characters(run):
-    done = run_script("evaluate.py", "--checkpoint", run / "checkpoints" / "best_model.pt", "--split", "all")
-    assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout)
+def test_no_name_steers_the_terminal(run, root, tmp_path):
+    options = [*TINY, f"dataset.root={root}", f"output_dir={tmp_path}"]
+    best = run / "checkpoints" / "best_model.pt"
+    for words in (
+        ["inference.py", "--checkpoint", best, "--input", root / "test" / FILES[0], "--output", tmp_path / "p.csv"],
+        ["evaluate.py", "--checkpoint", best, "--split", "all", "--output-dir", tmp_path],
+        ["cli/flower_cli.py", "audit", "--output", tmp_path / "audit", *options],
+    ):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", run_script(*words).stdout)
