@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.entry import ArgumentParser, file_path, run_script, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, add_profile_flag
+from common.files import expand_home
 
 
 def main(arguments: list[str]) -> int:
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--verify-only", type=Path, metavar="ZIP", help="run and check a ZIP, also one made by others")
     parser.add_argument(
         "--python",
+        type=expand_home,
         metavar="P",
         help="run the ZIP's code under this interpreter and its packages too, for example of a Python 3.8; with "
         "--verify-only under it alone",
