@@ -7,7 +7,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ ON_WINDOWS = os.name == "nt"
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)
 
 
-def check_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
+def check_writable(path: Path, inputs: Sequence[Path] = ()) -> None:
     """Raise InputError if the file `path` cannot be written; nothing is left behind.
 
     `inputs` are files that the same work reads, and which must not be overwritten.
@@ -59,8 +59,9 @@ def _checked_status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except FileNotFoundError:
-        if path.is_symlink():
-            raise InputError(f"{path}: is a link that leads nowhere; name another file.") from None
+        link = next((place for place in (path, *path.parents) if place.is_symlink() and not place.exists()), None)
+        if link is not None:
+            raise InputError(f"{path}: {link} is a link that leads nowhere; name another place.") from None
         return None
     except NotADirectoryError as error:
         raise InputError(f"{path}: {_file_above(path)} is a file, so nothing can lie below it.") from error

@@ -1,6 +1,6 @@
 """Prediction: checkpoints and images to probabilities, and to predictions.csv with its provenance beside it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class OutputFiles:
         """Where the best classes of each image go, beside the predictions."""
         return self.predictions.with_name(f"{self.predictions.stem}_top{self.top_k}.csv")
 
-    def check(self, inputs: Iterable[Path] = ()) -> None:
+    def check(self, inputs: Sequence[Path] = ()) -> None:
         """Raise InputError if one of the files cannot be written, or is one of `inputs`."""
         check_csv_path(self.predictions)
         files = [self.predictions, provenance_path(self.predictions)]
