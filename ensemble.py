@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 
@@ -25,8 +25,11 @@ def main(arguments: list[str]) -> int:
         raise InputError("--data: the labelled images of --fit. Give both.")
     if flags.fit and flags.probabilities and not flags.data:
         raise InputError("--fit: saved probabilities have no labels. Give --data <table image_id,label>.")
-    for line in _average_saved(flags) if flags.probabilities else _average_checkpoints(flags, overrides):
-        print(line)
+
+    from prediction.predict import OutputFiles
+
+    OutputFiles(flags.output).check([*(flags.checkpoint or flags.probabilities), *flags.input])
+    show(_average_saved(flags) if flags.probabilities else _average_checkpoints(flags, overrides))
     return 0
 
 
@@ -81,7 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, help="with --fit: other labelled images, a prepared folder or a table")
     parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the first checkpoint's test_dir")
-    parser.add_argument("--output", type=Path, default=Path("results/predictions.csv"), help="default: %(default)s")
+    parser.add_argument(
+        "--output", type=file_path, default=Path("results/predictions.csv"), help="default: %(default)s"
+    )
     add_format_flag(parser)
     return parser
 

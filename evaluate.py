@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 
@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
     from cli.comparison_text import describe_sizes, describe_view_search
     from cli.evaluate_text import describe_evaluation
     from common.distributed import processes
+    from common.files import check_writable, check_writable_folder
     from evaluation.evaluate import evaluate
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
@@ -32,6 +33,10 @@ def main(arguments: list[str]) -> int:
     if searches and flags.input_sizes:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
+    if flags.keep:
+        check_writable(flags.keep, flags.checkpoint)
+    elif not (searches or flags.input_sizes):
+        check_writable_folder(flags.output_dir)
     with processes():
         keys = (*KEYS, *LIMITS) if searches else KEYS
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)
@@ -44,8 +49,7 @@ def main(arguments: list[str]) -> int:
         else:
             evaluation = evaluate(pipeline, split, flags.data, flags.output_dir)
             lines = [*describe_evaluation(evaluation), f"Tables and pictures: {flags.output_dir}"]
-        for line in lines:
-            print(line)
+        show(lines)
     return 0
 
 
@@ -73,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input-sizes", type=_sizes, metavar="A,B", help="compare top-1 at these input sizes instead, as in 224,256"
     )
-    parser.add_argument("--keep", type=Path, metavar="F", help="with --input-sizes: write the best as a checkpoint")
+    parser.add_argument(
+        "--keep", type=file_path, metavar="F", help="with --input-sizes: write the best as a checkpoint"
+    )
     parser.add_argument("--output-dir", type=Path, default=Path("results/evaluation"), help="default: %(default)s")
     return parser
 

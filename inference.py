@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
 
 
@@ -21,16 +21,18 @@ def main(arguments: list[str]) -> int:
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
+    predictions = flags.output or Path("results/predictions.csv")
+    output = OutputFiles(predictions, flags.format, flags.save_probabilities, flags.top_k)
+    if not flags.benchmark:
+        # tried before the models are loaded, which may take minutes
+        output.check([*flags.checkpoint, *flags.input])
     with processes():
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides)
         if flags.benchmark:
             lines = describe_benchmark(pipeline, benchmark(pipeline, flags.input))
         else:
-            predictions = flags.output or Path("results/predictions.csv")
-            output = OutputFiles(predictions, flags.format, flags.save_probabilities, flags.top_k)
             lines = describe_prediction(pipeline, predict_to_files(pipeline, flags.input, output))
-        for line in lines:
-            print(line)
+        show(lines)
     return 0
 
 
@@ -46,9 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_pipeline_flags(parser)
     parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the checkpoint's dataset.test_dir")
-    parser.add_argument("--output", type=Path, help="default: results/predictions.csv")
+    parser.add_argument("--output", type=file_path, help="default: results/predictions.csv")
     add_format_flag(parser)
-    parser.add_argument("--save-probabilities", type=Path, metavar="F", help="all probabilities, as .npz")
+    parser.add_argument("--save-probabilities", type=file_path, metavar="F", help="all probabilities, as .npz")
     parser.add_argument("--top-k", type=int, metavar="K", help="write the K best classes of each image to a file too")
     parser.add_argument("--benchmark", action="store_true", help="time decode + resize + forward for single images")
     return parser

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from cli.entry import ArgumentParser, run_script, split_overrides
+from cli.entry import ArgumentParser, file_path, run_script, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, add_profile_flag
+from common.files import expand_home
 
 
 def main(arguments: list[str]) -> int:
@@ -49,10 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_pipeline_flags(parser, required=False)
     parser.add_argument("--predictions", type=Path, help="predictions.csv; its provenance names checkpoints and input")
     parser.add_argument("--input", type=Path, help="the test folder (default: the one that the provenance names)")
-    parser.add_argument("--output", type=Path, help="default: results/submission.zip")
+    parser.add_argument("--output", type=file_path, help="default: results/submission.zip")
     parser.add_argument("--verify-only", type=Path, metavar="ZIP", help="run and check a ZIP, also one made by others")
     parser.add_argument(
         "--python",
+        type=expand_home,
         metavar="P",
         help="run the ZIP's code under this interpreter and its packages too, for example of a Python 3.8; with "
         "--verify-only under it alone",

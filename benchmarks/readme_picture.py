@@ -18,6 +18,7 @@ from data.images import read_image
 from data.listing import list_images
 from data.transforms import eval_image
 from evaluation.grad_cam import attention_map
+from evaluation.plots import class_labels
 from models.classifier import Classifier
 from prediction.pipeline import Pipeline, load_pipeline, predict_file
 
@@ -54,7 +55,7 @@ def draw(pipeline: Pipeline, answers: dict[Path, np.ndarray]) -> Figure:
         if heat is not None:
             axes[1, column].imshow(heat, cmap="jet", alpha=0.45)
         best = np.argsort(-probabilities)[:BARS][::-1]
-        names = [pipeline.classes[label].name for label in best]
+        names = class_labels([pipeline.classes[label] for label in best])
         axes[2, column].barh(range(BARS), 100 * probabilities[best], color="tab:blue")
         axes[2, column].set(xlim=(0, 100), yticks=[])
         for place, (name, label) in enumerate(zip(names, best, strict=True)):

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.entry import show
+
 if TYPE_CHECKING:
     from data.table import ImageTable
     from tools.data_audit import Audit, DuplicatePair, Suspect
@@ -30,8 +32,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from tools.data_audit import audit
 
     found = audit(compose("config", overrides), arguments.output, arguments.embeddings, arguments.label_errors)
-    for line in describe(found, arguments.output):
-        print(line)
+    show(describe(found, arguments.output))
     print(f"Tables: {arguments.output}")
     return 0
 

@@ -34,9 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Measure, print and write budget.json; exit code 1 if nothing keeps the limits."""
     import dataclasses
-    import json
 
-    from common.files import write_text
+    from common.files import to_json, write_text
     from competition.profile import read_profile
     from prediction.views import parse_views
     from tools.latency_budget import find_best
@@ -46,10 +45,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     limits = dataclasses.replace(profile, **{name: value for name, value in given.items() if value is not None})
     views = [parse_views(text) for text in arguments.tta or ("identity", "identity,hflip", "flips")]
     found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others)
-    text = json.dumps(as_json(found), indent=2, ensure_ascii=False)
-    write_text(arguments.output / "budget.json", text + "\n")
+    text = to_json(as_json(found))
+    write_text(arguments.output / "budget.json", text)
     if arguments.json:
-        print(text)
+        print(text, end="")
     else:
         print("\n".join([*describe(found), f"Tables and plot: {arguments.output}"]))
     return 0 if found.best else 1

@@ -14,7 +14,7 @@ from competition.judges_run import OWN_PYTHON, find_interpreter
 from competition.model_rules import check_models
 from competition.profile import read_profile
 from competition.proof import prove
-from competition.submission import Submission, prepare_submission
+from competition.submission import Submission, check_output, prepare_submission
 from competition.zip_rules import inspect_zip
 from data.inputs import find_inputs
 from data.listing import list_images
@@ -49,12 +49,13 @@ def prepare(flags: argparse.Namespace, overrides: Sequence[str]) -> Submission:
     profile, others = read_profile(flags.profile, overrides)
     if not flags.predictions:
         raise InputError("--predictions is needed: the file that inference.py wrote for the test folder.")
+    output = flags.output or Path("results/submission.zip")
+    check_output(output, [flags.predictions, *(flags.checkpoint or ())])
     provenance = _provenance_of(flags.predictions)
     pipeline = find_pipeline(flags, provenance, others)
     folder = flags.input or (provenance.input if provenance else None)
     if folder is None or not folder.is_dir():
         raise InputError(f"{folder or '--input'}: the folder of the test images is needed. Give --input <folder>.")
-    output = flags.output or Path("results/submission.zip")
     python = find_interpreter(flags.python) if flags.python else None
     return prepare_submission(pipeline, flags.predictions, folder, output, profile, python)
 

@@ -6,26 +6,86 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 from common.errors import InputError, RunError
+from common.files import expand_home
+from configs.options import CONFIG_DIR
+from configs.schema import Config
 
-_OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=.*|~[A-Za-z_][\w./]*", re.DOTALL)
+_OVERRIDE = re.compile(r"(?:\+{0,2}|~)([A-Za-z_][\w./@-]*)=.*|~([A-Za-z_][\w./]*)", re.DOTALL)
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+# what the first word of a key can be; Hydra's own keys are refused with a sentence
+_SECTIONS = {"hydra", *(field.name for field in fields(Config))}
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """An argument parser that raises InputError, so that its errors look like all others."""
+    """An argument parser that raises InputError, so that its errors look like all others; paths may begin with `~`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", Path, _read_path)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}. Type {self.prog} --help for the usage.")
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split a command line into flags and `key=value` overrides, each in order."""
-    words = [word for word in arguments if not _OVERRIDE.fullmatch(word)]
-    overrides = [word for word in arguments if _OVERRIDE.fullmatch(word)]
+    """Split a command line into flags and `key=value` overrides, each in order.
+
+    A path may look like an override, as `runs/lr=0.1/best_model.pt` does.
+    """
+    are_overrides = [_is_override(word) for word in arguments]
+    words = [word for word, is_override in zip(arguments, are_overrides, strict=True) if not is_override]
+    overrides = [word for word, is_override in zip(arguments, are_overrides, strict=True) if is_override]
     return words, overrides
+
+
+def _is_override(word: str) -> bool:
+    found = _OVERRIDE.fullmatch(word)
+    if not found:
+        return False
+    key = (found[1] or found[2]).partition("@")[0]
+    section = re.split(r"[./]", key)[0]
+    if "/" in key:
+        return section == "hydra" or (CONFIG_DIR / key).is_dir()
+    return "=" not in word or not _is_there(Path(word), file_only=section in _SECTIONS)
+
+
+def _is_there(path: Path, file_only: bool) -> bool:
+    """Say whether a path exists, or lies in an existing folder such as `lr=0.1`; no value of a key looks like these."""
+    try:
+        if len(path.parts) > 1 and Path(path.parts[0]).is_dir():
+            return True
+        return path.is_file() if file_only else path.exists()
+    except OSError:
+        # a long value is no file name
+        return False
+
+
+def _read_path(text: str) -> Path:
+    try:
+        return Path(expand_home(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def file_path(text: str) -> Path:
+    """Return the path of a file to write, for argparse: a text that ends in a slash means a folder."""
+    if text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"{text}: is a folder; name a file.")
+    return _read_path(text)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines; what would end a line, colour it or turn its direction, such as in a class's name, is escaped."""
+    for line in lines:
+        print(_CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), line))
 
 
 def with_figures(error: RunError, describe: Callable[[Any], list[str]]) -> RunError:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.entry import with_figures
+from cli.entry import file_path, with_figures
 
 if TYPE_CHECKING:
     from tools.export import Export
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="P", help="best_model.pt")
     parser.add_argument("--runtime", required=True, metavar="R", help="onnx, openvino or torch")
     parser.add_argument("--precision", default="fp32", metavar="P", help="fp32, fp16 or int8 (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, metavar="F", help="ends in .onnx, .xml or .pt")
+    parser.add_argument("--output", type=file_path, required=True, metavar="F", help="ends in .onnx, .xml or .pt")
     parser.add_argument("--data", type=Path, help="compare on this table or prepared folder (default: validation)")
     parser.add_argument(
         "--tolerance",

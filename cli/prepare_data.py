@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Prepare and print what was understood, and the summary."""
     from common.errors import InputError
+    from common.files import check_writable_folder
     from data.prepare import Request, prepare_data, understand_source
     from data.table_use import Columns
 
@@ -51,6 +52,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             print(line)
         print("Nothing was written (--dry-run).")
         return 0
+    for folder in (request.output, *(request.output / part for part in ("train", "val", "test"))):
+        check_writable_folder(folder)
     summary = prepare_data(request)
     for line in [*describe_understood(summary["understood"]), *describe(summary, arguments.link)]:
         print(line)

@@ -18,15 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Write the report and print its paths."""
     from common.errors import InputError
+    from common.files import check_writable
     from competition.report.typst_report import compile_pdf
     from competition.report.write import write_report
 
     if overrides:
         raise InputError(f"{overrides[0]}: report takes no keys; it tells what was recorded.")
     if arguments.compile:
+        output = arguments.compile.with_suffix(".pdf")
+        check_writable(output, [arguments.compile])
         if not arguments.compile.is_file():
             raise InputError(f"{arguments.compile}: no such file.")
-        output = arguments.compile.with_suffix(".pdf")
         print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
         return 0
     dropped = [name.strip() for name in arguments.drop.split(",") if name.strip()]

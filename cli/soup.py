@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.entry import with_figures
+from cli.entry import file_path, with_figures
 
 if TYPE_CHECKING:
     from tools.soup import SoupComparison
@@ -18,18 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="P", help="best_model.pt of two or more runs")
     parser.add_argument("--data", type=Path, help="choose on this table or prepared folder (default: validation)")
-    parser.add_argument("--output", type=Path, default=Path("results/soup.pt"), help="default: %(default)s")
+    parser.add_argument("--output", type=file_path, default=Path("results/soup.pt"), help="default: %(default)s")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the table and write the soup as an ordinary checkpoint."""
     from common.errors import InputError, RunError
+    from common.files import check_writable
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
     from tools.soup import soup
 
     if len(arguments.checkpoints) < 2:
         raise InputError("A soup needs two checkpoints or more.")
+    check_writable(arguments.output, arguments.checkpoints)
     pipeline = load_pipeline(arguments.checkpoints, overrides=overrides, keys=KEYS)
     try:
         found = soup(pipeline, arguments.data, arguments.output)

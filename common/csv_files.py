@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from common.errors import InputError
@@ -12,10 +12,10 @@ MAX_CELL = 4096
 
 
 def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV as one dict per row; white space around cells is removed.
+    """Read a CSV as one dict per row. Cells keep their white space, because file names may begin or end with it.
 
-    The file must be UTF-8 (a BOM is accepted), with unique column names, the columns `required` and at least one row.
-    Raises InputError, naming file and line, otherwise.
+    Column names lose theirs. The file must be UTF-8 (a BOM is accepted), with unique column names, the columns
+    `required` and at least one row. Raises InputError, naming file and line, otherwise.
     """
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     try:
@@ -37,7 +37,15 @@ def read_rows(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
             raise InputError(f"{path}, line {line}: {len(row)} cells where the first line has {len(header)}.")
         if any(len(cell) > MAX_CELL for cell in row):
             raise InputError(f"{path}, line {line}: a cell of more than {MAX_CELL} characters.")
-    return [dict(zip(header, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
+    return [dict(zip(header, row, strict=True)) for row in table[1:]]
+
+
+def known_as(cell: str, known: Container[str]) -> str:
+    """Return the entry of `known` that a cell means: the cell itself, else without white space around it.
+
+    A person may write `a.jpg, 3`, while the kit writes every name as it is. An unknown cell is returned as it is.
+    """
+    return cell.strip() if cell not in known and cell.strip() in known else cell
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

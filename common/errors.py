@@ -1,7 +1,9 @@
 """The two errors shown to users, each one or two plain sentences: what is wrong, where, what to do."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -22,6 +24,24 @@ class RunError(Exception):
     def __init__(self, message: str, result: Any = None) -> None:
         super().__init__(message)
         self.result = result
+
+
+def _print_warning(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def as_warning(what: str, say: Callable[[str], object] = _print_warning) -> Iterator[None]:
+    """Do what is worth less than the work around it, such as a figure: whatever it raises becomes one line for `say`.
+
+    `what` names it: `the picture worst_pairs.png`.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - matplotlib, its fonts and TensorBoard raise anything
+        reason = " ".join(str(error).split())[:300]
+        kind = "" if isinstance(error, InputError | RunError) else f"{type(error).__name__}: "
+        say(f"{what} is missing: {kind}{reason}")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

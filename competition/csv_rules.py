@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common.classes import ImageClass
-from common.csv_files import read_rows
+from common.csv_files import known_as, read_rows
 from common.errors import InputError
 from competition.checks import Check
 from prediction.predictions_csv import columns_by_content, parse_confidence
@@ -63,6 +63,7 @@ def _check_ids(rows: Sequence[dict[str, str]], content: dict[str, str], classes:
     if classes is None:
         return Check("CSV class ids", None, f"{len(set(given))} different ids; no model to compare them with")
     known = {image_class.category_id if kind == "category" else str(image_class.label) for image_class in classes}
+    given = [known_as(cell, known) for cell in given]
     unknown = sorted(set(given) - known)
     allowed = f"the model's {len(known)} {'category ids' if kind == 'category' else 'labels'}"
     if not unknown:

@@ -1,12 +1,11 @@
 """From checkpoints and their predictions to a submission ZIP that was unpacked and run before it gets its name."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError, RunError
-from common.files import replacing, write_text
+from common.files import check_writable, replacing, to_json, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
@@ -55,9 +54,10 @@ def prepare_submission(
             f"{pipeline.runtime}: the code in the ZIP runs torch. Give the best_model.pt of the run, and predict with "
             "the runtime torch."
         )
+    check_output(output, [predictions, *(member.path for member in pipeline.members)])
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
-    proof_path = output.with_name(f"{output.stem}_proof.json")
+    proof_path = _proof_path(output)
     for older in (output, proof_path):
         older.unlink(missing_ok=True)
     latency = _measure(pipeline, profile)
@@ -84,8 +84,18 @@ def prepare_submission(
         "versions": versions(),
         **as_json(checks),
     }
-    write_text(proof_path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(proof_path, to_json(facts))
     return Submission(output, proof_path, checks, latency, half)
+
+
+def check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Raise InputError if the ZIP or its proof cannot be written, or is one of `inputs`."""
+    for path in (output, _proof_path(output)):
+        check_writable(path, inputs)
+
+
+def _proof_path(output: Path) -> Path:
+    return output.with_name(f"{output.stem}_proof.json")
 
 
 def _read_reference(path: Path, inputs: Inputs, pipeline: Pipeline) -> list[Prediction]:

@@ -17,11 +17,25 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from common.errors import InputError, did_you_mean
+from common.files import expand_home
 from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
 from configs.validate import validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
+
+# keys that hold a path, or a list of them; `~` at its start is the home folder
+PATH_KEYS = (
+    "output_dir",
+    "dataset.root",
+    "dataset.train_csv",
+    "dataset.train_dir",
+    "dataset.val_csv",
+    "dataset.test_dir",
+    "model.weights",
+    "training.teacher",
+    "training.resume",
+)
 
 ConfigStore.instance().store(name="schema", node=Config)
 for _earlier, _current in EARLIER_NAMES.items():
@@ -37,6 +51,9 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
     """
     if config_name not in config_names():
         raise InputError(f"{config_name}: no such config. Choose from {', '.join(config_names())}.")
+    for text in overrides:
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise InputError(f"{text!a}: is no valid UTF-8. Give another value, or rename the file or folder.")
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         _check_override(override)
@@ -130,11 +147,17 @@ def parse_override(text: str, sweep: bool = False) -> Override:
         if "=" not in text:
             raise InputError(f"{text}: not an override. Write key=value, for example training.epochs=5.") from error
     key, value = text.split("=", 1)
-    quoted = value.replace("\\", "\\\\").replace("'", "\\'") if value.endswith("\\") else value.replace("'", "\\'")
+    is_list = value.startswith("[") and value.endswith("]") and not _is_text_key(key)
+    quoted = f"[{','.join(_quoted(item.strip()) for item in value[1:-1].split(','))}]" if is_list else _quoted(value)
     try:
-        return parser.parse_override(f"{key}='{quoted}'")
+        return parser.parse_override(f"{key}={quoted}")
     except HydraException as error:
         raise InputError(f"{text}: cannot be read. Write key=value, for example training.epochs=5.") from error
+
+
+def _quoted(value: str) -> str:
+    text = value.replace("\\", "\\\\") if value.endswith("\\") else value
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def explicit_keys(overrides: Iterable[Override]) -> list[str]:
@@ -225,6 +248,7 @@ def _strings(value: Any) -> Iterable[str]:
 
 def _to_config(composed: DictConfig | ListConfig, explicit: Sequence[str]) -> Config:
     try:
+        _expand_paths(composed)
         config = cast(Config, OmegaConf.to_object(composed))
     except MissingMandatoryValue as error:
         missing = ", ".join(sorted(OmegaConf.missing_keys(composed)))
@@ -233,3 +257,12 @@ def _to_config(composed: DictConfig | ListConfig, explicit: Sequence[str]) -> Co
         raise InputError(_first_line(error)) from error
     validate(config, explicit)
     return config
+
+
+def _expand_paths(composed: DictConfig | ListConfig) -> None:
+    for key in PATH_KEYS:
+        value = None if OmegaConf.is_missing(composed, key) else OmegaConf.select(composed, key)
+        if isinstance(value, str):
+            OmegaConf.update(composed, key, expand_home(value))
+        elif isinstance(value, ListConfig):
+            OmegaConf.update(composed, key, [expand_home(item) if isinstance(item, str) else item for item in value])

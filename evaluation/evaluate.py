@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 
 from common import distributed
 from common.csv_files import write_rows
-from common.files import write_text
+from common.errors import as_warning
+from common.files import check_writable_folder, run_all, to_json, write_text
 from evaluation import metrics
 from evaluation.calibration import expected_calibration_error
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
@@ -87,8 +87,10 @@ def evaluate(
     or a table, names others instead. With `output_dir`, writes metrics.json, per_class.csv, answers.csv,
     predictions.csv and two pictures there. Raises InputError if the images cannot be had, or have unknown classes.
     """
-    images = choose_images(pipeline, split, None if data is None else Path(data))
     folder = None if output_dir is None else Path(output_dir)
+    if folder is not None:
+        check_writable_folder(folder)
+    images = choose_images(pipeline, split, None if data is None else Path(data))
     predicted = predict_images(pipeline, images.inputs, "evaluation")
     readable = readable_rows(predicted, images)
     with np.errstate(divide="ignore"):
@@ -203,18 +205,26 @@ def _write(
         **asdict(found.metrics),
         "groups": {name: asdict(group) for name, group in found.groups.items()},
     }
-    write_text(folder / "metrics.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint))
     confidences, labels = predicted.probabilities.max(axis=1), predicted.probabilities.argmax(axis=1)
     rows = [
         (inputs.image_ids[row], images.labels[row], labels[row], f"{confidences[row]:.6f}")
         for row in range(len(images.rows))
         if row not in predicted.unreadable
     ]
-    write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows)
-    save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
-    save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
-    write_predictions_and_provenance(folder / "predictions.csv", "kit", pipeline, inputs, predicted, None)
+    with as_warning(f"the picture {folder / 'confusion_matrix.png'}"):
+        save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
+    with as_warning(f"the picture {folder / 'worst_pairs.png'}"):
+        save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
+    run_all(
+        [
+            lambda: write_text(folder / "metrics.json", to_json(facts)),
+            lambda: write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint)),
+            lambda: write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows),
+            lambda: write_predictions_and_provenance(
+                folder / "predictions.csv", "kit", pipeline, inputs, predicted, None
+            ),
+        ]
+    )
 
 
 def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:

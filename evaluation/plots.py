@@ -20,16 +20,27 @@ _FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "SimHei", "
 
 _MOST_LABELLED_CLASSES = 40
 
+# of variants and of models with their views
+_LONGEST_NAME = 80
+
 
 def class_labels(classes: Sequence[ImageClass]) -> list[str]:
-    """Return a short text per class that the fonts of this machine can draw: its name, else its category id."""
+    """Return a short text per class that the fonts of this machine can draw: its name, else its id, else its label."""
     use_fonts()
-    drawable = [is_drawable(image_class.name) for image_class in classes]
-    texts = [
-        image_class.name if fits else image_class.category_id
-        for image_class, fits in zip(classes, drawable, strict=True)
-    ]
-    return [text if len(text) <= 24 else f"{text[:23]}…" for text in texts]
+    labels = []
+    for image_class in classes:
+        texts = [" ".join(text.split()) for text in (image_class.name, image_class.category_id)]
+        text = next((text for text in texts if text and is_drawable(text)), f"class {image_class.label}")
+        labels.append(shown(text))
+    return labels
+
+
+def shown(text: str, longest: int = 24) -> str:
+    """Return one line of at most `longest` characters that matplotlib draws as it is, `$` included."""
+    line = " ".join(text.split())
+    line = line if len(line) <= longest else f"{line[: longest - 1]}…"
+    # an even number of bare $ would make the text a formula
+    return line.replace("$", r"\$")
 
 
 def confusion_figure(matrix: np.ndarray, classes: Sequence[ImageClass]) -> Figure:
@@ -88,7 +99,7 @@ def differences_figure(points: Sequence[tuple[str, float, float, float]], label:
         axes.plot([low, high], [row, row], color="#0072b2", linewidth=2)
         axes.plot([difference], [row], marker="o", color="#0072b2")
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(points)), [name for name, *_ in points])
+    axes.set_yticks(range(len(points)), [shown(name, _LONGEST_NAME) for name, *_ in points])
     axes.invert_yaxis()
     axes.set_xlabel(label)
     return figure
@@ -105,7 +116,7 @@ def front_figure(points: Sequence[tuple[str, float, float, bool]], limit_ms: flo
     for place, (name, milliseconds, top1, _) in enumerate(front):
         above = place % 2 == 0
         axes.annotate(
-            name,
+            shown(name, _LONGEST_NAME),
             (milliseconds, top1),
             xytext=(4, 8 if above else -14),
             textcoords="offset points",

@@ -1,6 +1,6 @@
 """Prediction: checkpoints and images to probabilities, and to predictions.csv with its provenance beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import numpy as np
 from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
-from common.errors import InputError
-from common.files import as_paths
+from common.errors import InputError, RunError
+from common.files import as_paths, check_writable, kept_name, run_all
 from configs.options import current_name
 from data.inputs import Inputs, find_inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
@@ -27,6 +27,22 @@ class OutputFiles:
     format: str = "kit"
     probabilities: Path | None = None
     top_k: int | None = None
+
+    @property
+    def top_k_file(self) -> Path:
+        """Where the best classes of each image go, beside the predictions."""
+        return self.predictions.with_name(f"{self.predictions.stem}_top{self.top_k}.csv")
+
+    def check(self, inputs: Sequence[Path] = ()) -> None:
+        """Raise InputError if one of the files cannot be written, or is one of `inputs`."""
+        check_csv_path(self.predictions)
+        files = [self.predictions, provenance_path(self.predictions)]
+        files += [self.probabilities] if self.probabilities else []
+        files += [self.top_k_file] if self.top_k is not None else []
+        for path in files:
+            check_writable(path, inputs)
+        if len({path.resolve() for path in files}) < len(files):
+            raise InputError(f"{files[-1]}: two results would have this name; name another file.")
 
 
 @dataclass(frozen=True)
@@ -73,24 +89,30 @@ def predict_to_files(
 
     Raises InputError as `predict` does, and for an output that is not possible before anything is predicted.
     """
-    check_csv_path(output.predictions)
+    paths = as_paths(images)
+    output.check([*(member.path for member in pipeline.members), *paths])
     if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
         raise InputError(f"top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
-    paths = as_paths(images) or [default_input(pipeline)]
+    paths = paths or [default_input(pipeline)]
     inputs = find_inputs(paths)
     predicted = _predict_readable(pipeline, inputs)
     result = _result(pipeline, inputs, predicted)
     if not distributed.is_main():
         return result
     source = paths[0] if len(paths) == 1 else None
-    write_predictions_and_provenance(output.predictions, output.format, pipeline, inputs, predicted, source)
-    files = [output.predictions, provenance_path(output.predictions)]
+    writers: dict[Path, Callable[[], object]] = {
+        output.predictions: lambda: write_predictions_and_provenance(
+            output.predictions, output.format, pipeline, inputs, predicted, source
+        )
+    }
     if output.probabilities:
-        save_probabilities(output.probabilities, pipeline, inputs, predicted)
-        files.append(output.probabilities)
+        saved = output.probabilities
+        writers[saved] = lambda: save_probabilities(saved, pipeline, inputs, predicted)
     if output.top_k:
-        files.append(_write_top_k(output, pipeline, inputs, predicted))
-    return replace(result, files=files)
+        writers[output.top_k_file] = lambda: _write_top_k(output, pipeline, inputs, predicted)
+    run_all(writers.values())
+    predictions, *others = writers
+    return replace(result, files=[predictions, provenance_path(predictions), *others])
 
 
 def _predict_readable(pipeline: Pipeline, inputs: Inputs) -> PredictedProbabilities:
@@ -138,7 +160,6 @@ def write_predictions_and_provenance(
     """Write predictions in a form of `FORMATS`, and how they were made; `source` is where the images came from."""
     predictions = to_predictions(pipeline, inputs, predicted)
     form = current_name(form)
-    write_predictions(path, FORMATS[form], predictions, pipeline.classes)
     facts = {
         "input": source.resolve().as_posix() if source else None,
         "images": len(predictions),
@@ -147,6 +168,12 @@ def write_predictions_and_provenance(
         "unreadable": {inputs.image_ids[row]: reason for row, reason in predicted.unreadable.items()},
         "recovered": [inputs.image_ids[row] for row in predicted.recovered],
     }
+    try:
+        write_predictions(path, FORMATS[form], predictions, pipeline.classes)
+    except RunError:
+        # an older file keeps its own provenance
+        write_provenance(kept_name(path), facts)
+        raise
     write_provenance(path, facts)
 
 
@@ -162,8 +189,7 @@ def to_predictions(pipeline: Pipeline, inputs: Inputs, predicted: PredictedProba
     return predictions
 
 
-def _write_top_k(output: OutputFiles, pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities) -> Path:
-    path = output.predictions.with_name(f"{output.predictions.stem}_top{output.top_k}.csv")
+def _write_top_k(output: OutputFiles, pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities) -> None:
     rows = []
     for row, image_id in enumerate(inputs.image_ids):
         if row in predicted.unreadable:
@@ -173,5 +199,4 @@ def _write_top_k(output: OutputFiles, pipeline: Pipeline, inputs: Inputs, predic
             image_class = pipeline.classes[label]
             confidence = f"{predicted.probabilities[row, label]:.6f}"
             rows.append((image_id, rank, label, image_class.category_id, image_class.name, confidence))
-    write_rows(path, ("image_id", "rank", "label", "category_id", "name", "confidence"), rows)
-    return path
+    write_rows(output.top_k_file, ("image_id", "rank", "label", "category_id", "name", "confidence"), rows)

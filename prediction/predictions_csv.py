@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.classes import ImageClass
-from common.csv_files import read_rows, write_rows
+from common.csv_files import known_as, read_rows, write_rows
 from common.errors import InputError
 
 # name: its columns; the first is the default. `configs.options.current_name` knows earlier names
@@ -70,12 +70,13 @@ def read_predictions(path: Path, classes: Sequence[ImageClass]) -> list[Predicti
     }
     predictions = []
     for line, row in enumerate(rows, start=2):
-        if row[answer] not in label_of:
+        given = known_as(row[answer], label_of)
+        if given not in label_of:
             raise InputError(f"{path}, line {line}: {answer} {row[answer][:40]!r} is none of the model's classes.")
         confidence = parse_confidence(row[column_of["confidence"]]) if "confidence" in column_of else None
         if "confidence" in column_of and confidence is None:
             raise InputError(f"{path}, line {line}: confidence is not a number from 0 to 1.")
-        predictions.append(Prediction(row[column_of["image"]], label_of[row[answer]], confidence))
+        predictions.append(Prediction(row[column_of["image"]], label_of[given], confidence))
     return predictions
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.device import describe_device
 from common.errors import InputError
-from common.files import write_text
+from common.files import to_json, write_text
 from common.torch_files import sha256
 from models.checkpoint import versions
 from prediction.options import AVERAGES, PLAIN, PRECISIONS, RUNTIMES
@@ -61,7 +61,7 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
 
 def write_provenance(predictions: Path, facts: dict[str, Any]) -> None:
     """Write `facts` as the provenance of a predictions file."""
-    write_text(provenance_path(predictions), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(provenance_path(predictions), to_json(facts))
 
 
 def read_provenance(predictions: Path) -> Provenance | None:

@@ -1,6 +1,7 @@
 """Ablation: a recipe with one ingredient changed, over several seeds, compared on the same images."""
 
 import csv
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from common.csv_files import read_rows, write_rows
-from common.errors import InputError, RunError, did_you_mean
-from common.files import replacing, write_text
+from common.errors import InputError, RunError, as_warning, did_you_mean
+from common.files import check_writable_folder, replacing, safe_name, write_text
 from configs.compose import compose
 from configs.input_sizes import final_size
 from configs.schema import Config
@@ -179,10 +180,11 @@ def ablate(
     InputError before training if a variant's config is wrong or the folder holds another ablation, and RunError at the
     end if runs failed.
     """
+    check_writable_folder(folder)
     configs = {}
     for variant in variants:
         for seed in range(seeds):
-            output = folder / variant.name.replace(" ", "_") / str(seed)
+            output = folder / safe_name(variant.name) / str(seed)
             overrides = [*base, *variant.overrides, f"seed={seed}", "training.resume=auto"]
             configs[variant, seed] = compose("config", [*overrides, f"output_dir={output}"], allow_unused=True)
     rows = _read_runs(folder, base, variants)
@@ -280,7 +282,7 @@ def differences(
 
 
 def _correct(folder: Path, variant: str, seed: str) -> dict[str, bool]:
-    with np.load(folder / variant.replace(" ", "_") / seed / "correct.npz", allow_pickle=False) as saved:
+    with np.load(folder / safe_name(variant) / seed / "correct.npz", allow_pickle=False) as saved:
         return dict(zip(saved["image_ids"].tolist(), saved["correct"].tolist(), strict=True))
 
 
@@ -300,7 +302,8 @@ def write_differences(folder: Path, found: Sequence[Difference]) -> None:
     write_text(folder / "ablation.md", markdown(found))
     others = [item for item in found if item.variant.name != BASE]
     points = [(item.variant.name, 100 * item.gain, 100 * item.interval[0], 100 * item.interval[1]) for item in others]
-    save_figure(differences_figure(points, "points of top-1 against the base"), folder / "ablation.png")
+    with as_warning(f"the picture {folder / 'ablation.png'}"):
+        save_figure(differences_figure(points, "points of top-1 against the base"), folder / "ablation.png")
 
 
 def markdown(found: Sequence[Difference]) -> str:
@@ -315,7 +318,13 @@ def markdown(found: Sequence[Difference]) -> str:
         difference = "" if base else f"{100 * item.gain:+.2f}"
         interval = "" if base else f"{100 * low:+.2f} to {100 * high:+.2f}"
         lines.append(
-            f"| {item.variant.name} | {100 * item.top1:.2f} | {100 * item.spread:.2f} | {difference} | {interval} | "
+            f"| {_plain(item.variant.name)} | {100 * item.top1:.2f} | {100 * item.spread:.2f} | {difference} | "
+            f"{interval} | "
             f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Return Markdown for a cell of a table that shows `text` as it is."""
+    return re.sub(r"[\\`*|<>\[\]~&$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))

@@ -1,6 +1,5 @@
 """Cross-validation: the out-of-fold predictions of all models, joined to one estimate and one temperature."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from common.files import write_text
+from common.files import check_writable_folder, run_all, to_json, write_text
 from data.inputs import Inputs
 from evaluation.calibration import calibrate_folds, expected_calibration_error
 from evaluation.evaluate import Metrics, compute_metrics
@@ -65,6 +64,7 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
     Writes metrics.json, predictions.csv and probabilities.npz to `output`. Raises InputError if there are fewer than
     two models, their classes differ, or two held back the same image.
     """
+    check_writable_folder(output)
     # an older run of the same folder lies in its archive
     found = [path for path in folder.glob("**/best_model.pt") if ARCHIVE not in path.relative_to(folder).parts]
     paths = sorted(found, key=_natural)
@@ -109,10 +109,16 @@ def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossVal
         "calibrated_loss": result.calibrated_loss,
         "calibrated_error": result.calibrated_error,
     }
-    write_text(output / "metrics.json", json.dumps(facts, indent=2) + "\n")
-    path = output / "predictions.csv"
-    write_predictions_and_provenance(path, "kit", pipeline, joined.inputs, joined.predicted, None)
-    save_probabilities(output / "probabilities.npz", pipeline, joined.inputs, joined.predicted)
+    inputs, predicted = joined.inputs, joined.predicted
+    run_all(
+        [
+            lambda: write_text(output / "metrics.json", to_json(facts)),
+            lambda: write_predictions_and_provenance(
+                output / "predictions.csv", "kit", pipeline, inputs, predicted, None
+            ),
+            lambda: save_probabilities(output / "probabilities.npz", pipeline, inputs, predicted),
+        ]
+    )
 
 
 def _predict_folds(pipeline: Pipeline) -> OutOfFold:

@@ -8,6 +8,7 @@ import numpy as np
 
 from common.csv_files import read_rows, write_rows
 from common.errors import InputError
+from common.files import check_writable, check_writable_folder
 from configs.schema import Config
 from data.duplicates import PAIR_COLUMNS, PAIRS_FILE, image_hashes, near_duplicates, read_pairs
 from data.prepared import load_table
@@ -69,7 +70,11 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
 
     Pairs found by embedding are added to duplicates.csv in the data set's folder, which the split reads.
     """
-    table, root = load_table(config.dataset), Path(config.dataset.root)
+    root = Path(config.dataset.root)
+    check_writable_folder(folder)
+    if embeddings:
+        check_writable(root / PAIRS_FILE)
+    table = load_table(config.dataset)
     hashes = image_hashes(table, root)
     ids = [image_id for image_id in table.image_ids if image_id in hashes]
     row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}

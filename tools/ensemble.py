@@ -17,7 +17,7 @@ from evaluation.metrics import Gain, cross_entropy, paired_gain
 from models.checkpoint import versions
 from prediction.logits import log_of
 from prediction.pipeline import Pipeline, only_member, predict_images, weight_shares
-from prediction.predict import check_csv_path
+from prediction.predict import OutputFiles
 from prediction.predictions_csv import FORMATS, Prediction, write_predictions
 from prediction.probabilities import read_probabilities
 from prediction.provenance import write_provenance
@@ -97,7 +97,7 @@ def average_saved(
     An image that could not be read gets the class that the first member's models give it, with confidence 0. Raises
     InputError if there is not one weight for each member, or `output` is no CSV.
     """
-    check_csv_path(output)
+    OutputFiles(output).check(paths)
     shares = weight_shares(weights, len(paths))
     total = np.tensordot(shares, members.values, axes=1)
     readable = total.sum(axis=1) > 0

@@ -6,11 +6,13 @@ import importlib
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError, RunError
+from common.files import check_writable, move_into_place, run_all
 from evaluation.labelled_images import KEYS, choose_images, readable_rows, training_batches
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import half_weights, save_checkpoint
@@ -93,6 +95,8 @@ def export(
     comparison and with nothing written, if the answers differ by more than `tolerance` (see `TOLERANCES`).
     """
     _check(runtime, precision, output)
+    for file in files_of(output):
+        check_writable(file, [path])
     pipeline = load_pipeline([path], overrides=["device=cpu", *overrides], keys=KEYS)
     require_torch(pipeline, "export")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +108,7 @@ def export(
         found = Export(compare(pipeline, exported, data), precision, limit)
         if not found.within_tolerance:
             raise RunError(f"{output}: not written: it answers otherwise than {path}.", found)
-        for file in files_of(target):
-            file.replace(output.with_suffix(file.suffix))
+        run_all(partial(move_into_place, file, output.with_suffix(file.suffix)) for file in files_of(target))
     return dataclasses.replace(found, files=files_of(output))
 
 

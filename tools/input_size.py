@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
+from common.files import check_writable
 from evaluation.labelled_images import LabelledImages, choose_images, correct_answers
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
@@ -48,6 +49,8 @@ def compare_sizes(
 
     Raises InputError for several checkpoints, models of other runtimes, or a size that the model does not take.
     """
+    if keep is not None:
+        check_writable(keep, [member.path for member in pipeline.members])
     if len(pipeline.members) > 1:
         raise InputError("Input sizes are compared for one checkpoint; each model of an ensemble has its own.")
     require_torch(pipeline, "comparing input sizes")

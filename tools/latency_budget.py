@@ -9,7 +9,8 @@ import torch
 
 from common.csv_files import write_rows
 from common.device import describe_device
-from common.errors import RunError
+from common.errors import RunError, as_warning
+from common.files import check_writable_folder
 from common.progress import progress
 from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
@@ -114,6 +115,7 @@ def find_best(
     `limits.input_size`, batch 1, p95; top-1 of the validation images, or of `data`. Writes budget.csv, budget.png and
     the exported models to `output`. Raises InputError for checkpoints that are exported models.
     """
+    check_writable_folder(output)
     every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
     require_torch(every, "budget")
     # one set of images for all, which none of them was trained on
@@ -231,4 +233,5 @@ def _write(output: Path, found: Budget) -> None:
     rows = [[found.figures_of(choice)[name] for name in COLUMNS] for choice in found.choices]
     write_rows(output / "budget.csv", COLUMNS, rows)
     points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in found.front) for choice in found.choices]
-    save_figure(front_figure(points, found.limits.max_latency_ms), output / "budget.png")
+    with as_warning(f"the picture {output / 'budget.png'}"):
+        save_figure(front_figure(points, found.limits.max_latency_ms), output / "budget.png")

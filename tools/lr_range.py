@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from common.csv_files import write_rows
-from common.errors import RunError
+from common.errors import RunError, as_warning
+from common.files import check_writable_folder
 from common.progress import progress
 from configs.schema import Config
 from evaluation.plots import range_figure, save_figure
@@ -43,6 +44,7 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: Path) 
 
     Stops when the loss is four times its lowest. Raises RunError if it does so before ten steps.
     """
+    check_writable_folder(folder)
     run = set_up_run(config)
     run = dataclasses.replace(run, schedule=Schedule("exponential", high, low, 0, steps))
     state, _ = fresh_state(run)
@@ -53,7 +55,8 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: Path) 
     found = _analysed(rates[: len(losses)], losses)
     rows = [(f"{rate:.6g}", f"{loss:.6g}") for rate, loss in zip(found.rates, found.losses, strict=True)]
     write_rows(folder / "lr_range.csv", ("learning_rate", "smoothed_loss"), rows)
-    save_figure(range_figure(found.rates, found.losses, found.steepest), folder / "lr_range.png")
+    with as_warning(f"the picture {folder / 'lr_range.png'}"):
+        save_figure(range_figure(found.rates, found.losses, found.steepest), folder / "lr_range.png")
     return found
 
 

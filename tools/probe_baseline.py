@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
+from common.files import check_writable_folder
 from configs.input_sizes import eval_size
 from configs.schema import Config
 from data.labelled import read_labelled
@@ -41,6 +42,7 @@ def probe(config: Config, data: Path | None = None) -> ProbeResult:
 
     Raises InputError if there is nothing to measure on.
     """
+    check_writable_folder(Path(config.output_dir))
     run = set_up_run(config)
     if data is None and len(run.split.val) == 0:
         raise InputError(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from common.errors import InputError, RunError
+from common.files import check_writable
 from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
@@ -50,6 +51,7 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> SoupComparison:
     (or `data`) that no member was trained on. Raises InputError for models that differ in more than their weights, and
     RunError, with the comparison, if neither soup is better than the best member; then nothing is written.
     """
+    check_writable(output, [member.path for member in pipeline.members])
     require_torch(pipeline, "soup")
     _check_alike(pipeline)
     images = images_new_to(pipeline, choose_images(pipeline, "val", data))

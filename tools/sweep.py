@@ -9,6 +9,7 @@ from typing import Any
 from common import distributed
 from common.csv_files import write_rows
 from common.errors import InputError, RunError
+from common.files import check_writable_folder
 from configs.schema import Config
 from training.train import train
 from training.trainer import TrainingResult
@@ -31,6 +32,7 @@ def train_sweep(configs: Sequence[Config], jobs: Sequence[Sequence[str]]) -> Swe
     `jobs` are the overrides that gave each config. A run that fails does not stop the others. After each run
     `sweep.csv` beside them is written anew, sorted by validation top-1 (a fraction), the best first.
     """
+    check_writable_folder(Path(configs[0].output_dir))
     started = distributed.gather(datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))[0]
     folder = Path(configs[0].output_dir) / "sweeps" / started
     rows: list[dict[str, Any]] = []

@@ -3,8 +3,10 @@
 from pathlib import Path
 from types import TracebackType
 
+from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
+from common.errors import as_warning
 from configs.compose import to_yaml
 from configs.schema import Config
 from data.images import attempt, read_image
@@ -24,14 +26,15 @@ class EventLog:
         # purge_step hides entries that a killed run wrote after the state that is resumed
         self.writer = SummaryWriter(str(folder), purge_step=finished_epochs + 1 if finished_epochs else None)
         if not finished_epochs:
-            self.writer.add_text("config", f"    {to_yaml(config)}".replace("\n", "\n    "))
-            self.writer.add_text("experiment_name", config.experiment_name)
+            self.writer.add_text("config", _as_code(to_yaml(config)))
+            self.writer.add_text("experiment_name", _as_code(config.experiment_name))
 
     def __enter__(self) -> "EventLog":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.writer.close()
+        with as_warning("the end of the TensorBoard log"):
+            self.writer.close()
 
     def epoch(self, row: dict[str, float | None], train_accuracy: float) -> None:
         """Write the scalars of an epoch; `row` is its row of the history."""
@@ -51,22 +54,37 @@ class EventLog:
 
     def pictures(self, run: Run, predictions: LoaderOutputs, epoch: int) -> None:
         """Write the confusion matrix, and a few validation images with their predictions."""
-        classes = run.table.classes
-        predicted = predictions.logits.argmax(axis=1)
-        matrix = confusion_matrix(predicted, predictions.labels, len(classes))
-        self.writer.add_figure("confusion_matrix", confusion_figure(matrix, classes), epoch)
-        # evenly spaced, because neighbours in the table often have the same class
-        step = max(len(predicted) // PICTURED_IMAGES, 1)
-        chosen = range(0, len(predicted), step)[:PICTURED_IMAGES]
-        paths = [run.table.image_dir / run.table.image_ids[predictions.indices[row]] for row in chosen]
-        images, labels, answers = [], [], []
-        for path, row in zip(paths, chosen, strict=True):
-            image, problem = attempt(lambda path=path: eval_image(read_image(path).pixels, 224))
-            if image is None:
-                print(f"warning: {path}: {problem}; not among the pictures of TensorBoard", flush=True)
-                continue
-            images.append(image)
-            labels.append(int(predictions.labels[row]))
-            answers.append(int(predicted[row]))
-        if images:
-            self.writer.add_figure("validation_images", predictions_figure(images, labels, answers, classes), epoch)
+        with as_warning("the confusion matrix in TensorBoard"):
+            self.writer.add_figure("confusion_matrix", _confusions(run, predictions), epoch)
+        with as_warning("the picture of validation images in TensorBoard"):
+            figure = _validation_images(run, predictions)
+            if figure is not None:
+                self.writer.add_figure("validation_images", figure, epoch)
+
+
+def _confusions(run: Run, predictions: LoaderOutputs) -> Figure:
+    classes = run.table.classes
+    matrix = confusion_matrix(predictions.logits.argmax(axis=1), predictions.labels, len(classes))
+    return confusion_figure(matrix, classes)
+
+
+def _validation_images(run: Run, predictions: LoaderOutputs) -> Figure | None:
+    """Return a figure of a few images, or None if none of them can be read."""
+    # evenly spaced, because neighbours in the table often have the same class
+    step = max(len(predictions.labels) // PICTURED_IMAGES, 1)
+    images, labels, predicted = [], [], []
+    for row in range(0, len(predictions.labels), step)[:PICTURED_IMAGES]:
+        path = run.table.image_dir / run.table.image_ids[predictions.indices[row]]
+        image, problem = attempt(lambda path=path: eval_image(read_image(path).pixels, 224))
+        if image is None:
+            print(f"warning: {path}: {problem}; not among the pictures of TensorBoard", flush=True)
+            continue
+        images.append(image)
+        labels.append(int(predictions.labels[row]))
+        predicted.append(int(predictions.logits[row].argmax()))
+    return predictions_figure(images, labels, predicted, run.table.classes) if images else None
+
+
+def _as_code(text: str) -> str:
+    """Return the Markdown that shows `text` as it is."""
+    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -1,9 +1,10 @@
 """Entry point of a training run: print the plan, train, print where the results are."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 from common import distributed
-from common.files import write_text
+from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
 from configs.schema import Config
 from training.messages import describe_result, describe_run
@@ -15,6 +16,7 @@ from training.trainer import TrainingResult, fit, is_complete
 
 def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
+    check_writable_folder(Path(config.output_dir))
     run = set_up_run(config)
     with run.folder.locked() if distributed.is_main() else nullcontext():
         start = _start(run)

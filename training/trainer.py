@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from common import distributed
-from common.errors import RunError
+from common.errors import RunError, as_warning
 from common.progress import progress
 from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
@@ -60,8 +60,11 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
 
 
 def open_log(run: Run, state: TrainingState) -> AbstractContextManager[EventLog | None]:
-    """Return the TensorBoard log, on rank 0."""
-    return EventLog(run.folder.logs, run.config, state.epoch) if distributed.is_main() else nullcontext()
+    """Return the TensorBoard log, on rank 0; a run goes on without one."""
+    if distributed.is_main():
+        with as_warning("the TensorBoard log"):
+            return EventLog(run.folder.logs, run.config, state.epoch)
+    return nullcontext()
 
 
 def is_complete(run: Run, state: TrainingState) -> bool:
@@ -146,35 +149,48 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOu
 
 
 def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, log: EventLog | None) -> None:
-    """Compute the metrics of the epoch, keep the best model, write history and state, print one line."""
+    """Compute the metrics of the epoch, keep the best model, write history and state, then curves and pictures."""
     if predictions is not None:
         note_skipped(run, state, predictions.skipped)
     state.add_up()
     row = _history_row(run, state, predictions)
     is_best = _is_best(run, state, row["val_top1"])
     state.history.append(row)
-    if log is not None:
-        write_epoch(run, state, predictions, is_best, log)
+    if distributed.is_main():
+        write_epoch(run, state, is_best)
+    train_accuracy = state.totals.accuracy
     state.start_next_epoch()
     save_state(run, state)
+    if log is not None:
+        log_epoch(run, row, train_accuracy, predictions if is_best else None, log)
     _print_epoch(run, row, is_best)
 
 
-def write_epoch(
-    run: Run, state: TrainingState, predictions: LoaderOutputs | None, is_best: bool, log: EventLog
-) -> None:
-    """Write the files of an epoch: the model if it is the best, curves, pictures, history, skipped images."""
+def write_epoch(run: Run, state: TrainingState, is_best: bool) -> None:
+    """Write the files of an epoch: the model if it is the best, history, skipped images.
+
+    A table that another program holds is written anew after the next epoch.
+    """
     row = state.history[-1]
     if is_best:
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
         checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"])
         save_checkpoint(checkpoint, run.folder.best)
-    log.epoch(row, train_accuracy=state.totals.accuracy)
-    if is_best and predictions is not None:
-        log.pictures(run, predictions, row["epoch"])
-    write_history(run.folder.history, state.history)
+    with as_warning("the new history"):
+        write_history(run.folder.history, state.history)
     if state.skipped:
-        write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
+        with as_warning("the new list of skipped images"):
+            write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
+
+
+def log_epoch(
+    run: Run, row: dict[str, Any], train_accuracy: float, predictions: LoaderOutputs | None, log: EventLog
+) -> None:
+    """Write the curves of an epoch, and pictures of `predictions`, to the TensorBoard log."""
+    with as_warning(f"epoch {row['epoch']} of the TensorBoard log"):
+        log.epoch(row, train_accuracy)
+    if predictions is not None:
+        log.pictures(run, predictions, row["epoch"])
 
 
 def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | None) -> dict[str, float | None]:

@@ -1,6 +1,7 @@
 """Chinese labels for the pictures of a report."""
 
 import re
+from collections.abc import Collection
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -32,22 +33,25 @@ _LINES = {
 }
 
 
-def translate(figure: Figure) -> None:
+def translate(figure: Figure, names: Collection[str] = ()) -> None:
     """Translate the words of a figure into Chinese; they stay English if no font here can draw Chinese.
 
-    `evaluation.plots.use_fonts` must have been called before the figure was made.
+    `names` stay as they are: a class may be called `model`. `evaluation.plots.use_fonts` must have been called before
+    the figure was made.
     """
     if not is_drawable("".join(_LINES.values())):
         return
     for axes in figure.axes:
         # matplotlib writes the names of bars again whenever the figure is drawn
         if isinstance(axes.yaxis.get_major_locator(), FixedLocator):
-            axes.set_yticks(axes.get_yticks(), [_translated(name.get_text()) for name in axes.get_yticklabels()])
+            axes.set_yticks(axes.get_yticks(), [_translated(text.get_text(), names) for text in axes.get_yticklabels()])
     for text in figure.findobj(Text):
-        text.set_text("\n".join(_translated(line) for line in text.get_text().split("\n")))
+        text.set_text("\n".join(_translated(line, names) for line in text.get_text().split("\n")))
 
 
-def _translated(line: str) -> str:
+def _translated(line: str, names: Collection[str]) -> str:
+    if line in names:
+        return line
     for pattern, chinese in _LINES.items():
         if found := re.fullmatch(pattern, line):
             return found.expand(chinese)

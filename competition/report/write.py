@@ -1,14 +1,15 @@
 """Write report.html, report.typ and report.pdf from the folder of a run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.errors import InputError, did_you_mean
-from common.files import write_text
+from common.errors import InputError, as_warning, did_you_mean
+from common.files import check_writable_folder, write_text
 from competition.report.figure_labels_zh import translate
 from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
 from competition.report.html_report import to_html
@@ -21,7 +22,7 @@ from data.preview import contact_sheet, write_png
 from data.transforms import train_transform
 from evaluation.evaluate import worst_pairs
 from evaluation.metrics import confusion_matrix
-from evaluation.plots import confusion_figure, save_figure, use_fonts, worst_pairs_figure
+from evaluation.plots import class_labels, confusion_figure, save_figure, use_fonts, worst_pairs_figure
 
 SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 
@@ -46,6 +47,7 @@ def write_report(run: Path, output: Path, language: str, dropped: Sequence[str])
             raise InputError(
                 f"{name}: no such section.{did_you_mean(name, SECTIONS)} Choose from {', '.join(SECTIONS)}."
             )
+    check_writable_folder(output)
     check_typst()
     fonts = fonts_for(language)
     facts = read_facts(run)
@@ -70,29 +72,30 @@ def draw_pictures(facts: Facts, folder: Path, language: str) -> tuple[dict[str, 
     """Draw all pictures that the facts allow; return their files by name, and notes on those that are missing."""
     use_fonts()
     pictures, notes = {}, []
-    for name, figure in _figures(facts):
-        if figure is not None:
+    names = class_labels(facts.checkpoint.classes)
+    for name, draw in _figures(facts):
+        with as_warning(f"The picture '{name}'", notes.append):
+            figure = draw()
+            if figure is None:
+                notes.append(f"No picture '{name}': its photographs are gone, or there is nothing to show.")
+                continue
             if language == "zh":
-                translate(figure)
+                translate(figure, names)
+            save_figure(figure, folder / f"{name}.png")
             pictures[name] = folder / f"{name}.png"
-            save_figure(figure, pictures[name])
-        else:
-            notes.append(f"No picture '{name}': its photographs are gone, or there is nothing to show.")
-    try:
+    with as_warning("The contact sheet of the augmentation", notes.append):
         table = load_table(facts.config.dataset)
         sheet = contact_sheet(
             table, train_transform(facts.config), SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE, facts.config.seed
         )
+        write_png(folder / "augmentation.png", sheet)
         pictures["augmentation"] = folder / "augmentation.png"
-        write_png(pictures["augmentation"], sheet)
-    except InputError as error:
-        notes.append(f"No contact sheet of the augmentation: {error}")
     return pictures, notes
 
 
-def _figures(facts: Facts) -> Iterable[tuple[str, Figure | None]]:
+def _figures(facts: Facts) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
     if facts.history:
-        yield "curves", curves_figure(facts.history)
+        yield "curves", partial(curves_figure, facts.history)
     if not facts.answers:
         return
     classes = facts.checkpoint.classes
@@ -100,9 +103,9 @@ def _figures(facts: Facts) -> Iterable[tuple[str, Figure | None]]:
         np.array([getattr(answer, name) for answer in facts.answers]) for name in ("predicted", "label")
     )
     matrix = confusion_matrix(predicted, labels, len(classes))
-    yield "confusion_matrix", confusion_figure(matrix, classes)
+    yield "confusion_matrix", partial(confusion_figure, matrix, classes)
     if pairs := worst_pairs(matrix, 10):
-        yield "worst_pairs", worst_pairs_figure(pairs, classes)
-        yield "pairs", pairs_figure(facts)
-    yield "reliability", reliability_figure(facts.answers)
-    yield "attention", attention_figure(facts)
+        yield "worst_pairs", partial(worst_pairs_figure, pairs, classes)
+        yield "pairs", partial(pairs_figure, facts)
+    yield "reliability", partial(reliability_figure, facts.answers)
+    yield "attention", partial(attention_figure, facts)

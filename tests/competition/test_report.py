@@ -72,7 +72,11 @@ def test_too_many_pages_name_the_longest_section_and_leave_no_pdf(tmp_path):
 
 
 def test_text_is_shown_as_it_is_in_both_forms(tmp_path):
-    nasty = 'a "quote" <b> \\ # * _ $ @ 花 & [x] // no comment'
+    nasty = (
+        'a "quote" <b> \\ # * _ $ @ 花 & [x] // no comment'
+        + "\n\t\r\x1b\x01\u202e 🌹 ورد `x` | \\u{41} */ "
+        + "x" * 300
+    )
     document = Document(nasty, nasty, "en", [Heading(nasty, "x"), Paragraph(nasty)])
     (tmp_path / "report.typ").write_text(to_typst(document, [LATIN_FONT], tmp_path), encoding="utf-8")
     assert compile_pdf(tmp_path / "report.typ", tmp_path / "report.pdf") == 1

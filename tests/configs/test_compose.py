@@ -1,9 +1,12 @@
 """Every option composes, and every mistake is one line that names the key and what is accepted."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from common.errors import InputError
-from configs.compose import compose, expand_sweep, from_plain, leaf_keys, to_plain
+from configs.compose import PATH_KEYS, compose, expand_sweep, from_plain, leaf_keys, to_plain
 from configs.options import GROUPS, config_names, option_names
 
 
@@ -202,3 +205,44 @@ def test_a_plain_config_without_a_newer_key_gets_its_default():
 
 def test_leaf_keys_name_the_contract():
     assert {"seed", "model.weights", "training.early_stopping.patience", "augmentation.train"} <= set(leaf_keys())
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path) -> Path:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("key", PATH_KEYS)
+def test_the_home_folder_is_known_in_every_key_with_a_path(home, key):
+    config = compose("config", [f"{key}=~/a b/x.pt"])
+    section, _, name = key.rpartition(".")
+    assert getattr(getattr(config, section) if section else config, name) == str(home / "a b" / "x.pt")
+
+
+def test_the_home_folder_is_known_in_lists_and_in_checkpoints(home):
+    config = compose("config", ["training.teacher=[~/a.pt,b.pt,~/c (1).pt]"])
+    assert config.training.teacher == [str(home / "a.pt"), "b.pt", str(home / "c (1).pt")]
+    plain = {**to_plain(compose()), "output_dir": "~/run"}
+    assert from_plain(plain, ["dataset.test_dir=~"], ["dataset.test_dir"], "x.pt").dataset.test_dir == str(home)
+    assert from_plain(plain, [], [], "x.pt").output_dir == str(home / "run")
+
+
+def test_a_tilde_elsewhere_stays():
+    assert compose("config", ["output_dir=runs/~a", "experiment_name=~b"]).output_dir == "runs/~a"
+
+
+def test_an_unknown_home_folder_is_one_sentence():
+    with pytest.raises(InputError, match="~nobody_has_this_name/x: ~nobody_has_this_name is no home folder"):
+        compose("config", ["output_dir=~nobody_has_this_name/x"])
+
+
+def test_no_key_with_a_path_is_forgotten():
+    holds_path = re.compile(r"(_dir|_csv|\.root|\.weights|\.teacher|\.resume)$")
+    assert {key for key in leaf_keys() if holds_path.search(key)} == set(PATH_KEYS)
+
+
+def test_a_value_that_is_no_utf8_is_one_sentence():
+    with pytest.raises(InputError, match=r"'output_dir=caf\\udce9': is no valid UTF-8"):
+        compose("config", ["output_dir=caf\udce9"])
