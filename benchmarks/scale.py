@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS_PER_CLASS, ROWS_PER_FOLDER, BATCH, WORKER_BATCHES = 100, 1000, 32, 3125
@@ -96,7 +97,7 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def measure(prepare: Callable[[Path], Callable[[], object]], folder: Path) -> dict[str, float]:
+def measure(prepare: Callable[[Path], Callable[[], Any]], folder: Path) -> dict[str, float]:
     """Return seconds and peak megabytes of what `prepare` returns, and the megabytes added by it."""
     sys.path.insert(0, str(REPOSITORY))
     work = prepare(folder)
@@ -118,14 +119,14 @@ def memory(file: str, *names: str, process: int | str = "self") -> float:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.split(":")[0] in names) / 1e6
 
 
-def load(folder: Path) -> Callable[[], object]:
+def load(folder: Path) -> Callable[[], Any]:
     """Read the table."""
     from data.table import read_table
 
     return lambda: read_table(folder / "train.csv", folder / "train", folder / "classes.csv")
 
 
-def hashes(folder: Path) -> Callable[[], object]:
+def hashes(folder: Path) -> Callable[[], Any]:
     """Read the cached hashes, and compare the sizes of all files."""
     from data.duplicates import image_hashes
 
@@ -133,7 +134,7 @@ def hashes(folder: Path) -> Callable[[], object]:
     return lambda: image_hashes(table, folder)
 
 
-def pairs(folder: Path) -> Callable[[], object]:
+def pairs(folder: Path) -> Callable[[], Any]:
     """Find all pairs, as the audit does."""
     from data.duplicates import image_hashes, near_duplicates
 
@@ -141,7 +142,7 @@ def pairs(folder: Path) -> Callable[[], object]:
     return lambda: near_duplicates(found)
 
 
-def groups(folder: Path) -> Callable[[], object]:
+def groups(folder: Path) -> Callable[[], Any]:
     """Read the hashes and group the table; the second time, the groups are cached."""
     from data.duplicates import duplicate_groups
 
@@ -149,7 +150,7 @@ def groups(folder: Path) -> Callable[[], object]:
     return lambda: duplicate_groups(table, folder)
 
 
-def split(folder: Path) -> Callable[[], object]:
+def split(folder: Path) -> Callable[[], Any]:
     """Hold back a test part and a validation part."""
     import dataclasses
 
@@ -163,10 +164,10 @@ def split(folder: Path) -> Callable[[], object]:
     return lambda: split_table(table, config, 0, found)
 
 
-def first_batch(sampler: str) -> Callable[[Path], Callable[[], object]]:
+def first_batch(sampler: str) -> Callable[[Path], Callable[[], Any]]:
     """Draw the order of an epoch."""
 
-    def prepare(folder: Path) -> Callable[[], object]:
+    def prepare(folder: Path) -> Callable[[], Any]:
         import numpy as np
 
         from data.sampler import EpochBatches
@@ -177,7 +178,7 @@ def first_batch(sampler: str) -> Callable[[Path], Callable[[], object]]:
     return prepare
 
 
-def worker(folder: Path) -> Callable[[], object]:
+def worker(folder: Path) -> Callable[[], Any]:
     """Read batches in one forked worker; the images are empty, so that the table's own cost is seen."""
     import itertools
 
@@ -200,7 +201,7 @@ def worker(folder: Path) -> Callable[[], object]:
     return read
 
 
-PARTS: dict[str, Callable[[Path], Callable[[], object]]] = {
+PARTS: dict[str, Callable[[Path], Callable[[], Any]]] = {
     "load the table": load,
     "read the hashes": hashes,
     "find the pairs": pairs,

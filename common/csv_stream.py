@@ -32,8 +32,9 @@ def stream_rows(path: Path, columns: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _stream(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     with path.open("rb") as file:
-        if any(b"\0" in chunk for chunk in iter(lambda: file.read(_CHUNK), b"")):
-            raise _IrregularError
+        while chunk := file.read(_CHUNK):
+            if b"\0" in chunk:
+                raise _IrregularError
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         header = [cell.strip() for cell in next(filter(None, reader), [])]

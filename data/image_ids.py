@@ -5,7 +5,7 @@ A list of str costs each worker its own copy, because Python counts references i
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 
@@ -29,17 +29,18 @@ class ImageIds(Sequence[str]):
         return len(self.ends)
 
     @overload
-    def __getitem__(self, index: int) -> str: ...
+    def __getitem__(self, index: SupportsIndex) -> str: ...
 
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
 
-    def __getitem__(self, index: int | slice) -> str | list[str]:
+    def __getitem__(self, index: SupportsIndex | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self._decode(place) for place in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"image {index} of {len(self)}")
-        return self._decode(int(index) % len(self))
+        place = index.__index__()
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"image {place} of {len(self)}")
+        return self._decode(place % len(self))
 
     def __iter__(self) -> Iterator[str]:
         start = 0
@@ -81,9 +82,10 @@ def first_repeated(image_ids: Sequence[str]) -> int | None:
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     seen: set[str] = set()
     for place in np.unique(order[np.concatenate([same, same + 1])]).tolist():
-        if image_ids[place] in seen:
+        name = str(image_ids[place])
+        if name in seen:
             return place
-        seen.add(image_ids[place])
+        seen.add(name)
     return None
 
 

@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -28,7 +28,7 @@ _PLAIN_ID = re.compile(r"[^\0-\x20./\\:][^\0-\x1f/\\:]*(/[^\0-\x1f./\\:][^\0-\x1
 class ImageTable:
     """Labelled images: `labels` int64 (N,) in 0..C-1; the file of an image is `image_dir / image_id`."""
 
-    image_ids: Sequence[str]
+    image_ids: ImageIds | list[str]
     labels: np.ndarray
     classes: list[ImageClass]
     image_dir: Path
@@ -41,7 +41,7 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
     `image_dir`; and if none of the first images is in `image_dir`.
     """
     classes = read_classes(classes_csv) if classes_csv is not None and classes_csv.is_file() else None
-    image_ids, labels = _read_rows(train_csv, classes and (len(classes), classes_csv))
+    image_ids, labels = _read_rows(train_csv, None if classes is None else (len(classes), classes_csv))
     if classes is None:
         # without classes.csv there is one name per label; a mistyped huge label would fill the memory
         if labels.max() > MAX_UNNAMED_LABEL:
