@@ -5,7 +5,8 @@ python benchmarks/scale.py --rows 20000,100000,1000000
 The tables are synthetic: 100 rows a class, random hashes of which one in a hundred is a near-copy, empty image files in
 a temporary folder. Each part runs in a process of its own. MB are 10^6 bytes: the peak of the process, and how much of
 it came after the imports. `a worker` is the memory that a forked worker process shares with no other, after 100,000
-rows. The exponent compares with the row count before: 1 is linear, 2 quadratic. Needs Linux.
+rows. The exponent compares the processor time, of all threads, with that of the row count before: 1 is linear, 2
+quadratic. Needs Linux.
 """
 
 import argparse
@@ -33,22 +34,20 @@ def main() -> None:
     if flags.part:
         print(json.dumps(measure(PARTS[flags.part], flags.data)))
         return
-    print(f"{'part':<28}{'rows':>10}{'s':>9}{'peak MB':>10}{'added MB':>10}{'exponent':>10}")
+    print(f"{'part':<28}{'rows':>10}{'s':>9}{'CPU s':>9}{'peak MB':>10}{'added MB':>10}{'exponent':>10}")
     before: dict[str, tuple[int, float]] = {}
     for rows in map(int, flags.rows.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             write_data(Path(folder), rows)
             for part in PARTS:
                 found = run_part(part, Path(folder))
-                seconds = found["seconds"]
-                exponent = ""
+                line = f"{part:<28}{rows:>10}{found['seconds']:>9.2f}{found['cpu']:>9.2f}"
+                line += f"{found['peak']:>10.0f}{found['added']:>10.0f}"
                 if part in before:
-                    exponent = f"{math.log(seconds / before[part][1]) / math.log(rows / before[part][0]):.2f}"
-                print(
-                    f"{part:<28}{rows:>10}{seconds:>9.2f}{found['peak']:>10.0f}{found['added']:>10.0f}{exponent:>10}",
-                    flush=True,
-                )
-                before[part] = rows, seconds
+                    rows_before, cpu = before[part]
+                    line += f"{math.log(found['cpu'] / cpu) / math.log(rows / rows_before):>10.2f}"
+                print(line, flush=True)
+                before[part] = rows, found["cpu"]
 
 
 def write_data(folder: Path, rows: int) -> None:
@@ -98,19 +97,19 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
 
 
 def measure(prepare: Callable[[Path], Callable[[], Any]], folder: Path) -> dict[str, float]:
-    """Return seconds and peak megabytes of what `prepare` returns, and the megabytes added by it."""
+    """Return seconds, processor seconds and peak megabytes of what `prepare` returns, and the megabytes it added."""
     sys.path.insert(0, str(REPOSITORY))
     work = prepare(folder)
     # from here on the peak counts anew
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     imported = memory("status", "VmHWM")
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     found = work()
-    seconds = time.perf_counter() - started
+    spent = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     peak = memory("status", "VmHWM")
     if isinstance(found, float):
-        return {"seconds": seconds, "peak": found, "added": found}
-    return {"seconds": seconds, "peak": peak, "added": peak - imported}
+        return {**spent, "peak": found, "added": found}
+    return {**spent, "peak": peak, "added": peak - imported}
 
 
 def memory(file: str, *names: str, process: int | str = "self") -> float:

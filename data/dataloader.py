@@ -139,7 +139,7 @@ class BatchReader:
             print("warning: a worker process died and was replaced", flush=True)
 
     def _describe_wait(self) -> str:
-        names = [str(self.dataset.image_dir / self.dataset.image_ids[index]) for _, index in self._left[0].tolist()]
+        names = [str(self.dataset.image_dir / self.dataset.image_ids[int(index)]) for _, index in self._left[0]]
         return (
             f"No batch came within {self.timeout:g} s (dataset.loader_timeout). Its images: {', '.join(names)}. "
             "Check that their disk answers."

@@ -29,16 +29,15 @@ def cluster(generator, count, share):
 def words_of(kind, generator, count):
     """Return random words; some have copies that differ in up to 44 bits, or in one half, or whole clusters of them."""
     words = random_words(generator, count)
-    planted = count // 4
+    planted = count // 10
     if kind == "copies":
         words[:planted] = changed(generator, words[-planted:], generator.integers(0, 45, planted))
     elif kind == "cluster":
         words[:planted] = cluster(generator, planted, 0.08)
     elif kind == "sparse":
         words &= random_words(generator, count) & random_words(generator, count)
-        words[:, 1:] &= np.uint64(255)
     elif kind == "equal bands":
-        words[:planted, :3] = words[0, :3]
+        words[: planted // 4, :3] = words[0, :3]
     return words[generator.permutation(count)]
 
 
@@ -55,9 +54,8 @@ def all_pairs(words, max_distance=32):
 
 def check(words, threads=1):
     expected = all_pairs(words)
-    assert near_pairs(words, 32, threads).tolist() == expected.tolist()
-    groups = connected_components(len(words), expected[:, :2])
-    assert near_groups(words, 32, threads).tolist() == groups.tolist()
+    assert np.array_equal(near_pairs(words, 32, threads), expected)
+    assert np.array_equal(near_groups(words, 32, threads), connected_components(len(words), expected[:, :2]))
     return len(expected)
 
 
