@@ -56,13 +56,14 @@ class BatchReader:
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self.timeout = timeout
-        self._left: list[list[SampleKey]] = []
+        # int64 (size of the batch, 2) each: a million tuples would be copied into every worker process
+        self._left: list[np.ndarray] = []
         self._loader: DataLoader | None = None
         self._deaths: Counter[int] = Counter()
         self._broken_off: Exception | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        self._left[:] = list(self.batches)
+        self._left[:] = [np.array(batch, dtype=np.int64).reshape(-1, 2) for batch in self.batches]
         deaths_in_a_row = 0
         batches = self._start()
         while self._left:
@@ -138,7 +139,7 @@ class BatchReader:
             print("warning: a worker process died and was replaced", flush=True)
 
     def _describe_wait(self) -> str:
-        names = [str(self.dataset.image_dir / self.dataset.image_ids[index]) for _, index in self._left[0]]
+        names = [str(self.dataset.image_dir / self.dataset.image_ids[int(index)]) for _, index in self._left[0]]
         return (
             f"No batch came within {self.timeout:g} s (dataset.loader_timeout). Its images: {', '.join(names)}. "
             "Check that their disk answers."
@@ -148,11 +149,11 @@ class BatchReader:
 class _Remaining:
     """The batches that are left when an iteration starts."""
 
-    def __init__(self, batches: list[list[SampleKey]]) -> None:
+    def __init__(self, batches: list[np.ndarray]) -> None:
         self.batches = batches
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        return iter(list(self.batches))
+        return ([(epoch, row) for epoch, row in batch.tolist()] for batch in list(self.batches))
 
 
 def _start_worker(worker: int) -> None:

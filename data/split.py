@@ -1,6 +1,6 @@
 """Stratified splits that depend on the seed and the image names alone, not on the order of the table."""
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +42,13 @@ def split_table(table: ImageTable, config: DatasetConfig, seed: int, groups: np.
     test = val = np.empty(0, dtype=np.int64)
     if table.val_rows is not None and config.fold is None:
         val = table.val_rows
-    free = rows[~np.isin(groups, groups[val])]
+    by_name = _rows_by_name(table) if needs_groups(config) else rows
+    by_name = by_name[~np.isin(groups[by_name], groups[val])]
     if config.test_split > 0:
-        shuffled = _shuffled_rows_by_class(table, free, Purpose.TEST_SPLIT, _TEST_SEED)
+        shuffled = _shuffled_rows_by_class(table, by_name, Purpose.TEST_SPLIT, _TEST_SEED)
         test = _held_back_rows(table, shuffled, config.test_split, groups)
         _check_held_back("dataset.test_split", config.test_split, test, table)
-    rest = _shuffled_rows_by_class(table, np.setdiff1d(free, test), Purpose.SPLIT, seed)
+    rest = _shuffled_rows_by_class(table, by_name[~np.isin(by_name, test)], Purpose.SPLIT, seed)
     if config.fold is not None:
         val = _fold_rows(rest, config.num_folds, config.fold, groups)
     elif not len(val) and config.val_split > 0:
@@ -81,18 +82,25 @@ def _held_back_rows(table: ImageTable, shuffled: list[np.ndarray], share: float,
     missing = round(exact.sum()) - counts.sum()
     for index in np.argsort(-(exact - counts), kind="stable")[:missing]:
         counts[index] += 1
-    lacking = np.minimum(counts, [max(len(rows) - 1, 0) for rows in shuffled])
-    members = _members(np.concatenate(shuffled), groups)
+    lacking = np.minimum(counts, [max(len(rows) - 1, 0) for rows in shuffled]).tolist()
+    order = np.concatenate(shuffled)
+    members = _members(order, groups)
+    considered: set[int] = set()
     held_back: list[int] = []
-    for row in (row for rows in shuffled for row in rows.tolist()):
-        group = members.get(int(groups[row]), [])
-        if not group or lacking[table.labels[row]] == 0:
+    for row, group, label in zip(order.tolist(), groups[order].tolist(), table.labels[order].tolist(), strict=True):
+        if lacking[label] == 0 or group in considered:
             continue
-        needed = np.bincount(table.labels[group], minlength=len(lacking))
-        del members[int(groups[row])]
-        if (needed <= lacking).all():
-            lacking -= needed
-            held_back.extend(group)
+        together = members.get(group)
+        if together is None:
+            lacking[label] -= 1
+            held_back.append(row)
+            continue
+        considered.add(group)
+        needed = Counter(table.labels[together].tolist())
+        if all(count <= lacking[other] for other, count in needed.items()):
+            for other, count in needed.items():
+                lacking[other] -= count
+            held_back.extend(together)
     return np.array(held_back, dtype=np.int64)
 
 
@@ -102,26 +110,33 @@ def _fold_rows(shuffled: list[np.ndarray], num_folds: int, fold: int, groups: np
     A group goes to the fold of its first image.
     """
     dealt = np.concatenate([*(rows for rows in shuffled if len(rows) > 1), np.empty(0, dtype=np.int64)])
-    fold_of: dict[int, int] = {}
-    for place, row in enumerate(dealt.tolist()):
-        fold_of.setdefault(int(groups[row]), place % num_folds)
-    val = np.array([row for row in dealt.tolist() if fold_of[int(groups[row])] == fold], dtype=np.int64)
+    _, first, group = np.unique(groups[dealt], return_index=True, return_inverse=True)
+    val = dealt[first[group] % num_folds == fold]
     if len(val) == 0:
         raise InputError(f"dataset.fold={fold}: the fold is empty; dataset.num_folds={num_folds} is too many.")
     return val
 
 
-def _members(rows: Iterable[int], groups: np.ndarray) -> dict[int, list[int]]:
-    members: dict[int, list[int]] = {}
-    for row in rows:
-        members.setdefault(int(groups[row]), []).append(int(row))
+def _members(rows: np.ndarray, groups: np.ndarray) -> dict[int, list[int]]:
+    """Return the rows of each group that has several, in the order of `rows`."""
+    numbers, group, counts = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    several = rows[counts[group] > 1]
+    members: dict[int, list[int]] = {int(number): [] for number in numbers[counts > 1]}
+    for row, number in zip(several.tolist(), groups[several].tolist(), strict=True):
+        members[number].append(row)
     return members
 
 
-def _shuffled_rows_by_class(table: ImageTable, rows: np.ndarray, purpose: Purpose, seed: int) -> list[np.ndarray]:
-    by_name = np.array(sorted(rows.tolist(), key=table.image_ids.__getitem__), dtype=np.int64)
-    shuffled = []
-    for image_class in table.classes:
-        of_class = by_name[table.labels[by_name] == image_class.label]
-        shuffled.append(keyed_generator(seed, purpose, image_class.label).permutation(of_class))
-    return shuffled
+def _rows_by_name(table: ImageTable) -> np.ndarray:
+    names = list(table.image_ids)
+    return np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+
+
+def _shuffled_rows_by_class(table: ImageTable, by_name: np.ndarray, purpose: Purpose, seed: int) -> list[np.ndarray]:
+    labels = table.labels[by_name]
+    by_class = by_name[np.argsort(labels, kind="stable")]
+    ends = np.cumsum(np.bincount(labels, minlength=len(table.classes)))
+    return [
+        keyed_generator(seed, purpose, label).permutation(of_class)
+        for label, of_class in enumerate(np.split(by_class, ends[:-1]))
+    ]

@@ -1,6 +1,8 @@
 """The tables of a prepared data set: train.csv (image_id,label) and classes.csv (label,category_id,name)."""
 
-from collections.abc import Iterable
+import re
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -8,11 +10,16 @@ import numpy as np
 
 from common.classes import ImageClass
 from common.csv_files import read_rows, write_rows
+from common.csv_stream import stream_rows
 from common.errors import InputError
+from data.image_ids import ImageIds, first_repeated
 
 MAX_UNNAMED_LABEL = 100_000
 
 _TRIED_FILES = 20
+
+# an image id without a sign that needs a closer look, for speed
+_PLAIN_ID = re.compile(r"[^\0-\x20./\\:][^\0-\x1f/\\:]*(/[^\0-\x1f./\\:][^\0-\x1f/\\:]*)*")
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class ImageTable:
     `val_rows` int64 (M,) are the rows that a table of their own holds back for validation, or None.
     """
 
-    image_ids: list[str]
+    image_ids: ImageIds | list[str]
     labels: np.ndarray
     classes: list[ImageClass]
     image_dir: Path
@@ -35,21 +42,8 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
     Raises InputError, naming file and line, for labels that are not 0..C-1, repeated images, and paths that leave
     `image_dir`; and if none of the first images is in `image_dir`.
     """
-    rows = read_rows(train_csv, ["image_id", "label"])
     classes = read_classes(classes_csv) if classes_csv is not None and classes_csv.is_file() else None
-    image_ids: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
-        where = f"{train_csv}, line {line}"
-        image_id = row["image_id"]
-        check_image_id(image_id, where)
-        if image_id in image_ids:
-            raise InputError(f"{where}: {image_id} stands in the table twice.")
-        image_ids[image_id] = _read_label(row["label"], where)
-        if classes is not None and image_ids[image_id] >= len(classes):
-            raise InputError(
-                f"{where}: label {image_ids[image_id]} is not in {classes_csv}, which has 0 to {len(classes) - 1}."
-            )
-    labels = np.array(list(image_ids.values()), dtype=np.int64)
+    image_ids, labels = _read_rows(train_csv, None if classes is None else (len(classes), classes_csv))
     if classes is None:
         # without classes.csv there is one name per label; a mistyped huge label would fill the memory
         if labels.max() > MAX_UNNAMED_LABEL:
@@ -57,12 +51,49 @@ def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None
         classes = [ImageClass(label, str(label), str(label)) for label in range(labels.max() + 1)]
     if len(classes) < 2:
         raise InputError(f"{train_csv}: only one class; a classifier needs two or more.")
-    tried = list(image_ids)[:_TRIED_FILES]
+    tried = image_ids[:_TRIED_FILES]
     if not any((image_dir / image_id).is_file() for image_id in tried):
         raise InputError(
             f"{image_dir}: none of the first {len(tried)} images of {train_csv} is there, such as {tried[0]}."
         )
-    return ImageTable(list(image_ids), labels, classes, image_dir)
+    return ImageTable(image_ids, labels, classes, image_dir)
+
+
+def _read_rows(train_csv: Path, known: tuple[int, Path | None] | None) -> tuple[ImageIds, np.ndarray]:
+    """Return image ids and labels; `known` is the number of classes and their file. Raises InputError."""
+    rows, labels, faults = stream_rows(train_csv, ["image_id", "label"]), array("q"), []
+
+    def checked_ids() -> Iterator[str]:
+        label_of: dict[str, int] = {}
+        for line, (image_id, text) in enumerate(rows, start=2):
+            try:
+                if not _PLAIN_ID.fullmatch(image_id):
+                    check_image_id(image_id, f"{train_csv}, line {line}")
+                yield image_id
+                if text not in label_of:
+                    label_of[text] = _read_known_label(text.strip(), f"{train_csv}, line {line}", known)
+            except InputError as error:
+                faults.append(error)
+                break
+            labels.append(label_of[text])
+        # a fault of the file itself is said before those of its cells
+        for _ in rows:
+            pass
+
+    image_ids = ImageIds(checked_ids())
+    repeated = first_repeated(image_ids)
+    if repeated is not None:
+        raise InputError(f"{train_csv}, line {repeated + 2}: {image_ids[repeated]} stands in the table twice.")
+    if faults:
+        raise faults[0]
+    return image_ids, np.array(labels, dtype=np.int64)
+
+
+def _read_known_label(text: str, where: str, known: tuple[int, Path | None] | None) -> int:
+    label = _read_label(text, where)
+    if known is not None and label >= known[0]:
+        raise InputError(f"{where}: label {label} is not in {known[1]}, which has 0 to {known[0] - 1}.")
+    return label
 
 
 def read_classes(path: Path) -> list[ImageClass]:
@@ -97,7 +128,7 @@ def write_classes(path: Path, classes: Iterable[ImageClass]) -> None:
 def check_image_id(image_id: str, where: str) -> None:
     """Raise InputError for an image id that is empty, or that leads out of the image folder on any system."""
     windows = PureWindowsPath(image_id)
-    if not image_id or "\0" in image_id:
+    if not image_id.strip() or "\0" in image_id:
         raise InputError(f"{where}: no image_id.")
     if any(ord(character) < 32 for character in image_id):
         raise InputError(f"{where}: the image_id {image_id[:80]!r} holds a line feed or another control character.")

@@ -76,12 +76,7 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
         check_writable(root / PAIRS_FILE)
     table = load_table(config.dataset)
     hashes = image_hashes(table, root)
-    ids = [image_id for image_id in table.image_ids if image_id in hashes]
-    row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
-    pairs = [
-        DuplicatePair(row_of[ids[a]], row_of[ids[b]], f"hash, {bits} bits of 256")
-        for a, b, bits in _near_duplicates(ids, hashes)
-    ]
+    pairs = [DuplicatePair(a, b, f"hash, {bits} bits of 256") for a, b, bits in near_duplicates(hashes).tolist()]
     features = _features(config) if embeddings or label_errors else None
     new = []
     if embeddings and features is not None:
@@ -102,17 +97,13 @@ def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: 
         _write_suspects(folder / LABEL_ERRORS, table, suspects)
     return Audit(
         table=table,
-        readable=len(hashes),
+        readable=len(hashes.rows),
         pairs=pairs,
         contradictory=contradictory,
         new_pairs=len(new) if embeddings else None,
         pairs_file=root / PAIRS_FILE,
         suspects=suspects,
     )
-
-
-def _near_duplicates(ids: Sequence[str], hashes: dict[str, str]) -> list[tuple[int, int, int]]:
-    return near_duplicates([hashes[image_id] for image_id in ids]) if ids else []
 
 
 def _features(config: Config) -> Features:

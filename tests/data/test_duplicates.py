@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from common.classes import ImageClass
-from common.csv_files import write_rows
+from common.csv_files import read_rows, write_rows
 from data.duplicates import (
+    GROUPS_FILE,
     HASHES_FILE,
-    connected_components,
+    MAX_DISTANCE,
     duplicate_groups,
     image_hashes,
-    near_duplicates,
     perceptual_hash,
 )
+from data.hamming_pairs import connected_components, near_pairs
+from data.images import read_image
 from data.split import split_table
 from data.table import ImageTable, read_table
 from tests.conftest import write_picture, write_pictures
@@ -40,20 +42,15 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES, ids=list(CHANGES))
 def test_a_changed_copy_is_a_near_duplicate(change):
     image = photograph(1)
-    assert near_duplicates([perceptual_hash(image), perceptual_hash(CHANGES[change](image))])
+    assert len(near_pairs(np.stack([perceptual_hash(image), perceptual_hash(CHANGES[change](image))]), MAX_DISTANCE))
 
 
 def test_different_pictures_are_not():
-    assert near_duplicates([perceptual_hash(photograph(seed)) for seed in range(40)]) == []
-
-
-def test_pairs_across_blocks_are_found():
-    hashes = [perceptual_hash(photograph(seed, 64)) for seed in range(600)]
-    assert [pair[:2] for pair in near_duplicates([*hashes, hashes[3]])] == [(3, 600)]
+    assert len(near_pairs(np.stack([perceptual_hash(photograph(seed)) for seed in range(40)]), MAX_DISTANCE)) == 0
 
 
 def test_groups_are_joined_through_a_third_image():
-    assert connected_components(5, [(0, 1), (3, 4), (1, 3)]).tolist() == [0, 0, 2, 0, 0]
+    assert connected_components(5, np.array([(0, 1), (3, 4), (1, 3)])).tolist() == [0, 0, 2, 0, 0]
 
 
 def photographs(root, copies=()):
@@ -74,10 +71,33 @@ def test_hashes_are_kept_and_a_changed_file_is_read_again(tmp_path, monkeypatch)
     table = photographs(tmp_path)
     first = image_hashes(table, tmp_path)
     monkeypatch.setattr("data.duplicates.read_image", lambda path: pytest.fail(f"{path} was read again"))
-    assert image_hashes(table, tmp_path) == first
+    assert np.array_equal(image_hashes(table, tmp_path).words, first.words)
     monkeypatch.undo()
     write_picture(tmp_path / "train" / "03.png", photograph(99, 200))
-    assert image_hashes(table, tmp_path)["03.png"] != first["03.png"]
+    same = (image_hashes(table, tmp_path).words == first.words).all(axis=1)
+    assert np.flatnonzero(~same).tolist() == [3]
+
+
+def test_an_interrupted_search_keeps_its_hashes_and_those_of_other_images(tmp_path, monkeypatch):
+    table = photographs(tmp_path)
+    few = ImageTable(table.image_ids[:4], table.labels[:4], table.classes, table.image_dir)
+    image_hashes(few, tmp_path)
+    read = []
+
+    def interrupted(path):
+        read.append(path.name)
+        if len(read) == 10:
+            raise KeyboardInterrupt
+        return read_image(path)
+
+    monkeypatch.setattr("data.duplicates.read_image", interrupted)
+    monkeypatch.setattr("data.duplicates._BLOCK", 1)
+    with pytest.raises(KeyboardInterrupt):
+        image_hashes(table, tmp_path)
+    monkeypatch.undo()
+    names = [row["image_id"] for row in read_rows(tmp_path / HASHES_FILE, [])]
+    assert names[:4] == few.image_ids
+    assert 4 < len(names) < 20
 
 
 @pytest.mark.parametrize(
@@ -86,13 +106,13 @@ def test_hashes_are_kept_and_a_changed_file_is_read_again(tmp_path, monkeypatch)
 def test_a_damaged_cache_is_replaced(tmp_path, content):
     table = photographs(tmp_path)
     (tmp_path / HASHES_FILE).write_text(content, encoding="utf-8")
-    assert len(image_hashes(table, tmp_path)) == 20
+    assert len(image_hashes(table, tmp_path).rows) == 20
 
 
 def test_an_unreadable_image_has_no_hash_and_a_group_of_its_own(tmp_path):
     table = photographs(tmp_path)
     (tmp_path / "train" / "05.png").write_bytes(b"no image")
-    assert "05.png" not in image_hashes(table, tmp_path)
+    assert image_hashes(table, tmp_path).rows.tolist() == [row for row in range(20) if row != 5]
     assert len(set(duplicate_groups(table, tmp_path).tolist())) == 20
 
 
@@ -107,6 +127,28 @@ def test_copies_are_never_on_both_sides(tmp_path, seed):
         assert all(parts)
         assert len(set.union(*parts)) == sum(map(len, parts))
         assert sorted([*split.train, *split.val, *split.test]) == list(range(30))
+
+
+def test_groups_are_kept_until_a_hash_changes(tmp_path, monkeypatch):
+    table = photographs(tmp_path, [(3, 0)])
+    first = duplicate_groups(table, tmp_path)
+    assert first[20] == 3
+    monkeypatch.setattr("data.duplicates.near_groups", lambda *arguments: pytest.fail("searched again"))
+    assert duplicate_groups(table, tmp_path).tolist() == first.tolist()
+    monkeypatch.undo()
+    write_picture(tmp_path / "train" / "copy_03.jpg", photograph(99, 200))
+    assert duplicate_groups(table, tmp_path).tolist() == list(range(21))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive", None])
+def test_a_damaged_cache_of_groups_is_replaced(tmp_path, content):
+    table = photographs(tmp_path, [(3, 0)])
+    duplicate_groups(table, tmp_path)
+    path = tmp_path / GROUPS_FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40] if content is None else content)
+    assert duplicate_groups(table, tmp_path)[20] == 3
+    assert path.read_bytes() == whole
 
 
 def test_pairs_that_a_user_adds_are_kept_together(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from common.classes import ImageClass
 from common.errors import InputError
+from common.randomness import Purpose, keyed_generator
 from data.split import split_table
 from data.table import ImageTable
 from tests.helpers import dataset_config
@@ -77,3 +78,60 @@ def test_folds_cover_every_image_once_and_are_stratified():
 def test_more_folds_than_images_are_refused():
     with pytest.raises(InputError, match="the fold is empty"):
         split_table(table_of([2, 2]), dataset_config(num_folds=50, fold=40), seed=0)
+
+
+def reference_order(table, rows, purpose, seed):
+    """Return the rows of each class in the order in which they are held back, by one pass for each class."""
+    by_name = sorted(rows, key=lambda row: table.image_ids[row])
+    return [
+        keyed_generator(seed, purpose, label).permutation([row for row in by_name if table.labels[row] == label])
+        for label in range(len(table.classes))
+    ]
+
+
+def reference_held_back(table, shuffled, share, groups):
+    """Hold back whole groups, one after another, with one count of all classes for each."""
+    exact = np.bincount(table.labels, minlength=len(shuffled)) * share
+    counts = np.floor(exact).astype(int)
+    for index in np.argsort(-(exact - counts), kind="stable")[: round(exact.sum()) - counts.sum()]:
+        counts[index] += 1
+    lacking = np.minimum(counts, [max(len(rows) - 1, 0) for rows in shuffled])
+    order = [int(row) for rows in shuffled for row in rows]
+    held_back, considered = [], set()
+    for row in order:
+        if groups[row] in considered or lacking[table.labels[row]] == 0:
+            continue
+        considered.add(groups[row])
+        together = [other for other in order if groups[other] == groups[row]]
+        needed = np.bincount(table.labels[together], minlength=len(lacking))
+        if (needed <= lacking).all():
+            lacking -= needed
+            held_back += together
+    return sorted(held_back)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_split_is_that_of_a_plain_reference(seed):
+    generator = np.random.default_rng(seed)
+    table = table_of(generator.integers(0, 25, 12), order=seed)
+    # few groups of many images, many of few, and numbers with gaps
+    groups = generator.integers(0, (20, 60, 200)[seed % 3], len(table.labels)) * 7
+    split = split_table(table, dataset_config(test_split=0.2, val_split=0.3), seed, groups)
+    everything = range(len(table.labels))
+    test = reference_held_back(table, reference_order(table, everything, Purpose.TEST_SPLIT, 0), 0.2, groups)
+    rest = reference_order(table, [row for row in everything if row not in test], Purpose.SPLIT, seed)
+    assert split.test.tolist() == test
+    assert split.val.tolist() == reference_held_back(table, rest, 0.3, groups)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fold_is_that_of_a_plain_reference(seed):
+    table = table_of(np.random.default_rng(seed).integers(0, 25, 12), order=seed)
+    groups = np.random.default_rng(seed).integers(0, 80, len(table.labels))
+    dealt = [row for rows in reference_order(table, range(len(groups)), Purpose.SPLIT, seed) for row in rows]
+    alone = np.bincount(table.labels, minlength=12) == 1
+    fold_of = {}
+    for place, row in enumerate(row for row in dealt if not alone[table.labels[row]]):
+        fold_of.setdefault(groups[row], place % 4)
+    expected = [row for row in sorted(dealt) if not alone[table.labels[row]] and fold_of[groups[row]] == 2]
+    assert split_table(table, dataset_config(fold=2, num_folds=4), seed, groups).val.tolist() == expected

@@ -1,5 +1,7 @@
 """Tables are read strictly: each fault is one line that names the file, the line and the value."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,28 @@ def test_a_fault_is_one_line(folder, content, message):
     assert message in str(error.value)
     assert "train.csv" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a.jpg,0", "a.jpg,1", "b.jpg,rose"], "line 3: a.jpg stands in the table twice"),
+        (["a.jpg,0", "b.jpg,rose", "a.jpg,1"], "line 3: label 'rose' is not a whole number"),
+        (["a.jpg,0", "a.jpg,rose"], "line 3: a.jpg stands in the table twice"),
+        (["a.jpg,0", "../b.jpg,rose", "c.jpg"], "line 4: 1 cells where the first line has 2"),
+        (["a.jpg,0", "x/../b.jpg,1"], "line 3: x/../b.jpg leads out of the image folder"),
+        (["a.jpg,0", " ,1"], "line 3: no image_id"),
+    ],
+)
+def test_of_several_faults_the_first_is_said(folder, rows, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        table_of(folder, "\n".join(["image_id,label", *rows, ""]))
+
+
+def test_an_image_id_keeps_its_spaces_and_a_label_loses_them(folder):
+    table = table_of(folder, "image_id,label\n a.jpg, 1 \nb..c.jpg,0\nd e.jpg.,1\nx\\y.jpg,0\na.jpg,0\n")
+    assert table.image_ids == [" a.jpg", "b..c.jpg", "d e.jpg.", "x\\y.jpg", "a.jpg"]
+    assert table.labels.tolist() == [1, 0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
