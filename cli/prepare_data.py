@@ -102,8 +102,9 @@ def describe(summary: Mapping[str, Any], link: bool = False) -> list[str]:
     }
     for key, consequence in notes.items():
         lines.append(f"{key.replace('_', ' '):<20} {_count_and_first(summary[key], consequence)}")
-    for image_id, reason in list(summary["unreadable"].items())[:_SHOWN]:
-        lines.append(f"{'':<20} {image_id}: {reason}")
+        if key == "unreadable":
+            reasons = list(summary[key].items())[:_SHOWN]
+            lines += [f"{'':<20} {image_id}: {reason}" for image_id, reason in reasons]
     duplicates = summary["duplicates"]
     differing = sum(group["labels_differ"] for group in duplicates)
     pairs = [" = ".join(group["images"]) for group in duplicates]
