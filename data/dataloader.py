@@ -1,6 +1,5 @@
 """Batches read by worker processes. A worker that dies or hangs costs at most the image that caused it."""
 
-import os
 import re
 import signal
 import time
@@ -16,6 +15,7 @@ from torch.utils.data._utils.worker import WorkerInfo
 
 from common import distributed
 from common.errors import RunError
+from common.processors import default_workers
 from configs.input_sizes import eval_size
 from configs.schema import Config, DatasetConfig
 from data.dataset import Batch, ImageDataset, collate
@@ -162,12 +162,6 @@ def _start_worker(worker: int) -> None:
     # the workers already use all cores; threads inside them would only compete
     cv2.setNumThreads(0)
     cast(ImageDataset, cast(WorkerInfo, get_worker_info()).dataset).enter_worker(worker)
-
-
-def default_workers() -> int:
-    """Return min(8, cores that this process may use)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
 
 
 def train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> BatchReader:

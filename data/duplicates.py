@@ -23,8 +23,8 @@ from common.csv_files import read_rows
 from common.csv_stream import stream_rows
 from common.errors import InputError
 from common.files import replacing
+from common.processors import default_workers
 from common.progress import progress
-from data.dataloader import default_workers
 from data.hamming_pairs import connected_components, near_groups, near_pairs
 from data.image_ids import ImageIds, find_positions
 from data.images import attempt, read_image

@@ -17,9 +17,9 @@ import numpy as np
 from common.csv_files import write_rows
 from common.errors import InputError
 from common.files import write_text
+from common.processors import default_workers
 from common.progress import progress
 from data.class_names import natural_order
-from data.dataloader import default_workers
 from data.images import UnreadableImage, decode_image
 from data.label_table import LabelTable, parse_table
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
