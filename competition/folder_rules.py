@@ -19,7 +19,9 @@ def check_folder(folder: Path) -> Check:
     without = sorted(name for name in names if name not in listed)
     open_names = [name for name in without if not is_hidden(name.split("/"))]
     if open_names:
-        return Check("CSV files without a row", False, f"{len(open_names)}: {_some(open_names)}", "0")
+        told = f"{len(open_names)}, which look like images: {_some(open_names)}"
+        advice = "give them an image suffix or remove them"
+        return Check("CSV files without a row", False, f"{told}; {advice}", "0")
     told = f"none, but for {len(without)} hidden ones: {_some(without)}" if without else f"none of {len(listed)}"
     return Check("CSV files without a row", True, told, "0")
 

@@ -12,7 +12,8 @@ from data.image_rescue import essence
 Result = TypeVar("Result")
 
 IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp",
+    ".tif", ".tiff", ".avif", ".heic", ".heif",
 )  # fmt: skip
 
 

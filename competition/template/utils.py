@@ -33,7 +33,8 @@ except ImportError:
 FOREIGN_FOLDERS = ("@eadir", "__macosx", "$recycle.bin", "system volume information", "#recycle")
 NOT_TEXT = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp",
+    ".tif", ".tiff", ".avif", ".heic", ".heif",
 )  # fmt: skip
 MAX_PIXELS = 178000000
 MAX_ASPECT = 4

@@ -4,6 +4,8 @@ import pytest
 
 from competition.folder_rules import check_folder
 
+ADVICE = "give them an image suffix or remove them"
+
 JPEG = b"\xff\xd8\xff\xe0"
 
 
@@ -12,8 +14,8 @@ JPEG = b"\xff\xd8\xff\xe0"
     [
         (["a.jpg", "b/c.PNG"], True, "none of 2"),
         (["a.jpg", "notes.txt"], True, "none of 1"),
-        (["a.jpg", "scan"], False, "1: scan"),
-        (["a.jpg", "b.jpg_large"], False, "1: b.jpg_large"),
+        (["a.jpg", "scan"], False, f"1, which look like images: scan; {ADVICE}"),
+        (["a.jpg", "b.jpg_large"], False, f"1, which look like images: b.jpg_large; {ADVICE}"),
         (["a.jpg", ".b.jpg", "@eaDir/a.jpg"], True, "none, but for 2 hidden ones: .b.jpg, @eaDir/a.jpg"),
     ],
 )
