@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
     if flags.keep:
-        check_writable(flags.keep, flags.checkpoint)
+        check_writable(flags.keep, flags.checkpoint, ".pt")
     elif not (searches or flags.input_sizes):
         check_writable_folder(flags.output_dir)
     with processes():

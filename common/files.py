@@ -23,12 +23,14 @@ ON_WINDOWS = os.name == "nt"
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)
 
 
-def check_writable(path: Path, inputs: Sequence[Path] = ()) -> None:
-    """Raise InputError if the file `path` cannot be written; nothing is left behind.
+def check_writable(path: Path, inputs: Sequence[Path] = (), suffix: str | None = None) -> None:
+    """Raise InputError if the file `path` cannot be written, or does not end in `suffix`; nothing is left behind.
 
     `inputs` are files that the same work reads, and which must not be overwritten.
     """
     status = _checked_status(path)
+    if suffix is not None and path.suffix.lower() != suffix:
+        raise InputError(f"{path}: name a file that ends in {suffix}.")
     if status is None:
         _check_room(path, path.parent)
     elif stat.S_ISDIR(status.st_mode):

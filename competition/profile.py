@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from common.errors import InputError
+from competition.zip_layout import check_paths
 from configs.compose import compose
 from configs.options import current_name, option_names
 from configs.schema import CompetitionConfig
@@ -14,6 +15,6 @@ def read_profile(name: str, overrides: Sequence[str]) -> tuple[CompetitionConfig
     if name not in option_names("competition"):
         raise InputError(f"{name}: no such profile. Choose from {', '.join(option_names('competition'))}.")
     limits = [text for text in overrides if text.startswith("competition.")]
-    return compose("config", [f"competition={name}", *limits]).competition, [
-        text for text in overrides if text not in limits
-    ]
+    profile = compose("config", [f"competition={name}", *limits]).competition
+    check_paths(profile.zip_layout, 1)
+    return profile, [text for text in overrides if text not in limits]

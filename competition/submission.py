@@ -1,6 +1,7 @@
 """From checkpoints and their predictions to a submission ZIP that was unpacked and run before it gets its name."""
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
 from competition.judges_run import OWN_PYTHON
 from competition.proof import prove
+from competition.zip_layout import check_paths
 from competition.zip_rules import inspect_zip
 from competition.zip_writer import add_csv, write_zip
 from configs.schema import CompetitionConfig
@@ -45,9 +47,9 @@ def prepare_submission(
 
     It is proven under the kit's own interpreter, and then under `python` with the packages of that one, if it is given.
 
-    The CSV in it is what its own code wrote, after it agreed with `predictions`. Raises InputError if `predictions` are
-    not of these images and classes, and RunError, with every broken rule, if the ZIP does not keep the rules; then no
-    ZIP or proof is left, not even an older one.
+    The CSV in it is what its own code wrote, after it agreed with `predictions`. Raises InputError if `output` does not
+    end in .zip, or `predictions` are not of these images and classes, and RunError, with every broken rule, if the ZIP
+    does not keep the rules; then no ZIP or proof is left, not even an older one.
     """
     if pipeline.runtime != "torch":
         raise InputError(
@@ -55,22 +57,27 @@ def prepare_submission(
             "the runtime torch."
         )
     check_output(output, [predictions, *(member.path for member in pipeline.members)])
+    check_paths(profile.zip_layout, len(pipeline.members))
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
     proof_path = _proof_path(output)
-    for older in (output, proof_path):
-        older.unlink(missing_ok=True)
-    latency = _measure(pipeline, profile)
-    half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
-    reference = half.predictions if half else reference
     with replacing(output) as temporary:
-        write_zip(temporary, pipeline, profile, half is not None)
-        proof = prove(temporary, profile, input_dir, reference, [OWN_PYTHON, *([python] if python else [])])
-        _refuse(proof.checks)
-        add_csv(temporary, profile, proof)
-        final = [check for check in inspect_zip(temporary, profile, inputs.image_ids) if check.rule.startswith("CSV")]
-        _refuse(final)
-    checks = [*proof.checks, *final]
+        try:
+            latency = _measure(pipeline, profile)
+            half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
+            write_zip(temporary, pipeline, profile, half is not None)
+            pythons = [OWN_PYTHON, *([python] if python else [])]
+            proof = prove(temporary, profile, input_dir, half.predictions if half else reference, pythons)
+            _refuse(proof.checks)
+            add_csv(temporary, profile, proof)
+            final = inspect_zip(temporary, profile, inputs.image_ids)
+            _refuse(final)
+        except RunError:
+            _remove_older(output)
+            raise
+        # it belongs to the older ZIP
+        proof_path.unlink(missing_ok=True)
+    checks = [*proof.checks, *(check for check in final if check.rule.startswith("CSV"))]
     facts = {
         "zip": output.name,
         "sha256": sha256(output),
@@ -89,9 +96,16 @@ def prepare_submission(
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Raise InputError if the ZIP or its proof cannot be written, or is one of `inputs`."""
-    for path in (output, _proof_path(output)):
-        check_writable(path, inputs)
+    """Raise InputError if the ZIP does not end in .zip, cannot be written like its proof, or is one of `inputs`."""
+    check_writable(output, inputs, ".zip")
+    check_writable(_proof_path(output), inputs)
+
+
+def _remove_older(output: Path) -> None:
+    """Remove an older ZIP and its proof, which could be taken for those that failed; a file of another kind stays."""
+    if zipfile.is_zipfile(output):
+        for older in (output, _proof_path(output)):
+            older.unlink(missing_ok=True)
 
 
 def _proof_path(output: Path) -> Path:

@@ -37,12 +37,11 @@ class OutputFiles:
         """Raise InputError if one of the files cannot be written, or is one of `inputs`."""
         check_csv_path(self.predictions)
         files = [self.predictions, provenance_path(self.predictions)]
-        files += [self.probabilities] if self.probabilities else []
         files += [self.top_k_file] if self.top_k is not None else []
         for path in files:
             check_writable(path, inputs)
-        if len({path.resolve() for path in files}) < len(files):
-            raise InputError(f"{files[-1]}: two results would have this name; name another file.")
+        if self.probabilities is not None:
+            check_writable(self.probabilities, inputs, ".npz")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def compare_sizes(
     Raises InputError for several checkpoints, models of other runtimes, or a size that the model does not take.
     """
     if keep is not None:
-        check_writable(keep, [member.path for member in pipeline.members])
+        check_writable(keep, [member.path for member in pipeline.members], ".pt")
     if len(pipeline.members) > 1:
         raise InputError("Input sizes are compared for one checkpoint; each model of an ensemble has its own.")
     require_torch(pipeline, "comparing input sizes")

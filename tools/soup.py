@@ -51,7 +51,7 @@ def soup(pipeline: Pipeline, data: Path | None, output: Path) -> SoupComparison:
     (or `data`) that no member was trained on. Raises InputError for models that differ in more than their weights, and
     RunError, with the comparison, if neither soup is better than the best member; then nothing is written.
     """
-    check_writable(output, [member.path for member in pipeline.members])
+    check_writable(output, [member.path for member in pipeline.members], ".pt")
     require_torch(pipeline, "soup")
     _check_alike(pipeline)
     images = images_new_to(pipeline, choose_images(pipeline, "val", data))

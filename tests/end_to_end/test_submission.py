@@ -281,13 +281,30 @@ def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
     changed.write_text("\n".join(lines) + "\n", encoding="utf-8")
     changed.with_suffix(".json").write_bytes(predicted[0].with_suffix(".json").read_bytes())
     output = tmp_path / "submission.zip"
-    output.write_bytes(b"an older one")
+    with zipfile.ZipFile(output, "w") as archive:
+        archive.writestr("model", "an older one")
     output.with_name("submission_proof.json").write_bytes(b"an older one")
-    done = run_script("prepare_submission.py", "--predictions", changed, "--output", output)
+    words = ["prepare_submission.py", "--predictions", changed, "--output", output]
+    # bad input, before anything was tried, costs nothing
+    refused = run_script(*words, "--input", tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert output.is_file()
+    done = run_script(*words)
     assert done.returncode == 1
     assert "No ZIP was written" in done.stderr
     assert "1 of 9 labels differ, first 'img_0.png'" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.json"]
+
+
+def test_a_failed_proof_deletes_no_file_that_is_no_zip(predicted, tmp_path):
+    output = tmp_path / "notes.zip"
+    output.write_bytes(b"precious")
+    words = ["--predictions", predicted[0], "--output", output, "competition.max_model_mb=0.1"]
+    done = run_script("prepare_submission.py", *words)
+    assert done.returncode == 1, done.stderr
+    assert "even as fp16" in done.stderr
+    assert output.read_bytes() == b"precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.zip"]
 
 
 def test_weights_become_fp16_where_that_is_needed_to_fit(predicted, checkpoint, tmp_path):
