@@ -6,8 +6,7 @@ from pathlib import Path
 from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
-
-SPLITS = ("val", "test", "train", "all")
+from prediction.options import SPLITS
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +28,7 @@ def main(arguments: list[str]) -> int:
     from tools.input_size import compare_sizes
     from tools.tta_search import LIMITS, search_views
 
-    searches, split = flags.tta == "search", flags.split or "val"
+    searches, split = flags.tta == "search", flags.split
     if searches and flags.input_sizes:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta

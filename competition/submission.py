@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError, RunError
-from common.files import check_writable, replacing, to_json, write_text
+from common.files import as_path, check_writable, replacing, to_json, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
@@ -37,11 +37,11 @@ class Submission:
 
 def prepare_submission(
     pipeline: Pipeline,
-    predictions: Path,
-    input_dir: Path,
-    output: Path,
+    predictions: str | Path,
+    input_dir: str | Path,
+    output: str | Path,
     profile: CompetitionConfig,
-    python: Path | None = None,
+    python: str | Path | None = None,
 ) -> Submission:
     """Build the ZIP of `profile`, prove it on all images of `input_dir`, and only then give it its name.
 
@@ -51,6 +51,7 @@ def prepare_submission(
     end in .zip, or `predictions` are not of these images and classes, and RunError, with every broken rule, if the ZIP
     does not keep the rules; then no ZIP or proof is left, not even an older one.
     """
+    predictions, input_dir, output = as_path(predictions), as_path(input_dir), as_path(output)
     if pipeline.runtime != "torch":
         raise InputError(
             f"{pipeline.runtime}: the code in the ZIP runs torch. Give the best_model.pt of the run, and predict with "

@@ -51,7 +51,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
     """
     if config_name not in config_names():
         raise InputError(f"{config_name}: no such config. Choose from {', '.join(config_names())}.")
-    for text in overrides:
+    for text in listed(overrides):
         if any("\ud800" <= sign <= "\udfff" for sign in text):
             raise InputError(f"{text!a}: is no valid UTF-8. Give another value, or rename the file or folder.")
     parsed = [parse_override(text) for text in overrides]
@@ -67,7 +67,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     """Return one list of overrides for each job of a multirun, in Hydra's order (the last key varies fastest)."""
-    parsed = [parse_override(text, sweep=True) for text in overrides]
+    parsed = [parse_override(text, sweep=True) for text in listed(overrides)]
     try:
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
@@ -84,7 +84,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collect
     """
     if any("${" in text for text in _strings(plain)):
         raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
-    parsed = [parse_override(text) for text in overrides]
+    parsed = [parse_override(text) for text in listed(overrides)]
     for override in parsed:
         if override.key_or_group not in allowed:
             raise InputError(
@@ -122,6 +122,13 @@ def to_yaml(config: Config) -> str:
 def leaf_keys() -> dict[str, Any]:
     """Return every key of the schema with its declared type, `{"training.epochs": int, ...}`."""
     return dict(_leaves(Config, ""))
+
+
+def listed(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides as a list. Raises InputError for one text, whose letters would be taken for overrides."""
+    if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides):
+        raise InputError(f"{overrides!r:.80}: overrides are a list of texts, such as ['training.epochs=5'].")
+    return list(overrides)
 
 
 def parse_override(text: str, sweep: bool = False) -> Override:

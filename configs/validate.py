@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError, check_choice
 from configs.schema import Config, DemoConfig
 
 CHOICES = {
@@ -150,7 +150,7 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
     `explicit` are the leaf keys that the command line gave a value.
     """
     for key, choices in CHOICES.items():
-        _check_choice(key, _value(config, key), choices)
+        check_choice(f"{key}={_value(config, key)}", _value(config, key), choices)
     for key, (low, high, excluded) in RANGES.items():
         _check_range(key, _value(config, key), low, high, excluded)
     _check_text(config)
@@ -172,11 +172,6 @@ def _value(config: Config, key: str) -> Any:
     for part in key.split("."):
         value = getattr(value, part)
     return value
-
-
-def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{key}={value}:{did_you_mean(value, choices)} Choose from {', '.join(choices)}.")
 
 
 def _check_range(key: str, value: float | None, low: float, high: float, excluded: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from common.classes import ImageClass
 from common.csv_files import known_as, read_rows, write_rows
-from common.errors import InputError
+from common.errors import InputError, check_choice
+from configs.options import current_name
 
 # name: its columns; the first is the default. `configs.options.current_name` knows earlier names
 FORMATS = {
@@ -36,6 +37,13 @@ class Prediction:
     image_id: str
     label: int
     confidence: float | None
+
+
+def form_name(form: str) -> str:
+    """Return today's name of a form of `FORMATS`. Raises InputError for another word."""
+    name = current_name(form)
+    check_choice(f"format {form!r}", name, FORMATS)
+    return name
 
 
 def write_predictions(
