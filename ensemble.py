@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         "[--weights W ... | --fit [--data DIR_OR_CSV]] [--output F] [options] [key=value ...]",
         description=f"{__doc__} Classes are matched by category id. Keys: device, dataset.test_dir, "
         "dataset.batch_size, dataset.num_workers, competition.max_latency_ms, competition.input_size; "
-        "with --fit dataset.root, dataset.train_csv and dataset.train_dir too.",
+        "with --fit dataset.root, dataset.train_csv, dataset.val_csv and dataset.train_dir too.",
         allow_abbrev=False,
     )
     add_pipeline_flags(parser, required=False)

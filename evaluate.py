@@ -53,10 +53,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _sizes(text: str) -> list[int]:
-    sizes = [int(part) for part in text.split(",")]
-    if not all(16 <= size <= 4096 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text}: expected sizes from 16 to 4096 pixels")
-    return sizes
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 16 <= int(part) <= 4096 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text}: expected sizes from 16 to 4096 pixels, as in 224,256")
+    return [int(part) for part in parts]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         usage="python evaluate.py --checkpoint P [P ...] [--split S | --data DIR_OR_CSV] [--tta [VIEWS]] "
         "[--output-dir D] [options] [key=value ...]",
         description=f"{__doc__} --tta search finds the views that help within the latency limit. "
-        "Keys: device, dataset.root, dataset.train_csv, dataset.train_dir, dataset.batch_size, dataset.num_workers; "
+        "Keys: device, dataset.root, dataset.train_csv, dataset.val_csv, dataset.train_dir, dataset.batch_size, dataset.num_workers; "
         "with --tta search competition.max_latency_ms and competition.input_size too.",
         allow_abbrev=False,
     )

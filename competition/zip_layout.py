@@ -59,10 +59,14 @@ def code_files(layout: ZipLayoutConfig) -> dict[str, Path]:
 
 
 def check_paths(layout: ZipLayoutConfig, count: int) -> None:
-    """Raise InputError if two files of the ZIP of `count` models would have one path."""
+    """Raise InputError if two files of the ZIP of `count` models would have one path, or one has none in a ZIP."""
     provenance, config = provenance_name(layout), layout.model_config
     paths = [*code_files(layout), *model_names(layout, count), layout.predictions, layout.requirements]
-    paths += [path for path in (provenance, config) if path]
+    paths += [path for path in (provenance, config) if path is not None]
+    for path in (*paths, layout.model):
+        parts = PurePosixPath(path)
+        if str(parts) != path or path == "." or parts.is_absolute() or {"..", "\\", ":"} & {*parts.parts, *path}:
+            raise InputError(f"competition.zip_layout: {path!r} is no path of a file within a ZIP.")
     # Windows and macOS unpack names that differ in case alone to one file
     twice = [path for path, times in Counter(path.casefold() for path in paths).items() if times > 1]
     if twice:

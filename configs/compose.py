@@ -20,22 +20,9 @@ from common.errors import InputError, did_you_mean
 from common.files import expand_home
 from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
-from configs.validate import validate
+from configs.validate import PATH_KEYS, validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
-
-# keys that hold a path, or a list of them; `~` at its start is the home folder
-PATH_KEYS = (
-    "output_dir",
-    "dataset.root",
-    "dataset.train_csv",
-    "dataset.train_dir",
-    "dataset.val_csv",
-    "dataset.test_dir",
-    "model.weights",
-    "training.teacher",
-    "training.resume",
-)
 
 ConfigStore.instance().store(name="schema", node=Config)
 for _earlier, _current in EARLIER_NAMES.items():
@@ -174,7 +161,7 @@ def explicit_keys(overrides: Iterable[Override]) -> list[str]:
 
 def _is_text_key(key: str) -> bool:
     declared = leaf_keys().get(key)
-    return declared is str or str in typing.get_args(declared)
+    return declared is str or (str in typing.get_args(declared) and typing.get_origin(declared) is not list)
 
 
 def _leaves(schema: Any, prefix: str) -> Iterable[tuple[str, Any]]:
@@ -219,6 +206,8 @@ def _siblings(key: str) -> str:
 def _type_name(declared: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     options = typing.get_args(declared)
+    if typing.get_origin(declared) is list:
+        return "a list, such as [a,b]"
     if options:
         return " or ".join(names.get(option, "null") for option in options)
     return names.get(declared, "a number or a list of numbers")
@@ -232,6 +221,11 @@ def _explain(error: Exception, overrides: Sequence[Override]) -> str:
                 return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
             hint = "" if override.is_add() or override.is_delete() else " A new entry needs a + before its key."
             return f"{override.input_line}: no such key in the chosen augmentation.{hint}"
+        if override.is_delete() and override.key_or_group in str(error):
+            return (
+                f"~{override.key_or_group}: the chosen augmentation has no such transform; "
+                "python cli/flower_cli.py augment-preview lists those that it has."
+            )
         if getattr(error, "full_key", None) == override.key_or_group:
             return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
     return _first_line(error)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ CHOICES = {
     "device": ("auto", "cuda", "mps", "cpu"),
     "dataset.source": ("folder", "demo", "flowers102"),
     "dataset.sampler": ("shuffle", "balanced", "sqrt"),
+    "competition.zip_layout.code": ("template", "kit"),
     "training.head_init": ("random", "probe"),
     "training.scheduler": ("cosine", "linear", "constant"),
     "training.amp_dtype": ("auto", "float16", "bfloat16"),
@@ -76,7 +78,25 @@ RANGES = {
     "training.checkpoint_every_minutes": (0, 100000, "low"),
     "competition.max_model_mb": (0, 1e9, "low"),
     "competition.max_parameters": (0, 1e15, "low"),
+    "competition.max_latency_ms": (0, 1e9, "low"),
+    "competition.input_size": (16, 10000, ""),
 }
+
+# keys that hold a path, or a list of them; `~` at its start is the home folder
+PATH_KEYS = (
+    "output_dir",
+    "dataset.root",
+    "dataset.train_csv",
+    "dataset.train_dir",
+    "dataset.val_csv",
+    "dataset.test_dir",
+    "model.weights",
+    "training.teacher",
+    "training.resume",
+)
+
+# words of `competition.command` that are filled in
+PLACEHOLDERS = ("{test_dir}", "{output}", "{models}", "{views}")
 
 # keys: (are they used?, the setting that makes them used)
 USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
@@ -154,6 +174,7 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
     for key, (low, high, excluded) in RANGES.items():
         _check_range(key, _value(config, key), low, high, excluded)
     _check_text(config)
+    _check_command(config.competition.command)
     _check_focal_alpha(config.training.focal_alpha)
     _check_teacher(config.training.teacher)
     if config.dataset.fold is not None and config.dataset.fold >= config.dataset.num_folds:
@@ -186,10 +207,23 @@ def _check_range(key: str, value: float | None, low: float, high: float, exclude
 
 
 def _check_text(config: Config) -> None:
-    for key in ("output_dir", "experiment_name", "model.architecture", "dataset.root"):
+    for key in ("experiment_name", "model.architecture", *PATH_KEYS):
         value = _value(config, key)
-        if not value.strip() or "\0" in value:
+        if isinstance(value, str) and (not value.strip() or "\0" in value):
             raise InputError(f"{key}: must not be empty.")
+
+
+def _check_command(command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    known = all(word in PLACEHOLDERS for word in words if "{" in word)
+    if not known or not words or not words[0].startswith("python") or not {"{test_dir}", "{output}"} <= set(words):
+        raise InputError(
+            f"competition.command={command}: expected python, a script of code/, and the words {{test_dir}} and "
+            "{output}; {models} and {views} are filled in too."
+        )
 
 
 def _check_focal_alpha(alpha: Any) -> None:

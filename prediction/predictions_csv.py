@@ -88,7 +88,7 @@ def read_predictions(path: Path, classes: Sequence[ImageClass]) -> list[Predicti
     return predictions
 
 
-def columns_by_content(header: Sequence[str], path: Path) -> dict[str, str]:
+def columns_by_content(header: Sequence[str], path: str | Path) -> dict[str, str]:
     """Return `{"image": column, "label" or "category": column, perhaps "confidence": column}` of a file's header."""
     found = {COLUMNS[name]: name for name in header if name in COLUMNS}
     if "image" not in found or not {"label", "category"} & set(found):

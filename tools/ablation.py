@@ -177,11 +177,13 @@ def ablate(
     """Train and measure what is not yet in `folder`, seed by seed; write the tables after each run.
 
     Measured is top-1 on the table `data`, or on the test split if the base holds one back, or on validation. Raises
-    InputError before training if a variant's config is wrong or the folder holds another ablation, and RunError at the
-    end if runs failed.
+    InputError before training if there is only the base, a variant's config is wrong or the folder holds another
+    ablation, and RunError at the end if runs failed.
     """
     base, folder = listed(base), as_path(folder)
     check_writable_folder(folder)
+    if len(variants) < 2:
+        raise InputError("The base alone compares nothing: name an ingredient to leave out, or a variant.")
     configs = {}
     for variant in variants:
         for seed in range(seeds):

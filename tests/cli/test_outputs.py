@@ -50,7 +50,7 @@ FOLDERS = {
     "probe": [TOOL, "probe", f"output_dir={TARGET}", *TINY],
     "lr-range": [TOOL, "lr-range", "--output", TARGET, *TINY],
     "audit": [TOOL, "audit", "--output", TARGET, *TINY],
-    "ablate": [TOOL, "ablate", "--output", TARGET, "--seeds", "1", "--base", *TINY],
+    "ablate": [TOOL, "ablate", "--output", TARGET, "--seeds", "1", "--drop", "ema", "--base", *TINY],
     "oof": [TOOL, "oof", "runs", "--output", TARGET],
     "budget": [TOOL, "budget", "--checkpoint", "a.pt", "--output", TARGET],
     "report": [TOOL, "report", "--run", "run", "--output", TARGET],

@@ -402,18 +402,22 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
         (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "flower_2025, kaggle, kit"),
         (["check_competition.py", "--submission", "no.zip"], 2, "no such ZIP"),
+        (["check_competition.py", "--checkpoint", "no.pt", "--predictions", "{csv}"], 2, "no.pt: no such checkpoint"),
         (["prepare_submission.py"], 2, "--predictions is needed"),
         (["prepare_submission.py", "--predictions", "{other}"], 2, "no provenance"),
         (["prepare_submission.py", "--predictions", "{csv}", "--input", "nowhere"], 2, "nowhere: the folder"),
         (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{other}"], 2, "SHA-256 differs"),
         (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),
-        (["prepare_submission.py", "--verify-only", "z.zip", "--python", "no/python"], 2, "no/python: no such program"),
+        (["prepare_submission.py", "--verify-only", "{zip}", "--python", "no/python"], 2, "no/python: no such program"),
         (["prepare_submission.py", "--predictions", "{csv}", "--python", "no/python"], 2, "no/python: no such program"),
     ],
 )
 def test_mistakes_get_their_sentence(checkpoint, predicted, test_folder, tmp_path, words, code, message):
     (tmp_path / "other.csv").write_text("image_id,label\na.jpg,0\n", encoding="utf-8")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w"):
+        pass
     names = {"{best}": checkpoint, "{images}": test_folder, "{csv}": predicted[0], "{other}": tmp_path / "other.csv"}
+    names["{zip}"] = tmp_path / "z.zip"
     done = run_script(*[str(names.get(word, word)) for word in words])
     assert done.returncode == code, done.stderr
     assert message in done.stderr
