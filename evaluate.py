@@ -66,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         usage="python evaluate.py --checkpoint P [P ...] [--split S | --data DIR_OR_CSV] [--tta [VIEWS]] "
         "[--output-dir D] [options] [key=value ...]",
         description=f"{__doc__} --tta search finds the views that help within the latency limit. "
-        "Keys: device, dataset.root, dataset.train_csv, dataset.val_csv, dataset.train_dir, dataset.batch_size, dataset.num_workers; "
+        "Keys: device, dataset.root, dataset.train_csv, dataset.val_csv, dataset.train_dir, dataset.batch_size, "
+        "dataset.num_workers; "
         "with --tta search competition.max_latency_ms and competition.input_size too.",
         allow_abbrev=False,
     )

@@ -155,8 +155,11 @@ def _quoted(value: str) -> str:
 
 
 def explicit_keys(overrides: Iterable[Override]) -> list[str]:
-    """Return the leaf keys that the command line gives a value."""
-    return [override.key_or_group for override in overrides if override.key_or_group in leaf_keys()]
+    """Return the leaf keys that the command line gives a value; a transform belongs to its list."""
+    keys = [override.key_or_group.replace("/", ".") for override in overrides]
+    lists = [prefix.rstrip(".") for prefix in FREE_KEYS]
+    listed_in = {key: next((name for name in lists if key.startswith(f"{name}.")), key) for key in keys}
+    return [listed_in[key] for key in keys if listed_in[key] in leaf_keys()]
 
 
 def _is_text_key(key: str) -> bool:

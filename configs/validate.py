@@ -124,7 +124,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.mixup_alpha > 0 or config.training.cutmix_alpha > 0,
         "training.mixup_alpha or training.cutmix_alpha above 0",
     ),
-    ("training.final_input_size",): (
+    ("training.final_input_size", "augmentation.final"): (
         lambda config: config.training.final_epochs > 0,
         "training.final_epochs above 0",
     ),
@@ -137,6 +137,8 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.loss_function == "class_balanced_focal",
         "training.loss_function=class_balanced_focal",
     ),
+    ("training.resume_force",): (lambda config: config.training.resume is not None, "training.resume=auto or a file"),
+    ("dataset.loader_timeout",): (lambda config: config.dataset.num_workers != 0, "dataset.num_workers above 0"),
     ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (
         lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,

@@ -150,6 +150,10 @@ def test_a_mistake_is_one_line(override, message):
         (["dataset.num_folds=3"], "dataset.fold=0"),
         (["dataset.fold=1", "dataset.val_split=0.1"], "dataset.fold=null"),
         (["dataset.demo.classes=5"], "dataset=demo"),
+        (["training.resume_force=true"], "training.resume=auto"),
+        (["dataset.num_workers=0", "dataset.loader_timeout=5"], "dataset.num_workers above 0"),
+        (["+augmentation.final.Blur.p=1"], "training.final_epochs above 0"),
+        (["training.final_epochs=0", "~augmentation.final.HorizontalFlip"], "training.final_epochs above 0"),
         (["dataset=demo", "dataset.train_csv=a.csv"], "dataset=flower100"),
     ],
 )
