@@ -72,7 +72,8 @@ def _read_path(text: str) -> Path:
     try:
         return as_path(expand_home(text))
     except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        # argparse ends the sentence
+        raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from error
 
 
 def file_path(text: str) -> Path:

@@ -227,7 +227,7 @@ def _explain(error: Exception, overrides: Sequence[Override]) -> str:
         if override.is_delete() and override.key_or_group in str(error):
             return (
                 f"~{override.key_or_group}: the chosen augmentation has no such transform; "
-                "python cli/flower_cli.py augment-preview lists those that it has."
+                "python train.py --cfg job prints those that it has."
             )
         if getattr(error, "full_key", None) == override.key_or_group:
             return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
