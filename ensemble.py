@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
 
     from prediction.predict import OutputFiles
 
-    OutputFiles(flags.output).check([*(flags.checkpoint or flags.probabilities), *flags.input])
+    OutputFiles(flags.output).check([*(flags.checkpoint or flags.probabilities), *(flags.input or ())])
     show(_average_saved(flags) if flags.probabilities else _average_checkpoints(flags, overrides))
     return 0
 
@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--fit", action="store_true", help="find the weights by log loss on validation images that no member has seen"
     )
     parser.add_argument("--data", type=Path, help="with --fit: other labelled images, a prepared folder or a table")
-    parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the first checkpoint's test_dir")
+    parser.add_argument("--input", type=Path, nargs="+", help="default: the first checkpoint's test_dir")
     parser.add_argument(
         "--output", type=file_path, default=Path("results/predictions.csv"), help="default: %(default)s"
     )

@@ -6,8 +6,7 @@ from pathlib import Path
 from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
-
-SPLITS = ("val", "test", "train", "all")
+from prediction.options import SPLITS
 
 
 def main(arguments: list[str]) -> int:
@@ -29,12 +28,12 @@ def main(arguments: list[str]) -> int:
     from tools.input_size import compare_sizes
     from tools.tta_search import LIMITS, search_views
 
-    searches, split = flags.tta == "search", flags.split or "val"
+    searches, split = flags.tta == "search", flags.split
     if searches and flags.input_sizes:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
     if flags.keep:
-        check_writable(flags.keep, flags.checkpoint)
+        check_writable(flags.keep, flags.checkpoint, ".pt")
     elif not (searches or flags.input_sizes):
         check_writable_folder(flags.output_dir)
     with processes():
@@ -54,10 +53,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _sizes(text: str) -> list[int]:
-    sizes = [int(part) for part in text.split(",")]
-    if not all(16 <= size <= 4096 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text}: expected sizes from 16 to 4096 pixels")
-    return sizes
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 16 <= int(part) <= 4096 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text}: expected sizes from 16 to 4096 pixels, as in 224,256")
+    return [int(part) for part in parts]
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     output = OutputFiles(predictions, flags.format, flags.save_probabilities, flags.top_k)
     if not flags.benchmark:
         # tried before the models are loaded, which may take minutes
-        output.check([*flags.checkpoint, *flags.input])
+        output.check([*flags.checkpoint, *(flags.input or ())])
     with processes():
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides)
         if flags.benchmark:
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_pipeline_flags(parser)
-    parser.add_argument("--input", type=Path, nargs="+", default=[], help="default: the checkpoint's dataset.test_dir")
+    parser.add_argument("--input", type=Path, nargs="+", help="default: the checkpoint's dataset.test_dir")
     parser.add_argument("--output", type=file_path, help="default: results/predictions.csv")
     add_format_flag(parser)
     parser.add_argument("--save-probabilities", type=file_path, metavar="F", help="all probabilities, as .npz")

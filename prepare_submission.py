@@ -13,23 +13,23 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from cli.checks_text import describe_checks, describe_submission
+    from cli.checks_text import describe_broken, describe_checks, describe_submission
     from cli.competition_commands import prepare, verify
     from common.errors import InputError
-    from competition.checks import failed
+    from competition.archive import open_archive
     from competition.profile import read_profile
 
     if flags.verify_only:
         given = [name for name in ("checkpoint", "predictions", "output", "tta") if getattr(flags, name)]
         if given:
             raise InputError(f"--verify-only takes a ZIP as it is; --{given[0]} has no effect on it.")
+        # nothing is announced that cannot begin
+        open_archive(flags.verify_only).close()
         print(f"Unpacking {flags.verify_only} and RUNNING its code, without network, as the judges would.", flush=True)
         checks = verify(flags, overrides)
+        broken = describe_broken(checks)
         print("\n".join(describe_checks(checks)))
-        broken = failed(checks)
-        print(
-            f"{len(broken)} rules broken." if broken else "The ZIP runs, and keeps all rules that can be checked here."
-        )
+        print(broken or "The ZIP runs, and keeps all rules that can be checked here.")
         return 1 if broken else 0
     submission = prepare(flags, overrides)
     profile, _ = read_profile(flags.profile, overrides)

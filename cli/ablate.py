@@ -9,7 +9,7 @@ HELP = "train a recipe with and without its ingredients over several seeds; tabl
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "--base", action="store_true", help="the key=value words that follow are the base recipe, as for train.py"
+        "--base", action="store_true", help="may stand before the key=value words, which are the base recipe"
     )
     parser.add_argument(
         "--drop", default="", metavar="A,B", help="ingredients to leave out, or to add where the base lacks them"

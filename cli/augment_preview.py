@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     if arguments.images < 1 or arguments.epochs < 1:
         raise InputError("--images and --epochs: expected at least 1.")
-    check_writable(arguments.output)
+    check_writable(arguments.output, suffix=".png")
     config = compose("config", overrides)
     table = load_table(config.dataset)
     transform = train_transform(config)

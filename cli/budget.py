@@ -33,16 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Measure, print and write budget.json; exit code 1 if nothing keeps the limits."""
-    import dataclasses
-
     from common.files import to_json, write_text
     from competition.profile import read_profile
     from prediction.views import parse_views
     from tools.latency_budget import find_best
 
-    profile, others = read_profile(arguments.profile, overrides)
     given = {"max_latency_ms": arguments.max_latency, "max_model_mb": arguments.max_size}
-    limits = dataclasses.replace(profile, **{name: value for name, value in given.items() if value is not None})
+    keys = [f"competition.{name}={value}" for name, value in given.items() if value is not None]
+    limits, others = read_profile(arguments.profile, [*overrides, *keys])
     views = [parse_views(text) for text in arguments.tta or ("identity", "identity,hflip", "flips")]
     found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others)
     text = to_json(as_json(found))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from competition.checks import Check
+from competition.checks import Check, failed
 from competition.submission import Submission
 from configs.schema import CompetitionConfig
 
@@ -16,6 +16,12 @@ def describe_checks(checks: Sequence[Check]) -> list[str]:
         allowed = f"   [{check.limit}]" if check.limit else ""
         lines.append(f"{words[check.passed]:<4}  {check.rule:<{width}}  {check.figure}{allowed}")
     return lines
+
+
+def describe_broken(checks: Sequence[Check]) -> str:
+    """Return the line that counts and names the broken rules; an empty text if none is."""
+    broken = [check.rule for check in failed(checks)]
+    return f"{len(broken)} {'rule' if len(broken) == 1 else 'rules'} broken: {', '.join(broken)}" if broken else ""
 
 
 def describe_submission(submission: Submission, profile: CompetitionConfig) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from common.errors import InputError, RunError
-from common.files import expand_home
+from common.files import as_path, expand_home
 from configs.options import CONFIG_DIR
 from configs.schema import Config
 
@@ -70,9 +70,10 @@ def _is_there(path: Path, file_only: bool) -> bool:
 
 def _read_path(text: str) -> Path:
     try:
-        return Path(expand_home(text))
+        return as_path(expand_home(text))
     except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        # argparse ends the sentence
+        raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from error
 
 
 def file_path(text: str) -> Path:

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     if len(arguments.checkpoints) < 2:
         raise InputError("A soup needs two checkpoints or more.")
-    check_writable(arguments.output, arguments.checkpoints)
+    check_writable(arguments.output, arguments.checkpoints, ".pt")
     pipeline = load_pipeline(arguments.checkpoints, overrides=overrides, keys=KEYS)
     try:
         found = soup(pipeline, arguments.data, arguments.output)

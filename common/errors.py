@@ -44,6 +44,13 @@ def as_warning(what: str, say: Callable[[str], object] = _print_warning) -> Iter
         say(f"{what} is missing: {kind}{reason}")
 
 
+def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
+    """Raise InputError if `value` is none of `choices`; `what` names it in the sentence, as in `device=gpu`."""
+    known = list(choices)
+    if value not in known:
+        raise InputError(f"{what}:{did_you_mean(str(value), known)} Choose from {', '.join(known)}.")
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the choice closest to `word`, or an empty string if none is close."""
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)

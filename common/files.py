@@ -23,12 +23,14 @@ ON_WINDOWS = os.name == "nt"
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)
 
 
-def check_writable(path: Path, inputs: Sequence[Path] = ()) -> None:
-    """Raise InputError if the file `path` cannot be written; nothing is left behind.
+def check_writable(path: Path, inputs: Sequence[Path] = (), suffix: str | None = None) -> None:
+    """Raise InputError if the file `path` cannot be written, or does not end in `suffix`; nothing is left behind.
 
     `inputs` are files that the same work reads, and which must not be overwritten.
     """
     status = _checked_status(path)
+    if suffix is not None and path.suffix.lower() != suffix:
+        raise InputError(f"{path}: name a file that ends in {suffix}.")
     if status is None:
         _check_room(path, path.parent)
     elif stat.S_ISDIR(status.st_mode):
@@ -193,9 +195,28 @@ def safe_name(text: str) -> str:
     return f"_{name}_{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return one path or several as a list."""
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+def as_path(path: str | Path) -> Path:
+    """Return a path given as text or `Path`. Raises InputError for other things, and for an empty text.
+
+    `Path("")` is the current folder, which nobody means by an empty variable.
+    """
+    if not isinstance(path, str | Path):
+        raise InputError(f"{path!r:.80}: expected a path, as text or pathlib.Path.")
+    if isinstance(path, str) and not path.strip():
+        raise InputError("An empty text is no path; name a file or folder ('.' is the current folder).")
+    return Path(path)
+
+
+def as_paths(paths: str | Path | Iterable[str | Path], what: str) -> list[Path]:
+    """Return one path or several as a list. Raises InputError as `as_path`, and if there is none of `what`."""
+    if isinstance(paths, str | Path):
+        return [as_path(paths)]
+    if not isinstance(paths, Iterable):
+        raise InputError(f"{paths!r:.80}: expected a path or a list of {what}.")
+    found = [as_path(path) for path in paths]
+    if not found:
+        raise InputError(f"The list of {what} is empty; name at least one.")
+    return found
 
 
 def to_json(facts: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from common.classes import ImageClass
 from common.csv_files import known_as, read_rows
 from common.errors import InputError
+from common.files import as_path
 from competition.checks import Check
 from prediction.predictions_csv import columns_by_content, parse_confidence
 
@@ -14,12 +15,13 @@ _NAMED = 3
 
 
 def check_csv(
-    path: Path, columns: Sequence[str], classes: Sequence[ImageClass] | None, image_ids: Iterable[str] | None
+    path: str | Path, columns: Sequence[str], classes: Sequence[ImageClass] | None, image_ids: Iterable[str] | None
 ) -> list[Check]:
     """Check encoding, columns, class ids, confidences, order, duplicates, and the images against `image_ids`.
 
     With `classes` None the class ids are not checked; with `image_ids` None missing and extra images are not checked.
     """
+    path = as_path(path)
     if not path.is_file():
         return [Check("CSV exists", False, f"{path} is not there")]
     encoding = _check_encoding(path)

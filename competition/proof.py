@@ -10,6 +10,7 @@ from typing import Any
 
 from common.classes import ImageClass
 from common.errors import InputError
+from common.files import as_path, as_paths
 from competition.archive import check_archive, unpack
 from competition.checks import Check
 from competition.csv_rules import check_csv
@@ -67,11 +68,11 @@ class _Trial:
 
 
 def prove(
-    path: Path,
+    path: str | Path,
     profile: CompetitionConfig,
-    input_dir: Path | None,
+    input_dir: str | Path | None,
     reference: Sequence[Prediction] | None,
-    pythons: Sequence[Path] = (OWN_PYTHON,),
+    pythons: Sequence[str | Path] = (OWN_PYTHON,),
 ) -> Proof:
     """Check a ZIP and run it under each interpreter of `pythons`, which have their own packages.
 
@@ -80,6 +81,7 @@ def prove(
     with the CSV in the ZIP. The CSV and the time an image are those of the first interpreter. Raises InputError for
     what is no ZIP.
     """
+    path, folder = as_path(path), None if input_dir is None else as_path(input_dir)
     archive = check_archive(path, profile.max_model_mb)
     if not archive.passed:
         return Proof([archive], None)
@@ -87,17 +89,17 @@ def prove(
         workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flower_proof_")))
         root = workspace / _AWKWARD
         unpack(path, root, profile.max_model_mb)
-        images = input_dir or _hostile_images(workspace / "test")
+        images = folder or _hostile_images(workspace / "test")
         files = list_images(images)
         names = list(files)
         if not names:
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
-        inspection = inspect_folder(root, path, profile, names if input_dir else None, with_csv=reference is None)
+        inspection = inspect_folder(root, path, profile, names if folder else None, with_csv=reference is None)
         sample = _copy_sample(files, workspace / "sample")
-        trial = _Trial(root, profile, inspection.classes, images, sample, reference, input_dir is not None)
-        checks = [archive, *inspection.checks, *([check_folder(images)] if input_dir else [])]
+        trial = _Trial(root, profile, inspection.classes, images, sample, reference, folder is not None)
+        checks = [archive, *inspection.checks, *([check_folder(images)] if folder else [])]
         runs: list[Execution] = []
-        for number, python in enumerate(pythons, start=1):
+        for number, python in enumerate(as_paths(pythons, "interpreters"), start=1):
             outputs = workspace / f"outputs {number}"
             outputs.mkdir()
             pair, found = _run_twice(trial, python, outputs)

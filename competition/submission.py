@@ -1,16 +1,18 @@
 """From checkpoints and their predictions to a submission ZIP that was unpacked and run before it gets its name."""
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError, RunError
-from common.files import check_writable, replacing, to_json, write_text
+from common.files import as_path, check_writable, replacing, to_json, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
 from competition.judges_run import OWN_PYTHON
 from competition.proof import prove
+from competition.zip_layout import check_paths
 from competition.zip_rules import inspect_zip
 from competition.zip_writer import add_csv, write_zip
 from configs.schema import CompetitionConfig
@@ -35,42 +37,48 @@ class Submission:
 
 def prepare_submission(
     pipeline: Pipeline,
-    predictions: Path,
-    input_dir: Path,
-    output: Path,
+    predictions: str | Path,
+    input_dir: str | Path,
+    output: str | Path,
     profile: CompetitionConfig,
-    python: Path | None = None,
+    python: str | Path | None = None,
 ) -> Submission:
     """Build the ZIP of `profile`, prove it on all images of `input_dir`, and only then give it its name.
 
     It is proven under the kit's own interpreter, and then under `python` with the packages of that one, if it is given.
 
-    The CSV in it is what its own code wrote, after it agreed with `predictions`. Raises InputError if `predictions` are
-    not of these images and classes, and RunError, with every broken rule, if the ZIP does not keep the rules; then no
-    ZIP or proof is left, not even an older one.
+    The CSV in it is what its own code wrote, after it agreed with `predictions`. Raises InputError if `output` does not
+    end in .zip, or `predictions` are not of these images and classes, and RunError, with every broken rule, if the ZIP
+    does not keep the rules; then no ZIP or proof is left, not even an older one.
     """
+    predictions, input_dir, output = as_path(predictions), as_path(input_dir), as_path(output)
     if pipeline.runtime != "torch":
         raise InputError(
             f"{pipeline.runtime}: the code in the ZIP runs torch. Give the best_model.pt of the run, and predict with "
             "the runtime torch."
         )
     check_output(output, [predictions, *(member.path for member in pipeline.members)])
+    check_paths(profile.zip_layout, len(pipeline.members))
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
     proof_path = _proof_path(output)
-    for older in (output, proof_path):
-        older.unlink(missing_ok=True)
-    latency = _measure(pipeline, profile)
-    half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
-    reference = half.predictions if half else reference
     with replacing(output) as temporary:
-        write_zip(temporary, pipeline, profile, half is not None)
-        proof = prove(temporary, profile, input_dir, reference, [OWN_PYTHON, *([python] if python else [])])
-        _refuse(proof.checks)
-        add_csv(temporary, profile, proof)
-        final = [check for check in inspect_zip(temporary, profile, inputs.image_ids) if check.rule.startswith("CSV")]
-        _refuse(final)
-    checks = [*proof.checks, *final]
+        try:
+            latency = _measure(pipeline, profile)
+            half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
+            write_zip(temporary, pipeline, profile, half is not None)
+            pythons = [OWN_PYTHON, *([python] if python else [])]
+            proof = prove(temporary, profile, input_dir, half.predictions if half else reference, pythons)
+            _refuse(proof.checks)
+            add_csv(temporary, profile, proof)
+            final = inspect_zip(temporary, profile, inputs.image_ids)
+            _refuse(final)
+        except RunError:
+            _remove_older(output)
+            raise
+        # it belongs to the older ZIP
+        proof_path.unlink(missing_ok=True)
+    checks = [*proof.checks, *(check for check in final if check.rule.startswith("CSV"))]
     facts = {
         "zip": output.name,
         "sha256": sha256(output),
@@ -89,9 +97,16 @@ def prepare_submission(
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Raise InputError if the ZIP or its proof cannot be written, or is one of `inputs`."""
-    for path in (output, _proof_path(output)):
-        check_writable(path, inputs)
+    """Raise InputError if the ZIP does not end in .zip, cannot be written like its proof, or is one of `inputs`."""
+    check_writable(output, inputs, ".zip")
+    check_writable(_proof_path(output), inputs)
+
+
+def _remove_older(output: Path) -> None:
+    """Remove an older ZIP and its proof, which could be taken for those that failed; a file of another kind stays."""
+    if zipfile.is_zipfile(output):
+        for older in (output, _proof_path(output)):
+            older.unlink(missing_ok=True)
 
 
 def _proof_path(output: Path) -> Path:

@@ -1,9 +1,11 @@
 """Where a profile wants what in its ZIP, and which of our files go into it."""
 
 import re
+from collections import Counter
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from common.errors import InputError
 from configs.schema import ZipLayoutConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -54,6 +56,24 @@ def code_files(layout: ZipLayoutConfig) -> dict[str, Path]:
         if package.name not in _NOT_PACKED:
             files += [path for folder in _folders_of(package) for path in folder.iterdir() if path.suffix in _CODE]
     return {f"{CODE_DIR}/{path.relative_to(REPOSITORY).as_posix()}": path for path in sorted(files)}
+
+
+def check_paths(layout: ZipLayoutConfig, count: int) -> None:
+    """Raise InputError if two files of the ZIP of `count` models would have one path, or one has none in a ZIP."""
+    provenance, config = provenance_name(layout), layout.model_config
+    paths = [*code_files(layout), *model_names(layout, count), layout.predictions, layout.requirements]
+    paths += [path for path in (provenance, config) if path is not None]
+    for path in (*paths, layout.model):
+        parts = PurePosixPath(path)
+        if str(parts) != path or path == "." or parts.is_absolute() or {"..", "\\", ":"} & {*parts.parts, *path}:
+            raise InputError(f"competition.zip_layout: {path!r} is no path of a file within a ZIP.")
+    # Windows and macOS unpack names that differ in case alone to one file
+    twice = [path for path, times in Counter(path.casefold() for path in paths).items() if times > 1]
+    if twice:
+        raise InputError(
+            f"competition.zip_layout: two files of the ZIP would be {twice[0]}. Give each of model, model_config, "
+            "predictions and requirements a path of its own."
+        )
 
 
 def _folders_of(package: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import torch
 
 from common.classes import ImageClass
 from common.errors import InputError
+from common.files import as_path
 from common.torch_files import LOAD_ERRORS
 from competition.archive import check_archive, member_names, open_archive, unpack
 from competition.checks import Check
@@ -32,8 +33,9 @@ class Inspection:
     classes: list[ImageClass] | None = None
 
 
-def inspect_zip(path: Path, profile: CompetitionConfig, image_ids: Iterable[str] | None) -> list[Check]:
+def inspect_zip(path: str | Path, profile: CompetitionConfig, image_ids: Iterable[str] | None) -> list[Check]:
     """Unpack the ZIP into a temporary folder, run nothing, and check all that the files show."""
+    path = as_path(path)
     archive = check_archive(path, profile.max_model_mb)
     if not archive.passed:
         return [archive]

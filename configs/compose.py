@@ -20,22 +20,9 @@ from common.errors import InputError, did_you_mean
 from common.files import expand_home
 from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
-from configs.validate import validate
+from configs.validate import PATH_KEYS, validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
-
-# keys that hold a path, or a list of them; `~` at its start is the home folder
-PATH_KEYS = (
-    "output_dir",
-    "dataset.root",
-    "dataset.train_csv",
-    "dataset.train_dir",
-    "dataset.val_csv",
-    "dataset.test_dir",
-    "model.weights",
-    "training.teacher",
-    "training.resume",
-)
 
 ConfigStore.instance().store(name="schema", node=Config)
 for _earlier, _current in EARLIER_NAMES.items():
@@ -51,7 +38,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
     """
     if config_name not in config_names():
         raise InputError(f"{config_name}: no such config. Choose from {', '.join(config_names())}.")
-    for text in overrides:
+    for text in listed(overrides):
         if any("\ud800" <= sign <= "\udfff" for sign in text):
             raise InputError(f"{text!a}: is no valid UTF-8. Give another value, or rename the file or folder.")
     parsed = [parse_override(text) for text in overrides]
@@ -67,7 +54,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     """Return one list of overrides for each job of a multirun, in Hydra's order (the last key varies fastest)."""
-    parsed = [parse_override(text, sweep=True) for text in overrides]
+    parsed = [parse_override(text, sweep=True) for text in listed(overrides)]
     try:
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
@@ -84,7 +71,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collect
     """
     if any("${" in text for text in _strings(plain)):
         raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
-    parsed = [parse_override(text) for text in overrides]
+    parsed = [parse_override(text) for text in listed(overrides)]
     for override in parsed:
         if override.key_or_group not in allowed:
             raise InputError(
@@ -124,6 +111,13 @@ def leaf_keys() -> dict[str, Any]:
     return dict(_leaves(Config, ""))
 
 
+def listed(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides as a list. Raises InputError for one text, whose letters would be taken for overrides."""
+    if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides):
+        raise InputError(f"{overrides!r:.80}: overrides are a list of texts, such as ['training.epochs=5'].")
+    return list(overrides)
+
+
 def parse_override(text: str, sweep: bool = False) -> Override:
     """Parse one override such as `training.epochs=5`.
 
@@ -161,13 +155,16 @@ def _quoted(value: str) -> str:
 
 
 def explicit_keys(overrides: Iterable[Override]) -> list[str]:
-    """Return the leaf keys that the command line gives a value."""
-    return [override.key_or_group for override in overrides if override.key_or_group in leaf_keys()]
+    """Return the leaf keys that the command line gives a value; a transform belongs to its list."""
+    keys = [override.key_or_group.replace("/", ".") for override in overrides]
+    lists = [prefix.rstrip(".") for prefix in FREE_KEYS]
+    listed_in = {key: next((name for name in lists if key.startswith(f"{name}.")), key) for key in keys}
+    return [listed_in[key] for key in keys if listed_in[key] in leaf_keys()]
 
 
 def _is_text_key(key: str) -> bool:
     declared = leaf_keys().get(key)
-    return declared is str or str in typing.get_args(declared)
+    return declared is str or (str in typing.get_args(declared) and typing.get_origin(declared) is not list)
 
 
 def _leaves(schema: Any, prefix: str) -> Iterable[tuple[str, Any]]:
@@ -212,6 +209,8 @@ def _siblings(key: str) -> str:
 def _type_name(declared: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     options = typing.get_args(declared)
+    if typing.get_origin(declared) is list:
+        return "a list, such as [a,b]"
     if options:
         return " or ".join(names.get(option, "null") for option in options)
     return names.get(declared, "a number or a list of numbers")
@@ -225,6 +224,11 @@ def _explain(error: Exception, overrides: Sequence[Override]) -> str:
                 return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
             hint = "" if override.is_add() or override.is_delete() else " A new entry needs a + before its key."
             return f"{override.input_line}: no such key in the chosen augmentation.{hint}"
+        if override.is_delete() and override.key_or_group in str(error):
+            return (
+                f"~{override.key_or_group}: the chosen augmentation has no such transform; "
+                "python train.py --cfg job prints those that it has."
+            )
         if getattr(error, "full_key", None) == override.key_or_group:
             return f"{override.input_line}: expected {_type_name(leaf_keys()[override.key_or_group])}."
     return _first_line(error)

@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError, check_choice
 from configs.schema import Config, DemoConfig
 
 CHOICES = {
     "device": ("auto", "cuda", "mps", "cpu"),
     "dataset.source": ("folder", "demo", "flowers102"),
     "dataset.sampler": ("shuffle", "balanced", "sqrt"),
+    "competition.zip_layout.code": ("template", "kit"),
     "training.head_init": ("random", "probe"),
     "training.scheduler": ("cosine", "linear", "constant"),
     "training.amp_dtype": ("auto", "float16", "bfloat16"),
@@ -76,7 +78,25 @@ RANGES = {
     "training.checkpoint_every_minutes": (0, 100000, "low"),
     "competition.max_model_mb": (0, 1e9, "low"),
     "competition.max_parameters": (0, 1e15, "low"),
+    "competition.max_latency_ms": (0, 1e9, "low"),
+    "competition.input_size": (16, 10000, ""),
 }
+
+# keys that hold a path, or a list of them; `~` at its start is the home folder
+PATH_KEYS = (
+    "output_dir",
+    "dataset.root",
+    "dataset.train_csv",
+    "dataset.train_dir",
+    "dataset.val_csv",
+    "dataset.test_dir",
+    "model.weights",
+    "training.teacher",
+    "training.resume",
+)
+
+# words of `competition.command` that are filled in
+PLACEHOLDERS = ("{test_dir}", "{output}", "{models}", "{views}")
 
 # keys: (are they used?, the setting that makes them used)
 USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
@@ -104,7 +124,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.mixup_alpha > 0 or config.training.cutmix_alpha > 0,
         "training.mixup_alpha or training.cutmix_alpha above 0",
     ),
-    ("training.final_input_size",): (
+    ("training.final_input_size", "augmentation.final"): (
         lambda config: config.training.final_epochs > 0,
         "training.final_epochs above 0",
     ),
@@ -117,6 +137,8 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.loss_function == "class_balanced_focal",
         "training.loss_function=class_balanced_focal",
     ),
+    ("training.resume_force",): (lambda config: config.training.resume is not None, "training.resume=auto or a file"),
+    ("dataset.loader_timeout",): (lambda config: config.dataset.num_workers != 0, "dataset.num_workers above 0"),
     ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (
         lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,
@@ -150,10 +172,11 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
     `explicit` are the leaf keys that the command line gave a value.
     """
     for key, choices in CHOICES.items():
-        _check_choice(key, _value(config, key), choices)
+        check_choice(f"{key}={_value(config, key)}", _value(config, key), choices)
     for key, (low, high, excluded) in RANGES.items():
         _check_range(key, _value(config, key), low, high, excluded)
     _check_text(config)
+    _check_command(config.competition.command)
     _check_focal_alpha(config.training.focal_alpha)
     _check_teacher(config.training.teacher)
     if config.dataset.fold is not None and config.dataset.fold >= config.dataset.num_folds:
@@ -174,11 +197,6 @@ def _value(config: Config, key: str) -> Any:
     return value
 
 
-def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{key}={value}:{did_you_mean(value, choices)} Choose from {', '.join(choices)}.")
-
-
 def _check_range(key: str, value: float | None, low: float, high: float, excluded: str) -> None:
     if value is None:
         return
@@ -191,10 +209,23 @@ def _check_range(key: str, value: float | None, low: float, high: float, exclude
 
 
 def _check_text(config: Config) -> None:
-    for key in ("output_dir", "experiment_name", "model.architecture", "dataset.root"):
+    for key in ("experiment_name", "model.architecture", *PATH_KEYS):
         value = _value(config, key)
-        if not value.strip() or "\0" in value:
+        if isinstance(value, str) and (not value.strip() or "\0" in value):
             raise InputError(f"{key}: must not be empty.")
+
+
+def _check_command(command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    known = all(word in PLACEHOLDERS for word in words if "{" in word)
+    if not known or not words or not words[0].startswith("python") or not {"{test_dir}", "{output}"} <= set(words):
+        raise InputError(
+            f"competition.command={command}: expected python, a script of code/, and the words {{test_dir}} and "
+            "{output}; {models} and {views} are filled in too."
+        )
 
 
 def _check_focal_alpha(alpha: Any) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from common.csv_files import write_rows
 from common.errors import InputError
-from common.files import write_text
+from common.files import as_path, write_text
 from common.processors import default_workers
 from common.progress import progress
 from data.class_names import natural_order
@@ -41,7 +41,10 @@ _AHEAD = 512
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare. `labels` and `columns` name what else is found; `link` makes hard links instead of copies."""
+    """What to prepare. `labels` and `columns` name what else is found; `link` makes hard links instead of copies.
+
+    Paths may be given as text. Raises InputError for what is no path.
+    """
 
     source: Path
     output: Path
@@ -49,6 +52,11 @@ class Request:
     columns: Columns = field(default_factory=Columns)
     merge_classes: bool = False
     link: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("source", "output", "labels"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_path(getattr(self, name)))
 
 
 class _Image(NamedTuple):

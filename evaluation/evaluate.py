@@ -11,7 +11,7 @@ import numpy as np
 from common import distributed
 from common.csv_files import write_rows
 from common.errors import as_warning
-from common.files import check_writable_folder, run_all, to_json, write_text
+from common.files import as_path, check_writable_folder, run_all, to_json, write_text
 from evaluation import metrics
 from evaluation.calibration import expected_calibration_error
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
@@ -79,18 +79,19 @@ class Evaluation:
 
 
 def evaluate(
-    pipeline: Pipeline, split: str = "val", data: str | Path | None = None, output_dir: str | Path | None = None
+    pipeline: Pipeline, split: str | None = None, data: str | Path | None = None, output_dir: str | Path | None = None
 ) -> Evaluation:
     """Measure the pipeline on labelled images.
 
     `split` (val, test, train or all) chooses images of the (first) checkpoint's own data set; `data`, a prepared folder
-    or a table, names others instead. With `output_dir`, writes metrics.json, per_class.csv, answers.csv,
-    predictions.csv and two pictures there. Raises InputError if the images cannot be had, or have unknown classes.
+    or a table, names others instead; without both it is val. With `output_dir`, writes metrics.json, per_class.csv,
+    answers.csv, predictions.csv and two pictures there. Raises InputError for a split and `data` together, and if the
+    images cannot be had, or have unknown classes.
     """
-    folder = None if output_dir is None else Path(output_dir)
+    folder = None if output_dir is None else as_path(output_dir)
     if folder is not None:
         check_writable_folder(folder)
-    images = choose_images(pipeline, split, None if data is None else Path(data))
+    images = choose_images(pipeline, split, data)
     predicted = predict_images(pipeline, images.inputs, "evaluation")
     readable = readable_rows(predicted, images)
     with np.errstate(divide="ignore"):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from common.classes import ImageClass, labels_in
-from common.errors import InputError
+from common.errors import InputError, check_choice
+from common.files import as_path
 from data.dataloader import BatchReader, eval_reader
 from data.dataset import ImageDataset
 from data.inputs import Inputs
@@ -15,6 +16,7 @@ from data.labelled import read_labelled
 from data.prepared import load_table
 from data.table import ImageTable
 from data.transforms import EvalTransform
+from prediction.options import SPLITS
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 
 KEYS = (
@@ -72,12 +74,20 @@ def correct_answers(pipeline: Pipeline, images: LabelledImages, description: str
     return answers.probabilities[rows].argmax(axis=1) == labels[rows]
 
 
-def choose_images(pipeline: Pipeline, split: str, data: Path | None) -> LabelledImages:
-    """Return the images of a split of the (first) checkpoint, or of `data`. Raises InputError if they are missing."""
+def choose_images(pipeline: Pipeline, split: str | None, data: str | Path | None) -> LabelledImages:
+    """Return the images of a split of the (first) checkpoint (None is the first of `SPLITS`), or of `data`.
+
+    Raises InputError if both are given, or the images are missing.
+    """
     config, checkpoint = pipeline.config.dataset, pipeline.members[0].checkpoint
     if data is not None:
+        if split is not None:
+            raise InputError("A split is of the checkpoint's own images, and other images are named. Give one of them.")
+        data = as_path(data)
         table = with_classes_of(pipeline.classes, read_labelled(data), data)
         return LabelledImages(table, _sorted_rows(table, range(len(table.image_ids))), str(data))
+    split = SPLITS[0] if split is None else split
+    check_choice(f"split {split!r}", split, SPLITS)
     table = with_classes_of(pipeline.classes, load_table(config), Path(config.root))
     wanted = {
         "val": checkpoint.split["val"],

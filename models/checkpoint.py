@@ -13,6 +13,7 @@ import torch
 
 from common.classes import ImageClass
 from common.errors import InputError
+from common.files import as_path
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import to_plain
 from configs.input_sizes import eval_size
@@ -123,8 +124,9 @@ def plain_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     return {**fields, "classes": [asdict(image_class) for image_class in checkpoint.classes]}
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read best_model.pt. Raises InputError if it is missing, damaged, or not of this kit."""
+    path = as_path(path)
     return checkpoint_of(load_payload(path, CHECKPOINT_FORMAT), path)
 
 

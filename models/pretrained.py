@@ -1,10 +1,8 @@
 """Pretrained weights: from timm's hub, a Python package, a file or a checkpoint; loaded completely or not at all."""
 
 import importlib
-import pickle
 import sys
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from timm.models import load_state_dict_from_hf
 
 from common.classes import positions_of
 from common.errors import InputError
+from common.torch_files import LOAD_ERRORS
 from models.classifier import Classifier
 from models.layers import head_parameter_names
 
@@ -113,14 +112,7 @@ def _read_file(path: Path) -> dict[str, Any]:
             # torch warns about pickles that it then refuses
             warnings.simplefilter("ignore")
             payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        OSError,
-        EOFError,
-    ) as error:
+    except (safetensors.SafetensorError, *LOAD_ERRORS) as error:
         raise InputError(f"model.weights={path}: damaged, or more than weights; it was not loaded.") from error
     if not isinstance(payload, dict):
         raise InputError(f"model.weights={path}: holds no state dict.")

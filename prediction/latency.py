@@ -171,9 +171,9 @@ def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
     return decode, preprocess, forward
 
 
-def benchmark(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> Benchmark:
-    """Time the pipeline on images (see `find_inputs`), or on drawn ones of `competition.input_size`."""
-    limits, paths = pipeline.config.competition, as_paths(images)
+def benchmark(pipeline: Pipeline, images: str | Path | Sequence[str | Path] | None = None) -> Benchmark:
+    """Time the pipeline on images (see `find_inputs`); None draws some of `competition.input_size`."""
+    limits, paths = pipeline.config.competition, [] if images is None else as_paths(images, "images")
     with drawn_jpegs(limits.input_size, 0 if paths else IMAGES) as drawn:
         files = find_inputs(paths).paths if paths else drawn
         latency = measure_latency(pipeline, files)

@@ -4,8 +4,9 @@ The same object is evaluated, timed and packed.
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 
 from common.classes import ImageClass, reordering
 from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
-from common.errors import InputError
+from common.errors import InputError, check_choice
 from common.files import as_paths
 from common.progress import progress
 from common.torch_files import sha256
@@ -28,9 +29,9 @@ from data.transforms import EvalTransform, eval_image
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.classifier import on_device
 from prediction.logits import compute_logits, softmax
-from prediction.options import DEFAULTS, PRECISIONS, PredictionOptions
+from prediction.options import AUTO_RUNTIME, AVERAGES, DEFAULTS, PRECISIONS, RUNTIMES, PredictionOptions
 from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
-from prediction.views import ViewAverage
+from prediction.views import ViewAverage, parse_views
 
 OVERRIDABLE_KEYS = (
     "device",
@@ -110,10 +111,13 @@ def load_pipeline(
 ) -> Pipeline:
     """Load one or several checkpoints in evaluation mode, each wrapped in the average over its views.
 
-    `keys` are the config keys that `overrides` may change. Raises InputError if the checkpoints have different classes,
-    the number of weights is wrong, or the device does not support the precision.
+    `keys` are the config keys that `overrides` may change. Raises InputError for a word in the options that is not
+    known, if the checkpoints have different classes, the number of weights is wrong, or the device does not support the
+    precision.
     """
-    paths = as_paths(checkpoints)
+    paths = as_paths(checkpoints, "checkpoints")
+    views = parse_views(options.views)
+    _check_words(options)
     shares = weight_shares(options.weights, len(paths))
     loaded = [
         load_exported(path) if path.suffix.lower() in SUFFIXES else (load_checkpoint(path), None) for path in paths
@@ -136,18 +140,25 @@ def load_pipeline(
     for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
         outputs = _output_of_class(checkpoint, classes, path, paths[0])
         model = model or _classifier(checkpoint, runtime, device)
-        averaged = ViewAverage(model, options.views, options.average).eval()
+        averaged = ViewAverage(model, views, options.average).eval()
         members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, outputs, share))
     return Pipeline(
         members=members,
         config=config,
         classes=classes,
         fallback_label=int(np.argmax(first.class_counts)),
-        views=options.views,
+        views=views,
         average=options.average,
         device=device,
         precision=_choose_precision(device, config, options.precision),
     )
+
+
+def _check_words(options: PredictionOptions) -> None:
+    check_choice(f"average {options.average!r}", options.average, AVERAGES)
+    check_choice(f"runtime {options.runtime!r}", options.runtime, (*RUNTIMES, AUTO_RUNTIME))
+    if options.precision is not None:
+        check_choice(f"precision {options.precision!r}", options.precision, PRECISIONS)
 
 
 def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> nn.Module:
@@ -157,13 +168,14 @@ def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> n
     return on_device(model, device)
 
 
-def with_views(pipeline: Pipeline, views: Sequence[str]) -> Pipeline:
-    """Return the pipeline with other views."""
+def with_views(pipeline: Pipeline, views: str | Sequence[str]) -> Pipeline:
+    """Return the pipeline with other views. Raises InputError as `parse_views`."""
+    views = parse_views(views)
     members = [
         dataclasses.replace(member, model=ViewAverage(member.model.classifier, views, pipeline.average).eval())
         for member in pipeline.members
     ]
-    return dataclasses.replace(pipeline, members=members, views=tuple(views))
+    return dataclasses.replace(pipeline, members=members, views=views)
 
 
 def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
@@ -200,11 +212,13 @@ def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
     """
     if weights is None:
         return [1 / count] * count
+    if not isinstance(weights, Iterable) or not all(isinstance(weight, Real) for weight in weights):
+        raise InputError(f"Weights of members: expected a list of one number for each, not {weights!r:.80}.")
     if len(weights) != count:
         raise InputError(f"{len(weights)} weights for {count} members; give one for each, in their order.")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
         raise InputError("Weights of members: expected numbers from 0 on, not all of them 0.")
-    return [weight / sum(weights) for weight in weights]
+    return [float(weight) / float(sum(weights)) for weight in weights]
 
 
 def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "prediction") -> PredictedProbabilities:

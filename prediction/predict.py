@@ -10,23 +10,30 @@ from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
 from common.errors import InputError, RunError
-from common.files import as_paths, check_writable, kept_name, run_all
-from configs.options import current_name
+from common.files import as_path, as_paths, check_writable, kept_name, run_all
 from data.inputs import Inputs, find_inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
-from prediction.predictions_csv import FORMATS, Prediction, write_predictions
+from prediction.predictions_csv import FORMATS, Prediction, form_name, write_predictions
 from prediction.probabilities import save_probabilities
 from prediction.provenance import describe_pipeline, provenance_path, write_provenance
 
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """Path and form (of `FORMATS`) of the predictions; `probabilities` and `top_k` ask for further files."""
+    """Path and form (of `FORMATS`) of the predictions; `probabilities` and `top_k` ask for further files.
+
+    Paths may be given as text. Raises InputError for what is no path.
+    """
 
     predictions: Path
     format: str = "kit"
     probabilities: Path | None = None
     top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "predictions", as_path(self.predictions))
+        if self.probabilities is not None:
+            object.__setattr__(self, "probabilities", as_path(self.probabilities))
 
     @property
     def top_k_file(self) -> Path:
@@ -34,15 +41,15 @@ class OutputFiles:
         return self.predictions.with_name(f"{self.predictions.stem}_top{self.top_k}.csv")
 
     def check(self, inputs: Sequence[Path] = ()) -> None:
-        """Raise InputError if one of the files cannot be written, or is one of `inputs`."""
+        """Raise InputError for an unknown form, and if a file cannot be written or is one of `inputs`."""
+        form_name(self.format)
         check_csv_path(self.predictions)
         files = [self.predictions, provenance_path(self.predictions)]
-        files += [self.probabilities] if self.probabilities else []
         files += [self.top_k_file] if self.top_k is not None else []
         for path in files:
             check_writable(path, inputs)
-        if len({path.resolve() for path in files}) < len(files):
-            raise InputError(f"{files[-1]}: two results would have this name; name another file.")
+        if self.probabilities is not None:
+            check_writable(self.probabilities, inputs, ".npz")
 
 
 @dataclass(frozen=True)
@@ -73,27 +80,27 @@ class PredictionResult:
         return [self.classes[prediction.label].name for prediction in self.predictions]
 
 
-def predict(pipeline: Pipeline, images: str | Path | Sequence[str | Path] = ()) -> PredictionResult:
-    """Predict a folder, a CSV of names, or image files (see `find_inputs`); default: the checkpoint's test folder.
+def predict(pipeline: Pipeline, images: str | Path | Sequence[str | Path] | None = None) -> PredictionResult:
+    """Predict a folder, a CSV of names, or image files (see `find_inputs`); None is the checkpoint's test folder.
 
     Raises InputError if there are no images, or none can be read.
     """
-    inputs = find_inputs(as_paths(images) or [default_input(pipeline)])
+    inputs = find_inputs(_paths_of(images, pipeline))
     return _result(pipeline, inputs, _predict_readable(pipeline, inputs))
 
 
 def predict_to_files(
-    pipeline: Pipeline, images: str | Path | Sequence[str | Path], output: OutputFiles
+    pipeline: Pipeline, images: str | Path | Sequence[str | Path] | None, output: OutputFiles
 ) -> PredictionResult:
     """Predict like `predict` and write the files of `output`, with their provenance.
 
     Raises InputError as `predict` does, and for an output that is not possible before anything is predicted.
     """
-    paths = as_paths(images)
+    paths = _paths_of(images, pipeline)
     output.check([*(member.path for member in pipeline.members), *paths])
-    if output.top_k is not None and not 1 <= output.top_k <= len(pipeline.classes):
-        raise InputError(f"top-k {output.top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
-    paths = paths or [default_input(pipeline)]
+    top_k = output.top_k
+    if top_k is not None and not (isinstance(top_k, int) and 1 <= top_k <= len(pipeline.classes)):
+        raise InputError(f"top-k {top_k}: expected 1 to {len(pipeline.classes)}, the number of classes.")
     inputs = find_inputs(paths)
     predicted = _predict_readable(pipeline, inputs)
     result = _result(pipeline, inputs, predicted)
@@ -113,6 +120,10 @@ def predict_to_files(
     run_all(writers.values())
     predictions, *others = writers
     return replace(result, files=[predictions, provenance_path(predictions), *others])
+
+
+def _paths_of(images: str | Path | Sequence[str | Path] | None, pipeline: Pipeline) -> list[Path]:
+    return [default_input(pipeline)] if images is None else as_paths(images, "images")
 
 
 def _predict_readable(pipeline: Pipeline, inputs: Inputs) -> PredictedProbabilities:
@@ -159,7 +170,7 @@ def write_predictions_and_provenance(
 ) -> None:
     """Write predictions in a form of `FORMATS`, and how they were made; `source` is where the images came from."""
     predictions = to_predictions(pipeline, inputs, predicted)
-    form = current_name(form)
+    form = form_name(form)
     facts = {
         "input": source.resolve().as_posix() if source else None,
         "images": len(predictions),

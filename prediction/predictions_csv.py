@@ -6,7 +6,8 @@ from pathlib import Path
 
 from common.classes import ImageClass
 from common.csv_files import known_as, read_rows, write_rows
-from common.errors import InputError
+from common.errors import InputError, check_choice
+from configs.options import current_name
 
 # name: its columns; the first is the default. `configs.options.current_name` knows earlier names
 FORMATS = {
@@ -36,6 +37,13 @@ class Prediction:
     image_id: str
     label: int
     confidence: float | None
+
+
+def form_name(form: str) -> str:
+    """Return today's name of a form of `FORMATS`. Raises InputError for another word."""
+    name = current_name(form)
+    check_choice(f"format {form!r}", name, FORMATS)
+    return name
 
 
 def write_predictions(
@@ -80,7 +88,7 @@ def read_predictions(path: Path, classes: Sequence[ImageClass]) -> list[Predicti
     return predictions
 
 
-def columns_by_content(header: Sequence[str], path: Path) -> dict[str, str]:
+def columns_by_content(header: Sequence[str], path: str | Path) -> dict[str, str]:
     """Return `{"image": column, "label" or "category": column, perhaps "confidence": column}` of a file's header."""
     found = {COLUMNS[name]: name for name in header if name in COLUMNS}
     if "image" not in found or not {"label", "category"} & set(found):

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.classes import ImageClass, reordering
 from common.errors import InputError
-from common.files import replacing
+from common.files import as_path, replacing
 from data.inputs import Inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities
 from prediction.provenance import describe_pipeline
@@ -36,8 +36,11 @@ class SavedProbabilities:
         return None if columns is None else self.values[:, columns]
 
 
-def read_probabilities(path: Path) -> SavedProbabilities:
+def read_probabilities(path: str | Path) -> SavedProbabilities:
     """Read an .npz of probabilities. Raises InputError if it is missing, damaged, or holds something else."""
+    path = as_path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. inference.py saves probabilities when it is told to.")
     try:
         with np.load(path, allow_pickle=False) as saved:
             ids, categories, names = (saved[key].astype(str).tolist() for key in ("image_ids", "category_ids", "names"))

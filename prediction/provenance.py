@@ -105,9 +105,9 @@ def check_hashes(provenance: Provenance, checkpoints: list[Path], predictions: P
         )
     for path, expected in zip(checkpoints, provenance.hashes, strict=True):
         if not path.is_file():
-            raise InputError(
-                f"{path}: not found, although {provenance_path(predictions)} names it. Name the checkpoint."
-            )
+            named = path in provenance.checkpoints
+            why = f"not found, although {provenance_path(predictions)} names it" if named else "no such checkpoint"
+            raise InputError(f"{path}: {why}. Name the checkpoint that made {predictions}.")
         if sha256(*files_of(path)) != expected:
             raise InputError(
                 f"{predictions}: was not made with {path} as it is now (its SHA-256 differs). Predict again."

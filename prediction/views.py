@@ -59,22 +59,29 @@ SETS = {
 }
 
 
-def parse_views(text: str | None) -> tuple[str, ...]:
-    """Return the views named in `text`, such as `identity,hflip` or `flips`; None is the image alone.
+def parse_views(views: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the views of a sequence of names, or of a text such as `identity,hflip` or `flips`.
 
-    Raises InputError for an unknown name, and for a view that occurs twice, also within a set.
+    None is the image alone. Raises InputError for an unknown name, for none at all, and for a view that occurs twice,
+    also within a set.
     """
-    if text is None:
+    if views is None:
         return PLAIN
-    views: list[str] = []
-    for name in (part.strip() for part in text.split(",")):
-        if name not in VIEWS and name not in SETS:
-            known = [*VIEWS, *SETS]
-            raise InputError(f"TTA {text}: no view {name!r}.{did_you_mean(name, known)} Views: {', '.join(known)}.")
-        views.extend(SETS.get(name, (name,)))
-    if len(set(views)) < len(views):
-        raise InputError(f"TTA {text}: a view stands in it twice.")
-    return tuple(views)
+    names = [part.strip() for part in views.split(",")] if isinstance(views, str) else list(views)
+    told = ",".join(map(str, names))
+    known = [*VIEWS, *SETS]
+    found: list[str] = []
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"TTA {told}: no view {name!r}.{did_you_mean(str(name), known)} Views: {', '.join(known)}."
+            )
+        found.extend(SETS.get(name, (name,)))
+    if not found:
+        raise InputError(f"TTA: no view is named. Views: {', '.join(known)}.")
+    if len(set(found)) < len(found):
+        raise InputError(f"TTA {told}: a view stands in it twice.")
+    return tuple(found)
 
 
 class ViewAverage(nn.Module):

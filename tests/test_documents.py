@@ -49,6 +49,14 @@ def test_lines_can_be_read_in_a_diff(page):
     assert not long
 
 
+def test_the_examples_of_augmentation_compose():
+    section = read("docs/CONFIGURATION.md").partition("## Augmentation")[2].partition("\n## ")[0]
+    examples = [cell for cell in re.findall(r"\| `(.+?)` \|$", section, re.MULTILINE) if not cell.startswith("python")]
+    assert len(examples) == 3
+    for example in examples:
+        compose(overrides=example.split())
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_readme_is_short(name):
     assert len(read(name).splitlines()) <= 120

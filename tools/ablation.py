@@ -11,8 +11,8 @@ import numpy as np
 
 from common.csv_files import read_rows, write_rows
 from common.errors import InputError, RunError, as_warning, did_you_mean
-from common.files import check_writable_folder, replacing, safe_name, write_text
-from configs.compose import compose
+from common.files import as_path, check_writable_folder, replacing, safe_name, write_text
+from configs.compose import compose, listed
 from configs.input_sizes import final_size
 from configs.schema import Config
 from evaluation.evaluate import evaluate
@@ -172,15 +172,18 @@ def variants_of(base: Sequence[str], names: Sequence[str], own: Sequence[str]) -
 
 
 def ablate(
-    base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data: Path | None = None
+    base: Sequence[str], variants: Sequence[Variant], seeds: int, folder: str | Path, data: str | Path | None = None
 ) -> list[Difference]:
     """Train and measure what is not yet in `folder`, seed by seed; write the tables after each run.
 
     Measured is top-1 on the table `data`, or on the test split if the base holds one back, or on validation. Raises
-    InputError before training if a variant's config is wrong or the folder holds another ablation, and RunError at the
-    end if runs failed.
+    InputError before training if there is only the base, a variant's config is wrong or the folder holds another
+    ablation, and RunError at the end if runs failed.
     """
+    base, folder = listed(base), as_path(folder)
     check_writable_folder(folder)
+    if len(variants) < 2:
+        raise InputError("The base alone compares nothing: name an ingredient to leave out, or a variant.")
     configs = {}
     for variant in variants:
         for seed in range(seeds):
@@ -225,7 +228,7 @@ def _read_runs(folder: Path, base: Sequence[str], variants: Sequence[Variant]) -
     return {(row["variant"], row["seed"]): row for row in rows}
 
 
-def _run(config: Config, variant: Variant, seed: int, data: Path | None) -> dict[str, str]:
+def _run(config: Config, variant: Variant, seed: int, data: str | Path | None) -> dict[str, str]:
     folder, started = RunFolder(Path(config.output_dir)), time.perf_counter()
     before = _seconds_so_far(folder.history)
     row = {"variant": variant.name, "overrides": " ".join(variant.overrides), "seed": str(seed)}
@@ -233,7 +236,7 @@ def _run(config: Config, variant: Variant, seed: int, data: Path | None) -> dict
         train(config)
         minutes = (before + time.perf_counter() - started) / 60
         pipeline = load_pipeline([folder.best], overrides=[f"device={config.device}"])
-        split = "test" if config.dataset.test_split else "val"
+        split = None if data is not None else "test" if config.dataset.test_split else "val"
         found = evaluate(pipeline, split, data, folder.root / "evaluation")
     except (InputError, RunError) as error:
         return {**row, "top1": "", "few_shot": "", "minutes": "", "status": f"failed: {error}"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from common.files import check_writable_folder, run_all, to_json, write_text
+from common.files import as_path, check_writable_folder, run_all, to_json, write_text
 from data.inputs import Inputs
 from evaluation.calibration import calibrate_folds, expected_calibration_error
 from evaluation.evaluate import Metrics, compute_metrics
@@ -58,12 +58,15 @@ class CrossValidation:
     images_of_runs: int
 
 
-def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequence[str] = ()) -> CrossValidation:
+def join_folds(
+    folder: str | Path, views: str | Sequence[str], output: str | Path, overrides: Sequence[str] = ()
+) -> CrossValidation:
     """Evaluate every best_model.pt below `folder` on its own validation images and join the predictions.
 
     Writes metrics.json, predictions.csv and probabilities.npz to `output`. Raises InputError if there are fewer than
     two models, their classes differ, or two held back the same image.
     """
+    folder, output = as_path(folder), as_path(output)
     check_writable_folder(output)
     # an older run of the same folder lies in its archive
     found = [path for path in folder.glob("**/best_model.pt") if ARCHIVE not in path.relative_to(folder).parts]
@@ -73,7 +76,7 @@ def join_folds(folder: Path, views: Sequence[str], output: Path, overrides: Sequ
             f"{folder}: {len(paths)} best_model.pt below it; the folds of a cross-validation are needed: "
             "python train.py -m dataset.fold=0,1,2,3,4 dataset.num_folds=5"
         )
-    pipeline = load_pipeline(paths, PredictionOptions(views=tuple(views)), overrides, KEYS)
+    pipeline = load_pipeline(paths, PredictionOptions(views=views), overrides, KEYS)
     joined = _predict_folds(pipeline)
     readable = joined.predicted.readable
     logits = log_of(joined.predicted.probabilities[readable])

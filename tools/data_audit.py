@@ -8,7 +8,7 @@ import numpy as np
 
 from common.csv_files import read_rows, write_rows
 from common.errors import InputError
-from common.files import check_writable, check_writable_folder
+from common.files import as_path, check_writable, check_writable_folder
 from configs.schema import Config
 from data.duplicates import PAIR_COLUMNS, PAIRS_FILE, image_hashes, near_duplicates, read_pairs
 from data.prepared import load_table
@@ -65,12 +65,12 @@ class Audit:
     suspects: list[Suspect] | None
 
 
-def audit(config: Config, folder: Path, embeddings: bool = False, label_errors: bool = False) -> Audit:
+def audit(config: Config, folder: str | Path, embeddings: bool = False, label_errors: bool = False) -> Audit:
     """Look for near-duplicates, on request by embedding too and for label errors, and write tables to `folder`.
 
     Pairs found by embedding are added to duplicates.csv in the data set's folder, which the split reads.
     """
-    root = Path(config.dataset.root)
+    root, folder = Path(config.dataset.root), as_path(folder)
     check_writable_folder(folder)
     if embeddings:
         check_writable(root / PAIRS_FILE)

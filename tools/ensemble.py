@@ -9,8 +9,8 @@ import numpy as np
 
 from common.classes import ImageClass
 from common.errors import InputError
+from common.files import as_path, as_paths
 from common.torch_files import sha256
-from configs.options import current_name
 from data.labelled import read_labelled
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
 from evaluation.metrics import Gain, cross_entropy, paired_gain
@@ -18,7 +18,7 @@ from models.checkpoint import versions
 from prediction.logits import log_of
 from prediction.pipeline import Pipeline, only_member, predict_images, weight_shares
 from prediction.predict import OutputFiles
-from prediction.predictions_csv import FORMATS, Prediction, write_predictions
+from prediction.predictions_csv import FORMATS, Prediction, form_name, write_predictions
 from prediction.probabilities import read_probabilities
 from prediction.provenance import write_provenance
 
@@ -42,9 +42,9 @@ class Members:
     classes: list[ImageClass]
 
 
-def read_members(paths: Sequence[Path]) -> Members:
+def read_members(paths: Sequence[str | Path]) -> Members:
     """Read saved probabilities; classes are matched by category id, images by id. Raises InputError if they differ."""
-    parts = [read_probabilities(path) for path in paths]
+    parts = [read_probabilities(path) for path in as_paths(paths, "files of probabilities")]
     first = parts[0]
     values = []
     for path, part in zip(paths, parts, strict=True):
@@ -90,14 +90,15 @@ class WeightFit:
 
 
 def average_saved(
-    members: Members, paths: Sequence[Path], weights: Sequence[float] | None, output: Path, form: str
+    members: Members, paths: Sequence[str | Path], weights: Sequence[float] | None, output: str | Path, form: str
 ) -> AveragedPredictions:
     """Write the predictions of the mean of saved probabilities, in a form of `FORMATS`, and their provenance.
 
     An image that could not be read gets the class that the first member's models give it, with confidence 0. Raises
     InputError if there is not one weight for each member, or `output` is no CSV.
     """
-    OutputFiles(output).check(paths)
+    paths, output = as_paths(paths, "files of probabilities"), as_path(output)
+    OutputFiles(output, form).check(paths)
     shares = weight_shares(weights, len(paths))
     total = np.tensordot(shares, members.values, axes=1)
     readable = total.sum(axis=1) > 0
@@ -107,7 +108,7 @@ def average_saved(
         label, confidence = (int(row.argmax()), min(float(row.max()), 1.0)) if fine else (fallback, 0.0)
         predictions.append(Prediction(image_id, label, confidence))
     predictions.sort(key=lambda prediction: prediction.image_id)
-    form = current_name(form)
+    form = form_name(form)
     write_predictions(output, FORMATS[form], predictions, members.classes)
     sources = [
         {"path": path.resolve().as_posix(), "sha256": sha256(path), "weight": share}
@@ -132,8 +133,9 @@ def _joint_provenance(parts: Sequence[dict[str, Any]], shares: Sequence[float]) 
     return {"checkpoints": checkpoints, "views": parts[0]["views"], "average": parts[0]["average"], **joined}
 
 
-def fit_saved(members: Members, data: Path) -> WeightFit:
+def fit_saved(members: Members, data: str | Path) -> WeightFit:
     """Fit weights on those images of saved probabilities that the table `data` labels; see `fit_members`."""
+    data = as_path(data)
     table = with_classes_of(members.classes, read_labelled(data), data)
     label_of = dict(zip(table.image_ids, table.labels.tolist(), strict=True))
     rows = [row for row, image_id in enumerate(members.image_ids) if image_id in label_of]
@@ -141,12 +143,12 @@ def fit_saved(members: Members, data: Path) -> WeightFit:
     return fit_members(members.values[:, rows], labels, f"labelled by {data}")
 
 
-def fit_checkpoints(pipeline: Pipeline, data: Path | None = None) -> WeightFit:
+def fit_checkpoints(pipeline: Pipeline, data: str | Path | None = None) -> WeightFit:
     """Fit the members' weights on validation images, or those of `data`, that none was trained on; see `fit_members`.
 
     Raises InputError if there are none.
     """
-    images = images_new_to(pipeline, choose_images(pipeline, "val", data))
+    images = images_new_to(pipeline, choose_images(pipeline, None, data))
     values = []
     for number, member in enumerate(pipeline.members, start=1):
         values.append(predict_images(only_member(pipeline, member), images.inputs, f"model {number}").probabilities)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError, RunError
-from common.files import check_writable, move_into_place, run_all
+from common.files import as_path, check_writable, move_into_place, run_all
+from configs.compose import listed
 from evaluation.labelled_images import KEYS, choose_images, readable_rows, training_batches
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import half_weights, save_checkpoint
@@ -81,11 +82,11 @@ class Export:
 
 
 def export(
-    path: Path,
+    path: str | Path,
     runtime: str,
     precision: str,
-    output: Path,
-    data: Path | None = None,
+    output: str | Path,
+    data: str | Path | None = None,
     tolerance: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Export:
@@ -94,16 +95,17 @@ def export(
     Raises InputError for a combination that is not offered, a wrong suffix or a missing package, and RunError, with the
     comparison and with nothing written, if the answers differ by more than `tolerance` (see `TOLERANCES`).
     """
+    path, output, overrides = as_path(path), as_path(output), ["device=cpu", *listed(overrides)]
     _check(runtime, precision, output)
     for file in files_of(output):
         check_writable(file, [path])
-    pipeline = load_pipeline([path], overrides=["device=cpu", *overrides], keys=KEYS)
+    pipeline = load_pipeline([path], overrides=overrides, keys=KEYS)
     require_torch(pipeline, "export")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export_", dir=output.parent) as folder:
         target = Path(folder) / output.name
         _convert(pipeline, runtime, precision, target)
-        exported = load_pipeline([target], overrides=["device=cpu", *overrides], keys=KEYS)
+        exported = load_pipeline([target], overrides=overrides, keys=KEYS)
         limit = TOLERANCES[precision] if tolerance is None else tolerance
         found = Export(compare(pipeline, exported, data), precision, limit)
         if not found.within_tolerance:
@@ -112,9 +114,9 @@ def export(
     return dataclasses.replace(found, files=files_of(output))
 
 
-def compare(before: Pipeline, after: Pipeline, data: Path | None) -> Comparison:
+def compare(before: Pipeline, after: Pipeline, data: str | Path | None) -> Comparison:
     """Predict the same images with both. Raises InputError if there are none."""
-    images = choose_images(before, "val", data)
+    images = choose_images(before, None, data)
     predicted = [
         predict_images(pipeline, images.inputs, name) for pipeline, name in ((before, "torch"), (after, "exported"))
     ]

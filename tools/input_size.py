@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from common.files import check_writable
+from common.files import as_path, check_writable
 from evaluation.labelled_images import LabelledImages, choose_images, correct_answers
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
@@ -43,14 +43,19 @@ class SizeComparison:
 
 
 def compare_sizes(
-    pipeline: Pipeline, sizes: Sequence[int], split: str = "val", data: Path | None = None, keep: Path | None = None
+    pipeline: Pipeline,
+    sizes: Sequence[int],
+    split: str | None = None,
+    data: str | Path | None = None,
+    keep: str | Path | None = None,
 ) -> SizeComparison:
     """Measure top-1 at each of `sizes` and at the checkpoint's own; with `keep`, write the best as a checkpoint.
 
     Raises InputError for several checkpoints, models of other runtimes, or a size that the model does not take.
     """
-    if keep is not None:
-        check_writable(keep, [member.path for member in pipeline.members])
+    target = None if keep is None else as_path(keep)
+    if target is not None:
+        check_writable(target, [member.path for member in pipeline.members], ".pt")
     if len(pipeline.members) > 1:
         raise InputError("Input sizes are compared for one checkpoint; each model of an ensemble has its own.")
     require_torch(pipeline, "comparing input sizes")
@@ -62,8 +67,8 @@ def compare_sizes(
         for size, hits in correct.items()
     ]
     best = max(scores, key=lambda score: (score.top1, -score.size)).size
-    if keep is not None:
-        save_checkpoint(resized(own, best), keep)
+    if target is not None:
+        save_checkpoint(resized(own, best), target)
     return SizeComparison(scores, own.input_size, best, len(correct[best]), images.source)
 
 

@@ -10,7 +10,7 @@ import torch
 from common.csv_files import write_rows
 from common.device import describe_device
 from common.errors import RunError, as_warning
-from common.files import check_writable_folder
+from common.files import as_path, check_writable_folder
 from common.progress import progress
 from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
@@ -20,6 +20,7 @@ from prediction.latency import IMAGES, measure_latency
 from prediction.options import PredictionOptions
 from prediction.pipeline import Member, Pipeline, load_pipeline, require_torch, with_views
 from prediction.runtimes import files_of, missing_packages
+from prediction.views import parse_views
 from tools.export import COMBINATIONS, SUFFIX_OF, export, packages_for
 
 COLUMNS = (
@@ -102,11 +103,11 @@ class Budget:
 
 
 def find_best(
-    checkpoints: Sequence[Path],
+    checkpoints: str | Path | Sequence[str | Path],
     limits: CompetitionConfig,
-    view_sets: Sequence[tuple[str, ...]],
-    data: Path | None,
-    output: Path,
+    view_sets: Sequence[str | Sequence[str]],
+    data: str | Path | None,
+    output: str | Path,
     overrides: Sequence[str] = (),
 ) -> Budget:
     """Measure all choices: each checkpoint alone and, of several, all of them averaged.
@@ -115,17 +116,18 @@ def find_best(
     `limits.input_size`, batch 1, p95; top-1 of the validation images, or of `data`. Writes budget.csv, budget.png and
     the exported models to `output`. Raises InputError for checkpoints that are exported models.
     """
+    output, sets = as_path(output), [parse_views(views) for views in view_sets]
     check_writable_folder(output)
     every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
     require_torch(every, "budget")
     # one set of images for all, which none of them was trained on
-    images = images_new_to(every, choose_images(every, "val", data))
+    images = images_new_to(every, choose_images(every, None, data))
     deployed, notes = _deployable(every, data, output, overrides)
     choices = []
-    with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(deployed) * len(view_sets)) as advance:
+    with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(deployed) * len(sets)) as advance:
         for item in deployed:
             pipeline = load_pipeline(item.paths, PredictionOptions(runtime=item.runtime), overrides, KEYS)
-            for views in view_sets:
+            for views in sets:
                 choices.append(_measure(with_views(pipeline, views), item, views, limits, drawn, images))
                 advance(1)
     found = Budget(
@@ -157,7 +159,7 @@ def best_of(choices: Sequence[Choice], allowed_only: bool) -> Choice | None:
 
 
 def _deployable(
-    every: Pipeline, data: Path | None, output: Path, overrides: Sequence[str]
+    every: Pipeline, data: str | Path | None, output: Path, overrides: Sequence[str]
 ) -> tuple[list[DeployedModel], list[str]]:
     """Return what can be measured here, and notes on what cannot."""
     kinds, notes = _kinds_here(every.device)
@@ -193,7 +195,7 @@ def _kinds_here(device: torch.device) -> tuple[list[tuple[str, str]], list[str]]
 
 
 def _as_file(
-    member: Member, runtime: str, precision: str, output: Path, data: Path | None, overrides: Sequence[str]
+    member: Member, runtime: str, precision: str, output: Path, data: str | Path | None, overrides: Sequence[str]
 ) -> Path:
     """Return the model file: the checkpoint itself, which a runtime converts as it starts, or an export of it."""
     if precision == "fp32":

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.csv_files import write_rows
 from common.errors import RunError, as_warning
-from common.files import check_writable_folder
+from common.files import as_path, check_writable_folder
 from common.progress import progress
 from configs.schema import Config
 from evaluation.plots import range_figure, save_figure
@@ -39,11 +39,12 @@ class RangeTest:
     tenth_of_lowest: float
 
 
-def lr_range(config: Config, low: float, high: float, steps: int, folder: Path) -> RangeTest:
+def lr_range(config: Config, low: float, high: float, steps: int, folder: str | Path) -> RangeTest:
     """Train a fresh model with a rate that grows from `low` to `high` over `steps`; write lr_range.csv and .png.
 
     Stops when the loss is four times its lowest. Raises RunError if it does so before ten steps.
     """
+    folder = as_path(folder)
     check_writable_folder(folder)
     run = set_up_run(config)
     run = dataclasses.replace(run, schedule=Schedule("exponential", high, low, 0, steps))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from common.files import check_writable_folder
+from common.files import as_path, check_writable_folder
 from configs.input_sizes import eval_size
 from configs.schema import Config
 from data.labelled import read_labelled
@@ -37,7 +37,7 @@ class ProbeResult:
     top5: float
 
 
-def probe(config: Config, data: Path | None = None) -> ProbeResult:
+def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
     """Fit on the training images and measure on the table `data`, or on the images held back for validation.
 
     Raises InputError if there is nothing to measure on.
@@ -73,8 +73,9 @@ def probe(config: Config, data: Path | None = None) -> ProbeResult:
     )
 
 
-def _measured(run: Run, data: Path | None) -> tuple[Run, np.ndarray, str]:
+def _measured(run: Run, data: str | Path | None) -> tuple[Run, np.ndarray, str]:
     if data is None:
         return run, run.split.val, "validation"
+    data = as_path(data)
     table = with_classes_of(run.table.classes, read_labelled(data), data)
     return dataclasses.replace(run, table=table), np.arange(len(table.image_ids)), str(data)

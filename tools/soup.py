@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from common.errors import InputError, RunError
-from common.files import check_writable
+from common.files import as_path, check_writable
 from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
 from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
@@ -44,17 +44,18 @@ class SoupComparison:
     written: str | None = None
 
 
-def soup(pipeline: Pipeline, data: Path | None, output: Path) -> SoupComparison:
+def soup(pipeline: Pipeline, data: str | Path | None, output: str | Path) -> SoupComparison:
     """Average the members' weights, all of them and greedily; write the better soup to `output` if validation gains.
 
     Greedy: from the best member on, each further one stays in if top-1 does not fall. Measured on the validation images
     (or `data`) that no member was trained on. Raises InputError for models that differ in more than their weights, and
     RunError, with the comparison, if neither soup is better than the best member; then nothing is written.
     """
-    check_writable(output, [member.path for member in pipeline.members])
+    output = as_path(output)
+    check_writable(output, [member.path for member in pipeline.members], ".pt")
     require_torch(pipeline, "soup")
     _check_alike(pipeline)
-    images = images_new_to(pipeline, choose_images(pipeline, "val", data))
+    images = images_new_to(pipeline, choose_images(pipeline, None, data))
 
     def correct(checkpoint: Checkpoint, name: str) -> np.ndarray:
         return correct_answers(with_checkpoint(pipeline, checkpoint), images, name)

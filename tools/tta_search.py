@@ -80,7 +80,7 @@ class ViewSearch:
     too_slow: list[tuple[str, ...]]
 
 
-def search_views(pipeline: Pipeline, split: str = "val", data: Path | None = None) -> ViewSearch:
+def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path | None = None) -> ViewSearch:
     """Measure every view, and pick greedily those that raise top-1 within `competition.max_latency_ms`.
 
     A view is added while top-1 rises and the p95 latency of the set, measured here, stays within the limit; of equal

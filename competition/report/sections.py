@@ -336,6 +336,7 @@ def reproduce(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
     commands = [
         facts.train_command,
         "python evaluate.py --checkpoint results/checkpoints/best_model.pt",
+        "python inference.py --checkpoint results/checkpoints/best_model.pt",
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
     return [

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.errors import InputError, as_warning, did_you_mean
-from common.files import check_writable_folder, write_text
+from common.errors import InputError, as_warning, check_choice, did_you_mean
+from common.files import as_path, check_writable_folder, write_text
 from competition.report.figure_labels_zh import translate
 from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
 from competition.report.html_report import to_html
@@ -24,6 +24,8 @@ from evaluation.evaluate import worst_pairs
 from evaluation.metrics import confusion_matrix
 from evaluation.plots import class_labels, confusion_figure, save_figure, use_fonts, worst_pairs_figure
 
+LANGUAGES = ("en", "zh")
+
 SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 
 
@@ -37,11 +39,13 @@ class Report:
     notes: list[str]
 
 
-def write_report(run: Path, output: Path, language: str, dropped: Sequence[str]) -> Report:
+def write_report(run: str | Path, output: str | Path, language: str, dropped: Sequence[str]) -> Report:
     """Write the report of a run to the folder `output`; innovation.txt there is kept and shown.
 
     Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError above 10 pages.
     """
+    run, output = as_path(run), as_path(output)
+    check_choice(f"language {language!r}", language, LANGUAGES)
     for name in dropped:
         if name not in SECTIONS:
             raise InputError(

@@ -50,7 +50,7 @@ FOLDERS = {
     "probe": [TOOL, "probe", f"output_dir={TARGET}", *TINY],
     "lr-range": [TOOL, "lr-range", "--output", TARGET, *TINY],
     "audit": [TOOL, "audit", "--output", TARGET, *TINY],
-    "ablate": [TOOL, "ablate", "--output", TARGET, "--seeds", "1", "--base", *TINY],
+    "ablate": [TOOL, "ablate", "--output", TARGET, "--seeds", "1", "--drop", "ema", "--base", *TINY],
     "oof": [TOOL, "oof", "runs", "--output", TARGET],
     "budget": [TOOL, "budget", "--checkpoint", "a.pt", "--output", TARGET],
     "report": [TOOL, "report", "--run", "run", "--output", TARGET],
@@ -152,13 +152,8 @@ def test_with_a_good_target_the_same_words_reach_the_work(place, command):
     "words",
     [
         [*INFERENCE[:-1], "p.csv", "--output", "p.csv"],
-        [*INFERENCE, "--save-probabilities", "a.pt"],
-        [*INFERENCE, "--output", "x.csv", "--save-probabilities", "x.csv"],
-        [*INFERENCE, "--output", "x.csv", "--save-probabilities", "x.json"],
         ["ensemble.py", "--probabilities", "a.npz", "p.csv", "--output", "p.csv"],
         ["evaluate.py", "--checkpoint", "a.pt", "--input-sizes", "64", "--keep", "../{here}/a.pt"],
-        ["prepare_submission.py", "--predictions", "p.csv", "--output", "p.csv"],
-        ["prepare_submission.py", "--predictions", "p.csv", "--checkpoint", "a.pt", "--output", "a.pt"],
         [TOOL, "soup", "a.pt", "b.pt", "--output", "b.pt"],
         [TOOL, "export", "--checkpoint", "a.pt", "--runtime", "torch", "--precision", "fp16", "--output", "./a.pt"],
     ],
@@ -169,6 +164,32 @@ def test_an_input_is_not_overwritten(place, words):
     assert done.returncode == 2, done.stdout + done.stderr
     assert "name another file" in done.stderr
     assert "WorkWasReached" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "suffix"),
+    [
+        ([*INFERENCE, "--output"], ".csv"),
+        ([*INFERENCE, "--output", "x.csv", "--save-probabilities"], ".npz"),
+        ([*ENSEMBLE, "--output"], ".csv"),
+        (["ensemble.py", "--probabilities", "a.npz", "b.npz", "--output"], ".csv"),
+        (["evaluate.py", "--checkpoint", "a.pt", "--input-sizes", "64", "--keep"], ".pt"),
+        ([*SUBMISSION, "--output"], ".zip"),
+        ([TOOL, "soup", "a.pt", "b.pt", "--output"], ".pt"),
+        ([TOOL, "export", "--checkpoint", "a.pt", "--runtime", "torch", "--precision", "fp16", "--output"], ".pt"),
+        ([TOOL, "augment-preview", *TINY, "--output"], ".png"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else value,
+)
+@pytest.mark.parametrize("other", ["kept.md", "kept.json", "kept.zip.csv.txt"])
+def test_a_file_of_another_kind_is_not_overwritten(place, words, suffix, other):
+    (place / other).write_text("precious", encoding="utf-8")
+    done = run_script(*words, other, cwd=place)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert other in done.stderr
+    assert suffix in done.stderr
+    assert "WorkWasReached" not in done.stderr
+    assert (place / other).read_text(encoding="utf-8") == "precious"
 
 
 @pytest.mark.parametrize("words", [words for words, _ in COMMANDS.values()], ids=list(COMMANDS))

@@ -13,12 +13,13 @@ from matplotlib import font_manager
 
 from common.classes import ImageClass
 from common.errors import InputError, RunError
-from competition.report.document import Document, Heading, Paragraph
+from competition.report.document import Code, Document, Heading, Paragraph
 from competition.report.figure_labels_zh import translate
 from competition.report.figures import curves_figure
 from competition.report.html_report import to_html
 from competition.report.innovation import innovation_blocks, innovation_template, is_written
 from competition.report.run_record import read_facts, train_command
+from competition.report.sections import reproduce
 from competition.report.typst_report import LATIN_FONT, compile_pdf, fonts_for, to_typst
 from competition.report.write import write_report
 from configs.compose import compose
@@ -140,6 +141,13 @@ def test_the_command_that_it_prints_trains_the_same_config(tiny):
     words = shlex.split(train_command(config))[2:]
     again = compose("config", [*words, f"output_dir={config.output_dir}"])
     assert again == config
+
+
+@pytest.mark.integration
+def test_the_commands_that_it_prints_lead_from_training_to_the_zip(run):
+    (code,) = [block for block in reproduce(read_facts(run), {}, lambda english, _: english) if isinstance(block, Code)]
+    scripts = [shlex.split(line)[1] for line in code.text.splitlines()]
+    assert scripts == ["train.py", "evaluate.py", "inference.py", "prepare_submission.py"]
 
 
 def test_a_folder_without_a_run_is_bad_input(tmp_path):

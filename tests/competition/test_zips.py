@@ -13,6 +13,7 @@ from competition.archive import check_archive, unpack
 from competition.checks import failed
 from competition.profile import read_profile
 from competition.proof import prove
+from competition.zip_layout import check_paths
 from competition.zip_rules import inspect_zip
 from tests.competition.conftest import CSV, NAMES, PREDICT
 
@@ -182,6 +183,52 @@ def test_links_and_bombs_are_refused(tmp_path, profile):
         assert "more than 2 MB" in check_archive(path, 1).figure
         with pytest.raises(InputError, match="ZIP bomb"):
             unpack(path, tmp_path / "out", 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("predictions", "model/best_model.pth"),
+        ("predictions", "Model/Best_Model.pth"),
+        ("model_config", "code/requirements.txt"),
+        ("requirements", "results/submission.csv"),
+        ("predictions", "code/predict.py"),
+    ],
+)
+def test_a_layout_that_gives_two_files_one_path_is_refused(key, path):
+    with pytest.raises(InputError, match=f"two files of the ZIP would be {path.lower()}"):
+        read_profile("flower_2025", [f"competition.zip_layout.{key}={path}"])
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "/a.csv", "../a.csv", "a/../b.csv", "a\\b.csv", "C:/a.csv", "a//b.csv", "a/"]
+)
+@pytest.mark.parametrize("key", ["model", "model_config", "predictions", "requirements"])
+def test_a_layout_with_a_path_outside_the_zip_is_refused(key, path):
+    with pytest.raises(InputError, match=r"is no path of a file within a ZIP|two files of the ZIP"):
+        read_profile("flower_2025", [f"competition.zip_layout.{key}={path}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("competition.runtimes=[torch,tf]", "competition.runtimes: tf: Choose from torch, onnx, openvino"),
+        ("competition.csv_columns=[id,labl]", "competition.csv_columns: labl: Did you mean 'label'?"),
+        ("competition.csv_columns=[id,confidence]", "competition.csv_columns: its columns are id, confidence"),
+        ("competition.csv_columns=[]", "competition.csv_columns: its columns are"),
+    ],
+)
+def test_a_profile_that_no_zip_can_keep_is_refused(override, message):
+    with pytest.raises(InputError) as error:
+        read_profile("flower_2025", [override])
+    assert message in str(error.value)
+
+
+def test_the_predictions_may_not_have_the_path_of_a_further_model(profile):
+    layout = dataclasses.replace(profile.zip_layout, predictions="model/model_2.pth")
+    check_paths(layout, 1)
+    with pytest.raises(InputError, match=r"two files of the ZIP would be model/model_2\.pth"):
+        check_paths(layout, 2)
 
 
 def test_what_is_no_zip_is_bad_input(tmp_path, profile):

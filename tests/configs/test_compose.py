@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from common.errors import InputError
-from configs.compose import PATH_KEYS, compose, expand_sweep, from_plain, leaf_keys, to_plain
+from configs.compose import compose, expand_sweep, from_plain, leaf_keys, to_plain
 from configs.options import GROUPS, config_names, option_names
+from configs.validate import PATH_KEYS, RANGES
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -103,13 +105,28 @@ def test_seed_zero_stays_zero():
         ("training.loss_function=focl", "Did you mean 'focal'? Choose from cross_entropy"),
         ("dataset.val_split=1", "dataset.val_split=1: expected at least 0 and less than 1."),
         ("dataset.fold=7", "dataset.fold=7: expected 0 to 4"),
-        ("~augmentation.train.RandomFog", "augmentation.train.RandomFog"),
+        (
+            "~augmentation.train.RandomFog",
+            "~augmentation.train.RandomFog: the chosen augmentation has no such transform",
+        ),
         ("augmentation.train.Fog.p=1", "no such key in the chosen augmentation. A new entry needs a +"),
         ("~training.epochs", "~training.epochs: this key cannot be removed"),
         ("hydra.run.dir=x", "output_dir= says where a run writes"),
         ("training.epochs", "training.epochs: not an override. Write key=value"),
         ("dataset.root=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
         ("output_dir=", "output_dir: must not be empty."),
+        ("dataset.test_dir=", "dataset.test_dir: must not be empty."),
+        ("model.weights=", "model.weights: must not be empty."),
+        ("competition.input_size=0", "competition.input_size=0: expected at least 16"),
+        ("competition.max_latency_ms=-5", "competition.max_latency_ms=-5: expected more than 0"),
+        ("competition.max_latency_ms=nan", "competition.max_latency_ms=nan: expected more than 0"),
+        ("competition.runtimes=torch", "competition.runtimes=torch: expected a list, such as [a,b]."),
+        ("competition.zip_layout.code=foo", "competition.zip_layout.code=foo: Choose from template, kit."),
+        ("competition.command=", "competition.command=: expected python, a script"),
+        ("competition.command=foo {bar}", "competition.command=foo {bar}: expected python, a script"),
+        ("competition.command=python code/predict.py", "expected python, a script"),
+        ("competition.command=python x.py {test_dir} {output} {view}", "{models} and {views} are filled in too"),
+        ("competition.command=python x.py '{test_dir} {output}", "expected python, a script"),
     ],
 )
 def test_a_mistake_is_one_line(override, message):
@@ -133,6 +150,10 @@ def test_a_mistake_is_one_line(override, message):
         (["dataset.num_folds=3"], "dataset.fold=0"),
         (["dataset.fold=1", "dataset.val_split=0.1"], "dataset.fold=null"),
         (["dataset.demo.classes=5"], "dataset=demo"),
+        (["training.resume_force=true"], "training.resume=auto"),
+        (["dataset.num_workers=0", "dataset.loader_timeout=5"], "dataset.num_workers above 0"),
+        (["+augmentation.final.Blur.p=1"], "training.final_epochs above 0"),
+        (["training.final_epochs=0", "~augmentation.final.HorizontalFlip"], "training.final_epochs above 0"),
         (["dataset=demo", "dataset.train_csv=a.csv"], "dataset=flower100"),
     ],
 )
@@ -140,6 +161,26 @@ def test_a_key_that_would_be_ignored_is_refused(overrides, remedy):
     with pytest.raises(InputError, match="would be ignored by this run") as error:
         compose("config", overrides)
     assert remedy in str(error.value)
+
+
+def test_every_number_has_a_range():
+    numbers = {key for key, declared in leaf_keys().items() if {int, float} & {declared, *get_args(declared)}}
+    assert numbers == set(RANGES)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("competition.runtimes=[torch,onnx]", ["torch", "onnx"]),
+        ("competition.runtimes=['torch', \"onnx\"]", ["torch", "onnx"]),
+        ("competition.csv_columns=[id,label]", ["id", "label"]),
+        ("competition.csv_columns=[id, label]", ["id", "label"]),
+        ("competition.csv_columns=[]", []),
+    ],
+)
+def test_a_list_of_text_can_be_given(override, expected):
+    competition = compose("config", [override]).competition
+    assert getattr(competition, override.split("=")[0].removeprefix("competition.")) == expected
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads, monkeyp
     pipeline = load_pipeline([best])
     evaluate(pipeline, output_dir=tmp_path / "evaluation")
     predictions = tmp_path / "predictions.csv"
-    predict_to_files(load_pipeline([best], overrides=[f"dataset.test_dir={test_folder}"]), [], OutputFiles(predictions))
+    predict_to_files(
+        load_pipeline([best], overrides=[f"dataset.test_dir={test_folder}"]), None, OutputFiles(predictions)
+    )
     profile, _ = read_profile("flower_2025", [])
     check_models(pipeline, profile)
     prepare_submission(pipeline, predictions, test_folder, tmp_path / "submission.zip", profile)

@@ -213,7 +213,7 @@ def test_more_bad_images_than_allowed_end_the_run(tiny, tmp_path):
 
 
 def test_a_loader_that_hangs_ends_by_its_timeout_and_the_run_resumes(tiny, tmp_path, monkeypatch):
-    options = ["training.epochs=3", "dataset.loader_timeout=2"]
+    options = ["training.epochs=3"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
     take_step, slow = training.trainer.take_step, tmp_path / "slow"
 
@@ -229,7 +229,7 @@ def test_a_loader_that_hangs_ends_by_its_timeout_and_the_run_resumes(tiny, tmp_p
     monkeypatch.setattr(training.trainer, "take_step", hang_later)
     read_and(monkeypatch, hang)
     with pytest.raises(RunError, match=r"No batch came within 2 s \(dataset\.loader_timeout\)\. Its images: .*\.png"):
-        train(tiny(*options, "dataset.num_workers=1"))
+        train(tiny(*options, "dataset.num_workers=1", "dataset.loader_timeout=2"))
     kill_workers()
     monkeypatch.undo()
     train(tiny(*options, "training.resume=auto"))

@@ -81,6 +81,19 @@ MISTAKES = [
     (["evaluate.py"], "the following arguments are required: --checkpoint"),
     (["evaluate.py", "--checkpoint", "none.pt"], "none.pt: no such checkpoint"),
     (["evaluate.py", "--checkpoint", "README.md"], "README.md: damaged, or not a checkpoint of this kit"),
+    (["evaluate.py", "--checkpoint", ""], "An empty text is no path"),
+    (["evaluate.py", "--checkpoint", "a.pt", "--data", ""], "An empty text is no path"),
+    (["evaluate.py", "--checkpoint", "a.pt", "--input-sizes", "a,b"], "a,b: expected sizes from 16 to 4096 pixels"),
+    (["evaluate.py", "--checkpoint", "a.pt", "--input-sizes", "9"], "9: expected sizes from 16 to 4096 pixels"),
+    (["inference.py", "--checkpoint", "a.pt", "--input", ""], "An empty text is no path"),
+    (["inference.py", "--checkpoint", "a.pt", "--input", "a.jpg", ""], "An empty text is no path"),
+    (["inference.py", "--checkpoint", "a.pt", "--output", ""], "An empty text is no path"),
+    (["ensemble.py", "--probabilities", "none.npz", "other.npz"], "none.npz: no such file"),
+    (["prepare_submission.py", "--verify-only", "none.zip"], "none.zip: no such ZIP"),
+    (["cli/flower_cli.py", "prepare-data", "--source", "README.md", "--output", "out"], "neither a folder nor a ZIP"),
+    (["cli/flower_cli.py", "budget", "--checkpoint", "a.pt", "--max-latency", "-5"], "max_latency_ms=-5: expected"),
+    (["cli/flower_cli.py", "budget", "--checkpoint", "a.pt", "--max-size", "nan"], "max_model_mb=nan: expected"),
+    (["check_competition.py", "--checkpoint", "a.pt", "competition.runtimes=[tf]"], "tf: Choose from torch, onnx"),
     (["cli/flower_cli.py", "model"], "invalid choice: 'model'"),
     (["cli/flower_cli.py", "prepare-data", "--source", "none", "--output", "out"], "Source none: not found"),
     (["cli/flower_cli.py", "augment-preview", "augmentation=huge"], "augmentation=huge: no such option"),
@@ -94,6 +107,7 @@ def test_a_mistake_is_a_line_and_exit_code_2(arguments, message):
     done = run_script(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr.replace(os.sep, "/")
+    assert "Unpacking" not in done.stdout
     assert len(done.stderr.strip().splitlines()) <= 2
     assert "Traceback" not in done.stderr
 
@@ -107,6 +121,8 @@ def test_a_mistake_is_a_line_and_exit_code_2(arguments, message):
         (["ablate", "--variant", "plain"], "a name, a colon and overrides"),
         (["ablate", "--variant", "x: training.epochs=no"], "a whole number"),
         (["ablate", "--seeds", "0"], "--seeds"),
+        (["ablate"], "The base alone compares nothing"),
+        (["probe", "training.teacher=none.npz"], "none.npz: no such file"),
         (["ablate", "--variant", "a: seed=1", "--variant", "a: seed=2"], "same name"),
         (["audit", "model.pretrained=false", "--embeddings"], "model.pretrained"),
         (["probe", "dataset.val_split=0"], "give other labelled images"),

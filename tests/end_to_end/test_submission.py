@@ -281,13 +281,30 @@ def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
     changed.write_text("\n".join(lines) + "\n", encoding="utf-8")
     changed.with_suffix(".json").write_bytes(predicted[0].with_suffix(".json").read_bytes())
     output = tmp_path / "submission.zip"
-    output.write_bytes(b"an older one")
+    with zipfile.ZipFile(output, "w") as archive:
+        archive.writestr("model", "an older one")
     output.with_name("submission_proof.json").write_bytes(b"an older one")
-    done = run_script("prepare_submission.py", "--predictions", changed, "--output", output)
+    words = ["prepare_submission.py", "--predictions", changed, "--output", output]
+    # bad input, before anything was tried, costs nothing
+    refused = run_script(*words, "--input", tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert output.is_file()
+    done = run_script(*words)
     assert done.returncode == 1
     assert "No ZIP was written" in done.stderr
     assert "1 of 9 labels differ, first 'img_0.png'" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.json"]
+
+
+def test_a_failed_proof_deletes_no_file_that_is_no_zip(predicted, tmp_path):
+    output = tmp_path / "notes.zip"
+    output.write_bytes(b"precious")
+    words = ["--predictions", predicted[0], "--output", output, "competition.max_model_mb=0.1"]
+    done = run_script("prepare_submission.py", *words)
+    assert done.returncode == 1, done.stderr
+    assert "even as fp16" in done.stderr
+    assert output.read_bytes() == b"precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.zip"]
 
 
 def test_weights_become_fp16_where_that_is_needed_to_fit(predicted, checkpoint, tmp_path):
@@ -385,18 +402,22 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
         (["check_competition.py", "--predictions", "no.csv"], 2, "no.csv: not found"),
         (["check_competition.py", "--checkpoint", "{best}", "--profile", "x"], 2, "flower_2025, kaggle, kit"),
         (["check_competition.py", "--submission", "no.zip"], 2, "no such ZIP"),
+        (["check_competition.py", "--checkpoint", "no.pt", "--predictions", "{csv}"], 2, "no.pt: no such checkpoint"),
         (["prepare_submission.py"], 2, "--predictions is needed"),
         (["prepare_submission.py", "--predictions", "{other}"], 2, "no provenance"),
         (["prepare_submission.py", "--predictions", "{csv}", "--input", "nowhere"], 2, "nowhere: the folder"),
         (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{other}"], 2, "SHA-256 differs"),
         (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),
-        (["prepare_submission.py", "--verify-only", "z.zip", "--python", "no/python"], 2, "no/python: no such program"),
+        (["prepare_submission.py", "--verify-only", "{zip}", "--python", "no/python"], 2, "no/python: no such program"),
         (["prepare_submission.py", "--predictions", "{csv}", "--python", "no/python"], 2, "no/python: no such program"),
     ],
 )
 def test_mistakes_get_their_sentence(checkpoint, predicted, test_folder, tmp_path, words, code, message):
     (tmp_path / "other.csv").write_text("image_id,label\na.jpg,0\n", encoding="utf-8")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w"):
+        pass
     names = {"{best}": checkpoint, "{images}": test_folder, "{csv}": predicted[0], "{other}": tmp_path / "other.csv"}
+    names["{zip}"] = tmp_path / "z.zip"
     done = run_script(*[str(names.get(word, word)) for word in words])
     assert done.returncode == code, done.stderr
     assert message in done.stderr

@@ -70,7 +70,9 @@ def test_an_ablation_goes_on_where_it_ended(pictures, tmp_path):
     assert float(next(row["top1"] for row in runs if (row["variant"], row["seed"]) == ("sgd", "1"))) == pytest.approx(
         metrics["top1"], abs=1e-6
     )
-    other = run_script("cli/flower_cli.py", "ablate", *base, "training.learning_rate=0.1", "--seeds", "1")
+    other = run_script(
+        "cli/flower_cli.py", "ablate", *base, "training.learning_rate=0.1", "--drop", "ema", "--seeds", "1"
+    )
     assert other.returncode == 2
     assert "another base" in other.stderr
 

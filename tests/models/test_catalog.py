@@ -43,7 +43,8 @@ def test_the_guides_table_is_that_of_the_models_command(options):
     guide = (REPOSITORY / "docs" / "TRAINING_GUIDE.md").read_text(encoding="utf-8")
     rows = {name: line for line in guide.splitlines() for name in line.split("|")[1:2]}
     for option in options.values():
-        row = next(line for names, line in rows.items() if option.option in re.split(r"[ ,]+", names))
+        row = next((line for names, line in rows.items() if option.option in re.split(r"[ ,]+", names)), None)
+        assert row is not None, f"docs/TRAINING_GUIDE.md has no row of model={option.option}"
         figures = f"| {option.parameters / 1e6:.1f} M | {option.megabytes_fp32:.1f} | {option.megabytes_fp16:.1f} |"
         assert row.endswith(figures)
 

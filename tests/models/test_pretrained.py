@@ -78,7 +78,10 @@ class Malicious:
         return (print, ("executed",))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps({"state_dict": Malicious()})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a checkpoint", b"hello", b"# README", b"}", b"\x80\x02.", pickle.dumps({"state_dict": Malicious()})],
+)
 def test_a_damaged_or_malicious_file_is_refused_and_not_run(tmp_path, content, capsys):
     for name in ("bad.pth", "bad.safetensors"):
         (tmp_path / name).write_bytes(content)

@@ -278,11 +278,11 @@ def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
 @pytest.mark.integration
 def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     train(tiny("training.epochs=1"))
-    harmless = ["dataset.loader_timeout=60", "experiment_name=again", "competition.max_latency_ms=50"]
+    harmless = ["dataset.max_bad_fraction=0.5", "experiment_name=again", "competition.max_latency_ms=50"]
     train(tiny("training.epochs=2", "training.resume=auto", *harmless, "dataset.test_dir=elsewhere"))
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "without effect on the result" in line]
     for change in (
-        "dataset.loader_timeout (was 300.0)",
+        "dataset.max_bad_fraction (was 0.01)",
         "experiment_name (was flowers)",
         "competition.max_latency_ms (was 100.0)",
         "dataset.test_dir (was None)",
