@@ -71,12 +71,15 @@ def folders_beside(table: Path) -> list[Path]:
 
 
 def _match(table: Path, folder: Path, names: Sequence[str]) -> list[str | None]:
-    matches = match_names(names, index_files([list_folder(folder).images]))
+    matches = match_names(names, [index_files(list_folder(folder).images)])
     for name, files in matches.ambiguous.items():
         told = escaped(" and ".join(files[:2]))
         raise InputError(
             f"{table}: {name} fits {len(files)} files in {folder}, {told}. Write the folder into the table."
         )
+    for name, file in list(matches.by_number.items())[:1]:
+        count = len(matches.by_number)
+        print(f"warning: {table}: {count} names fit a file only as a number, such as {name} and {escaped(file)}", flush=True)
     return matches.files
 
 
