@@ -79,7 +79,10 @@ def _match(table: Path, folder: Path, names: Sequence[str]) -> list[str | None]:
         )
     for name, file in list(matches.by_number.items())[:1]:
         count = len(matches.by_number)
-        print(f"warning: {table}: {count} names fit a file only as a number, such as {name} and {escaped(file)}", flush=True)
+        print(
+            f"warning: {table}: {count} names fit a file only as a number, such as {name} and {escaped(file)}",
+            flush=True,
+        )
     return matches.files
 
 

@@ -24,10 +24,11 @@ from data.images import UnreadableImage, decode_image
 from data.label_table import LabelTable, parse_table
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
 from data.listing import escaped, list_images
+from data.part_names import TEST, TRAIN, VAL
 from data.safe_names import safe_names
 from data.source_files import PACKED, WORKBOOKS, Read, SourceFiles, open_source
 from data.table import write_table
-from data.table_use import TEST, TRAIN, VAL, Columns
+from data.table_use import Columns
 
 RENAMED_FILE = "renamed.csv"
 
