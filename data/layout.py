@@ -146,6 +146,8 @@ def _use_tables(
 
     A name is searched below the folder of its table first, then in the part that the table is called after.
     """
+    if not tables:
+        return {}
     indexes = {part: index_files(files) for part, files in {**folders.parts, "beside": folders.beside}.items()}
     ordered, below = sorted(images), {}
     uses = {}
@@ -173,6 +175,8 @@ def _index_below(folder: str, ordered: Sequence[str]) -> FileIndex | None:
 
 def _without_rivals(uses: Mapping[str, TableUse]) -> dict[str, TableUse]:
     """Take the labels from a table if most of them differ from those of a surer table for the same images."""
+    if sum(bool(use.labels) for use in uses.values()) < 2:
+        return dict(uses)
     known: dict[str, set[str]] = {}
     kept = dict(uses)
     for path in sorted(uses, key=lambda path: (uses[path].rank, -len(uses[path].labels))):
@@ -279,7 +283,11 @@ def _one_spelling(labels: Mapping[str, list[str]], merge: bool) -> tuple[dict[st
     merged = merge_alike(Counter(spelled)) if merge else {}
     notes += [f"'{old}' is merged into '{name}'" for old, name in merged.items() if old != name]
     new = {old: merged.get(label, label) for old, label in zip(flat, spelled, strict=True)}
-    return {path: list(dict.fromkeys(new[label] for label in found)) for path, found in labels.items()}, notes
+    return {path: _without_repeats([new[label] for label in found]) for path, found in labels.items()}, notes
+
+
+def _without_repeats(labels: list[str]) -> list[str]:
+    return labels if len(labels) == 1 else list(dict.fromkeys(labels))
 
 
 def _disagreement(labels: Mapping[str, str], classes: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from data.class_names import as_number
@@ -10,6 +10,9 @@ from data.listing import is_image_name
 
 # more files of one name than this are told apart by their folders first
 _MANY = 8
+
+# characters
+_FIRST_LINES = 200_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ def match_names(names: Sequence[str], indexes: Sequence[FileIndex]) -> Matches:
         if name in matches.ambiguous:
             matches.files.append(None)
             continue
+        file = _at_once(name, indexes)
+        if file is not None:
+            matches.files.append(file)
+            continue
         candidates, is_number = _best(name, indexes)
         if len(candidates) > 1:
             matches.ambiguous[name] = candidates
@@ -67,11 +74,37 @@ def match_names(names: Sequence[str], indexes: Sequence[FileIndex]) -> Matches:
     return matches
 
 
+def names_any(text: str, files: Iterable[str]) -> bool:
+    """Say whether the first lines of a text hold the name of one of the files; it is quicker than to read it as a table."""
+    cells = {cell.strip().rpartition("/")[2] for cell in re.split(r'[,;|"\s]', text[:_FIRST_LINES].replace("\\", "/"))}
+    lines = {cell.strip() for cell in re.split(r'[,;|"\t\r\n]', text[:_FIRST_LINES])}
+    known = {_plain_key(cell) for cell in cells | lines if cell}
+    return any(_plain_key(file) in known for file in files)
+
+
+def _plain_key(name: str) -> str:
+    stem = _name_key(name)
+    stem = _stem(stem) if is_image_name(stem) else stem
+    return stem.lstrip("0") if stem.isdecimal() else stem
+
+
 def plain_name(name: str) -> str:
     """Return a name with `/`, without `./` and drive, in Unicode form NFC."""
     text = name if name.isascii() else unicodedata.normalize("NFC", name)
     text = re.sub(r"^[A-Za-z]:", "", text.replace("\\", "/"))
     return "/".join(part for part in text.split("/") if part not in ("", "."))
+
+
+def _at_once(name: str, indexes: Sequence[FileIndex]) -> str | None:
+    """Return the file if the first group that has the last name has it once, and its path ends with the whole name."""
+    key = name.rpartition("/")[2]
+    lower = key.casefold()
+    for index in indexes:
+        files = index.names.get(lower)
+        if files:
+            is_end = len(files) == 1 and (files[0] == name or files[0].endswith(f"/{name}"))
+            return files[0] if is_end and key else None
+    return None
 
 
 def _best(name: str, indexes: Sequence[FileIndex]) -> tuple[list[str], bool]:

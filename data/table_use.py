@@ -138,9 +138,10 @@ def _label_use(path: str, table: LabelTable, image: int, labels: list[str], matc
     parts, notes = _parts_of_rows(path, table, image)
     names = table.cells(image)
     use = TableUse("", names=_category_columns(table, image, labels), ambiguous=matches.ambiguous, notes=notes)
+    empty = {label for label in set(labels) if is_missing(label)}
     seen: Counter[str] = Counter()
     for row, (name, label, file) in enumerate(zip(names, labels, matches.files, strict=True)):
-        if is_missing(label):
+        if label in empty:
             use.problems.setdefault(UNCLEAR_ROWS, []).append(f"line {table.lines[row]}: {name}")
         elif not name.strip():
             use.problems.setdefault(NAMELESS_ROWS, []).append(f"line {table.lines[row]}")
