@@ -12,7 +12,7 @@ from common.errors import InputError
 from data.class_names import merge_alike, notes_on_classes, uniform_labels
 from data.label_table import LabelTable
 from data.match import FileIndex, index_files
-from data.part_names import OTHER, TEST, TRAIN, VAL, part_of_table
+from data.part_names import OTHER, TEST, TRAIN, VAL, farther, part_of_table
 from data.parts import Folders, class_folders, classes_of_all, entered, find_parts, is_no_class, without_copies
 from data.table_use import OTHER_PARTS, Columns, TableUse, use_table
 
@@ -200,11 +200,10 @@ def _part_of_images(folders: Folders, uses: Mapping[str, TableUse], labelled: Ma
     An example of a submission only speaks of images that nothing labels.
     """
     part_of = {path: part for part, images in folders.parts.items() for path in images}
-    rank = {TRAIN: 0, VAL: 1, TEST: 2, OTHER: 3}
     for use in uses.values():
         for path, part in use.parts.items():
             if not (use.is_example and path in labelled):
-                part_of[path] = max(part, part_of.get(path, part), key=rank.__getitem__)
+                part_of[path] = farther(part, part_of.get(path, part))
         for path in use.labels:
             part_of.setdefault(path, TRAIN)
     return part_of

@@ -75,7 +75,7 @@ def match_names(names: Sequence[str], indexes: Sequence[FileIndex]) -> Matches:
 
 
 def names_any(text: str, files: Iterable[str]) -> bool:
-    """Say whether the first lines of a text hold the name of one of the files; it is quicker than to read it as a table."""
+    """Say whether the first lines of a text name one of the files; that is quicker than to read a table."""
     cells = {cell.strip().rpartition("/")[2] for cell in re.split(r'[,;|"\s]', text[:_FIRST_LINES].replace("\\", "/"))}
     lines = {cell.strip() for cell in re.split(r'[,;|"\t\r\n]', text[:_FIRST_LINES])}
     known = {_plain_key(cell) for cell in cells | lines if cell}

@@ -9,6 +9,8 @@ TRAIN, VAL, TEST = "train", "val", "test"
 # the part of rows that say something else, such as `extra`, in a column that else names parts
 OTHER = "other"
 
+_FARTHEST = {part: place for place, part in enumerate((TRAIN, VAL, TEST, OTHER))}
+
 _WORDS = {
     **dict.fromkeys(("train", "training", "trainset", "trainval", "训练", "训练集"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "valset", "eval", "dev", "验证", "验证集"), VAL),
@@ -26,6 +28,11 @@ _ONLY_IN_CELLS = {"public": TEST, "private": TEST}
 _NO_PART = ("", "unassigned", "none", "nan")
 
 _TRUE, _FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
+
+
+def farther(first: str, second: str) -> str:
+    """Return of two parts that an image is said to be in the one farther from training."""
+    return max(first, second, key=_FARTHEST.__getitem__)
 
 
 def part_of_folder(name: str) -> str | None:

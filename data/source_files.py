@@ -52,8 +52,8 @@ class SourceFiles:
 def open_source(source: Path, without: Path | None = None) -> Iterator[SourceFiles]:
     """Yield the files of a folder or a ZIP. The content of `a.zip` appears as the folder `a`.
 
-    Tables beside a ZIP that has none, but for texts, are taken with it. `without` is a folder that is not looked into. Raises
-    InputError for a source that is missing, and for a ZIP that is damaged, too large, or leads outside.
+    Tables beside a ZIP that has none, but for texts, are taken with it. `without` is a folder that is not looked into.
+    Raises InputError for a source that is missing, and for a ZIP that is damaged, too large, or leads outside.
     """
     if not source.exists():
         raise InputError(f"Source {source}: not found.")

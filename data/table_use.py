@@ -25,7 +25,7 @@ from data.label_table import (
 )
 from data.listing import is_image_name
 from data.match import FileIndex, Matches, match_names
-from data.part_names import OTHER, TEST, part_of_table, parts_of_cells
+from data.part_names import OTHER, TEST, farther, part_of_table, parts_of_cells
 
 UNCLEAR_ROWS = "rows with no label, or with several"
 NAMELESS_ROWS = "rows without an image name"
@@ -125,7 +125,10 @@ def _list_of_parts(path: str, table: LabelTable, image: int, matches: Matches) -
     parts, notes = _parts_of_rows(path, table, image)
     if not any(parts):
         return TableUse(f"not used: it names images, but none of its columns is called label: {_titles(table)}")
-    by_file = {file: part for file, part in zip(matches.files, parts, strict=True) if file is not None and part}
+    by_file: dict[str, str] = {}
+    for file, part in zip(matches.files, parts, strict=True):
+        if file is not None and part is not None:
+            by_file[file] = farther(part, by_file.get(file, part))
     found = sorted(set(by_file.values()) - {OTHER})
     problems = {OTHER_PARTS: [file for file, part in by_file.items() if part == OTHER]}
     taken_for = f"a list of the {' and '.join(found)} images"
@@ -156,7 +159,7 @@ def _label_use(path: str, table: LabelTable, image: int, labels: list[str], matc
                 use.labels[file].append(label)
         part = parts[row]
         if part is not None and file is not None:
-            use.parts[file] = part
+            use.parts[file] = farther(part, use.parts.get(file, part))
     twice = [file for file, count in seen.items() if count > 1 and len(use.labels[file]) == 1]
     if twice:
         use.notes.append(f"{path}: {len(twice)} images stand in it more than once, with the same label")
