@@ -385,5 +385,5 @@ def _nothing_understood(
         return f"One class was found, '{found[0]}'; a classifier needs two or more.{told}"
     return (
         f"{len(images)} training images, but no labels for them: neither two or more class folders, nor a table of "
-        f"image names and labels.{told}"
+        f"image names and labels, whose columns are best called image_id and label.{told}"
     )

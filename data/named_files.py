@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError
-from data.label_table import IMAGE_COLUMNS, LabelTable, column_of, parse_table
+from data.class_names import as_number
+from data.label_table import IMAGE_COLUMNS, LabelTable, parse_table
 from data.listing import escaped, is_image_name, list_folder
 from data.match import index_files, match_names
 
@@ -29,16 +30,22 @@ def read_label_table(path: Path) -> LabelTable:
 
 
 def image_column(table: LabelTable, path: Path) -> int:
-    """Return the column of image names: by its usual names, else by its first row. Raises InputError for none."""
-    column = column_of(table, IMAGE_COLUMNS)
-    if column is None:
-        column = next((place for place, cell in enumerate(table.rows[0]) if is_image_name(cell.strip())), None)
-    if column is None:
+    """Return the column of image names: by its usual names, else by its first row, else the only one.
+
+    A column of numbers, such as `id`, gives way to one with names of images. Raises InputError for none.
+    """
+    first = table.rows[0]
+    named = [table.columns.index(name) for name in IMAGE_COLUMNS if name in table.columns]
+    words = [place for place in named if as_number(first[place]) is None]
+    images = [place for place, cell in enumerate(first) if is_image_name(cell.strip())]
+    only = [0] if len(first) == 1 else []
+    found = next(iter([*words, *images, *named, *only]), None)
+    if found is None:
         raise InputError(
             f"{path}: no column of image names; it must be called {' or '.join(IMAGE_COLUMNS[:4])}. "
             f"Its columns are {', '.join(table.titles)[:200]}."
         )
-    return column
+    return found
 
 
 def find_named_files(table: Path, names: Sequence[str]) -> tuple[Path, list[str | None]]:

@@ -171,11 +171,14 @@ def test_a_pipe_that_is_called_like_an_image_or_a_table_is_named(source, tmp_pat
     assert left_out == {NO_FILES: ["labels.csv", "rose/9.png"]}
 
 
-@pytest.mark.parametrize(("cell", "use"), [("nothing", "not used: its first lines name no image here"), ("rose/0", "")])
+@pytest.mark.parametrize(
+    ("cell", "use"),
+    [("nothing", "not used: its first lines name no image here"), ("rose/0", "not used: it names images, but none of")],
+)
 def test_a_large_table_is_read_only_if_it_names_images(source, tmp_path, monkeypatch, cell, use):
     monkeypatch.setattr("data.prepare._LARGE_TABLE", 100)
     (source / "log.csv").write_text("image,text\n" + f"{cell},a\n" * 20, encoding="utf-8")
-    assert (understand_source(Request(source, tmp_path / "out"))["tables"]["log.csv"] == use) == (cell == "nothing")
+    assert understand_source(Request(source, tmp_path / "out"))["tables"]["log.csv"].startswith(use)
 
 
 def test_a_zip_beside_its_unpacked_folder_is_not_read_twice(source, tmp_path):
