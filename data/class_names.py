@@ -106,11 +106,11 @@ def merge_alike(counts: Mapping[str, int]) -> dict[str, str]:
     return merged
 
 
-def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
-    """Return sentences on classes (name: training images) that a person should look at."""
+def notes_on_classes(counts: Counter[str], others: Collection[str] = ()) -> list[str]:
+    """Return sentences on classes (name: training images) that a person should look at; `others` have none."""
     notes = [
         f"{_with_counts(group, counts)} differ only in case, white space or Unicode form; they stay separate classes"
-        for group in classes_that_look_alike(counts)
+        for group in classes_that_look_alike({*counts, *others})
     ]
     notes += [f"{_with_counts(pair, counts)} differ by one letter" for pair in classes_one_letter_apart(counts)]
     few = [name for name, count in counts.items() if count < _FEW_IMAGES]

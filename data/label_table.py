@@ -189,6 +189,11 @@ def column_of(table: LabelTable, names: Iterable[str]) -> int | None:
     return next((table.columns.index(name) for name in names if name in table.columns), None)
 
 
+def may_be_images(table: LabelTable, column: int) -> bool:
+    """Say whether the name of a column allows names of images, unlike `url`, whose last part fits files by chance."""
+    return table.columns[column] not in _OTHER_COLUMNS and not table.columns[column].endswith("url")
+
+
 def has_column(table: LabelTable, column: str) -> bool:
     """Say whether a table has the column that the user named."""
     return _column_name(column) in table.columns
@@ -287,8 +292,8 @@ def _separator(text: str) -> str:
 
 
 def _column_name(cell: str) -> str:
-    text = unicodedata.normalize("NFKC", cell).strip().casefold()
-    return re.sub(r"[\s\-]+", "_", text)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", unicodedata.normalize("NFKC", cell).strip())
+    return re.sub(r"[\s\-]+", "_", text).casefold()
 
 
 def _free_columns(table: LabelTable, image_column: int) -> list[int]:

@@ -99,11 +99,12 @@ def understand(
     trained = {single[path] for path, part in part_of.items() if part == TRAIN and path in single}
     if len(trained) < 2:
         raise InputError(_nothing_understood(part_of, uses, classes, trained, left_out[CONTRADICTIONS]))
-    notes += _unlisted(part_of, uses)
+    notes += _unlisted([path for path in single if part_of.get(path) == TRAIN], uses)
     parts = _build_parts(part_of, single, classes, by_table, left_out)
     counts = Counter(parts[TRAIN].labels.values())
     if by_table:
         notes += _disagreement(parts[TRAIN].labels, classes)
+    notes += notes_on_classes(counts, set(single.values()))
     sources = ", ".join(path for path, use in uses.items() if use.labels)
     kind = f"labels from {sources}" if by_table else "one folder per class"
     if sources and not by_table:
@@ -115,7 +116,11 @@ def understand(
         columns=_names(set(single.values()), uses),
         left_out={reason: sorted(found) for reason, found in left_out.items() if found},
         missing=sorted({name for use in uses.values() for name in use.missing}),
-        notes=[*notes, *notes_on_classes(counts), *(note for use in uses.values() for note in use.notes)],
+        notes=[
+            *notes,
+            *notes_on_classes(counts, set(single.values())),
+            *(note for use in uses.values() for note in use.notes),
+        ],
     )
 
 
@@ -209,14 +214,11 @@ def _part_of_images(folders: Folders, uses: Mapping[str, TableUse], labelled: Ma
     return part_of
 
 
-def _unlisted(part_of: Mapping[str, str], uses: Mapping[str, TableUse]) -> list[str]:
+def _unlisted(trained: Sequence[str], uses: Mapping[str, TableUse]) -> list[str]:
     """Return a note if tables list the training images, but not all that are used as such."""
     listed = {path for use in uses.values() for path, part in use.parts.items() if part == TRAIN}
-    if not listed:
-        return []
-    others = [path for path, part in part_of.items() if part == TRAIN and path not in listed]
     labelled = {path for use in uses.values() for path in use.labels}
-    others = [path for path in others if path not in labelled] if labelled else others
+    others = [path for path in trained if path not in listed and path not in labelled] if listed else []
     if not others:
         return []
     return [f"{len(others)} training images stand in no list of the training images, such as {others[0]}"]
@@ -245,16 +247,21 @@ def _labels_beside(use: TableUse, classes: Mapping[str, str], known: set[str]) -
     """Keep of the labels of a table those of images outside the class folders, if they are classes of the folders."""
     if not use.labels:
         return use
-    beside = {path: found for path, found in use.labels.items() if path not in classes and set(found) <= known}
+    outside = {path: found for path, found in use.labels.items() if path not in classes}
+    beside = {path: found for path, found in outside.items() if set(found) <= known}
+    inside = len(use.labels) - len(outside)
     parts = sorted(set(use.parts.values()) - {OTHER})
-    why = f"it names {len(use.labels) - len(beside)} of the images, which lie in class folders"
+    why = f"it names {inside} of the images, which lie in class folders"
     if beside:
-        taken_for = use.taken_for + ("" if len(beside) == len(use.labels) else f"; not used for the others: {why}")
+        taken_for = use.taken_for + (f"; not used for {inside} images in class folders" if inside else "")
     elif parts:
         taken_for = f"a list of the {' and '.join(parts)} images; its labels are not used: {why}"
     else:
         taken_for = f"not used: {why}"
-    problems = {OTHER_PARTS: use.problems.get(OTHER_PARTS, [])}
+    problems = {
+        OTHER_PARTS: use.problems.get(OTHER_PARTS, []),
+        UNKNOWN_CLASS: [f"{path}: {', '.join(found)}" for path, found in outside.items() if path not in beside],
+    }
     return replace(use, taken_for=taken_for, labels=beside, names={}, missing=[], ambiguous={}, problems=problems)
 
 
@@ -344,9 +351,13 @@ def _build_parts(
 
 def _folder_of_part(images: Sequence[str], labels: Mapping[str, str], classes: Mapping[str, str]) -> str:
     """Return the folder below which the ids of a part begin: above its class folders, or the one that all share."""
-    above = {path[: path.rindex(f"{label}/")] for path, label in labels.items() if f"{label}/" in path}
-    if len(above) == 1 and len(labels) == len(images):
-        return above.pop()
+    above = set()
+    for path, label in labels.items():
+        place = f"/{path}".rfind(f"/{label}/")
+        above.add(path[:place] if place >= 0 else None)
+    shared = above.pop() if len(above) == 1 and len(labels) == len(images) else None
+    if shared is not None:
+        return shared
     return entered(images)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from data.class_names import as_number
-from data.label_table import IMAGE_COLUMNS, LabelTable, parse_table
+from data.label_table import IMAGE_COLUMNS, LabelTable, may_be_images, parse_table
 from data.listing import escaped, is_image_name, list_folder
 from data.match import index_files, match_names
 
@@ -37,7 +37,7 @@ def image_column(table: LabelTable, path: Path) -> int:
     first = table.rows[0]
     named = [table.columns.index(name) for name in IMAGE_COLUMNS if name in table.columns]
     words = [place for place in named if as_number(first[place]) is None]
-    images = [place for place, cell in enumerate(first) if is_image_name(cell.strip())]
+    images = [place for place, cell in enumerate(first) if is_image_name(cell.strip()) and may_be_images(table, place)]
     only = [0] if len(first) == 1 else []
     found = next(iter([*words, *images, *named, *only]), None)
     if found is None:

@@ -17,6 +17,7 @@ from data.label_table import (
     column_of,
     has_column,
     label_column,
+    may_be_images,
     named_column,
     one_hot_columns,
     one_hot_labels,
@@ -92,6 +93,9 @@ def use_table(
     )
     if lacking:
         return TableUse(f"not used: it has no column {lacking[0]}; its columns are {_titles(table)}")
+    names = None if is_chosen else _names_of_classes(table)
+    if names is not None and names.names.keys() <= {*classes}:
+        return names
     image = _image_column(path, table, indexes, columns)
     if image is None:
         if is_chosen:
@@ -183,7 +187,8 @@ def _image_column(path: str, table: LabelTable, indexes: Sequence[FileIndex], co
     named = list(dict.fromkeys(table.columns.index(name) for name in IMAGE_COLUMNS if name in table.columns))
     rows = table.rows[:: max(1, len(table.rows) // _SAMPLE_ROWS)]
     numbers, hits = [], {}
-    for column in [*named, *(column for column in range(len(table.columns)) if column not in named)]:
+    others = (column for column in range(len(table.columns)) if column not in named and may_be_images(table, column))
+    for column in [*named, *others]:
         cells = [row[column] for row in rows]
         found = match_names(cells, indexes)
         share = sum(file is not None or cell in found.ambiguous for cell, file in zip(cells, found.files, strict=True))
@@ -261,7 +266,7 @@ def _files(matches: Matches) -> list[str]:
 
 
 def _names_of_classes(table: LabelTable) -> TableUse | None:
-    key, name = column_of(table, LABEL_COLUMNS), column_of(table, NAME_COLUMNS)
+    key, name = column_of(table, (*LABEL_COLUMNS, "id")), column_of(table, NAME_COLUMNS)
     if key is None or name is None or key == name or _first_image_name(table) is not None:
         return None
     names = {row[key].strip(): {"name": row[name].strip()} for row in table.rows}

@@ -121,6 +121,13 @@ FOLDERS = {
         images("anna/rose", "anna/tulip", "anna/iris", "bob/rose", "bob/tulip", "bob/iris"),
         {"train": {f"{b}/{c}/{n}.jpg": c for b in ("anna", "bob") for c in ("rose", "tulip", "iris") for n in (1, 2)}},
     ),
+    "class folders with zeros before the number": (
+        images("train/01", "train/02", "val/1"),
+        {
+            "train": {f"{folder}/{n}.jpg": label for folder, label in (("01", "1"), ("02", "02")) for n in (1, 2)},
+            "val": {f"1/{n}.jpg": "1" for n in (1, 2)},
+        },
+    ),
     "years in each class": (
         images("rose/2021", "rose/2022", "tulip/2021", "tulip/2022"),
         {"train": {f"{c}/{y}/{n}.jpg": c for c in ("rose", "tulip") for y in (2021, 2022) for n in (1, 2)}},
@@ -312,6 +319,16 @@ TABLES = {
         {"l.csv": "id,label\n1,7\n01,9\n"},
         {"train": {"1.jpg": "7", "01.jpg": "9"}},
     ),
+    "addresses beside the ids": (
+        HERE,
+        {"l.csv": "id,url,landmark_id\n1,http://x/2.jpg,7\n2,http://x/1.jpg,9\n"},
+        {"train": TWO},
+    ),
+    "names of columns as in programs": (
+        HERE,
+        {"l.csv": "ImageId,ClassId,place\n1.jpg,7,a\n2.jpg,9,b\n"},
+        {"train": TWO},
+    ),
     "numbers of rows beside the names": (
         HERE,
         {"l.csv": "id,photograph,label\n2,1.jpg,7\n1,2.jpg,9\n"},
@@ -395,6 +412,11 @@ LEFT_OUT = {
         {"l.csv": "image,label,split\n1.jpg,7,train\n2.jpg,9,train\n3.jpg,9,extra\n"},
         {OTHER_PARTS: ["l.csv, line 4: 3.jpg"]},
     ),
+    "a label that is no class": (
+        [*images("train/rose", "train/tulip"), "val/1.jpg", "val/2.jpg"],
+        {"val.csv": "id,label\n1,rose\n2,lily\n"},
+        {UNKNOWN_CLASS: ["val.csv, val/2.jpg: lily"], NO_LABEL: ["val/2.jpg"]},
+    ),
     "masks": (
         [*images("rose", "tulip"), "rose/1_mask.png"],
         {},
@@ -453,6 +475,7 @@ def test_each_table_is_told_what_it_was_taken_for():
         (images("f/a", "f/b", "g/c"), {}, "folders within class folders are no classes of their own: f/a/"),
         (images("batch1/a", "batch1/c", "2/a", "2/c"), {}, "the folders 2/, batch1/ hold the same folders"),
         (images("rose", "tulip"), {"train.txt": "rose/1\ntulip/1\n"}, "2 training images stand in no list"),
+        (images("train/a", "train/b", "val/A"), {}, "'A' (0) and 'a' (2) differ only in case"),
         (HERE, {"l.csv": "# mine\n" + TABLE}, "l.csv: 1 lines above its first line of titles are not read"),
     ],
 )
@@ -464,6 +487,11 @@ def test_a_table_whose_names_fit_files_of_several_classes_is_not_used():
     layout = read(images("rose", "tulip"), {"l.csv": TABLE})
     assert parts_of(layout)["train"] == ROSES
     assert layout.tables["l.csv"] == "not used: its names fit several files, such as 1.jpg: rose/1.jpg and tulip/1.jpg"
+
+
+def test_names_of_class_folders_are_no_ids_of_images():
+    layout = read(images("0", "1"), {"names.csv": "id,name\n0,rose\n1,tulip\n"})
+    assert layout.columns == {"0": {"name": "rose"}, "1": {"name": "tulip"}}
 
 
 def test_folds_of_a_cross_validation_are_refused():
