@@ -37,7 +37,7 @@ PART_COLUMNS = (
 # names of a category beside its id, the first of them for display
 NAME_COLUMNS = (
     *("name", "english_name", "class_name", "label_name", "category_name", "common_name", "species"),
-    *("scientific_name", "latin_name", "chinese_name"),
+    *("scientific_name", "latin_name", "chinese_name", "flower_name", "english", "chinese", "latin", "中文名", "名称"),
 )
 
 _INDEX_COLUMNS = ("", "index", "unnamed:_0", "#", "no", "no.")

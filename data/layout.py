@@ -32,6 +32,8 @@ COPIES = "masks and thumbnails beside their images"
 
 _DISPLAY_NAMES = ("name", "english_name", "class_name", "label_name", "category_name", "common_name", "species")
 
+_TOLD_TABLES = 5
+
 # folders that agree with the labels but for this share were meant as classes
 _FEW = 0.2
 
@@ -169,15 +171,16 @@ def _without_repeats(labels: list[str]) -> list[str]:
 
 
 def _disagreement(labels: Mapping[str, str], classes: Mapping[str, str]) -> list[str]:
-    """Return a note if a few images lie in another folder than the others of their label."""
+    """Return a note if the labels differ from the class folders, in general or for a few images."""
     usual: dict[str, Counter[str]] = defaultdict(Counter)
     for path, label in labels.items():
         usual[label][classes.get(path, "")] += 1
     most = {label: folders.most_common(1)[0][0] for label, folders in usual.items()}
     odd = [path for path, label in labels.items() if classes.get(path, "") != most[label]]
-    if not odd or len(odd) > _FEW * len(labels):
-        return []
-    return [f"{len(odd)} images lie in another folder than most images of their label, such as {odd[0]}"]
+    shared = len(set(most.values())) < len(most)
+    if odd and (len(odd) > _FEW * len(labels) or shared) and len(set(classes.values())) > 1:
+        return [f"the labels are those of the table, and not the folders, such as {min(classes.values())}/"]
+    return [f"{len(odd)} images lie in another folder than most images of their label, such as {odd[0]}"] if odd else []
 
 
 def _without_contradictions(labels: Mapping[str, list[str]], left_out: dict[str, list[str]]) -> dict[str, str]:
@@ -255,7 +258,7 @@ def _nothing_understood(
     trained: set[str],
     contradictions: Sequence[str],
 ) -> str:
-    told = "".join(f" {path}: {use.taken_for}." for path, use in uses.items())
+    told = "".join(f" {path}: {use.taken_for}." for path, use in list(uses.items())[:_TOLD_TABLES])
     images = [path for path, part in part_of.items() if part == TRAIN]
     if not images:
         parts = ", ".join(f"{count} of {part}" for part, count in sorted(Counter(part_of.values()).items()))

@@ -1,5 +1,6 @@
 """Parts of a data set (training, validation, test) and class folders, found in the paths of its images alone."""
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -178,18 +179,24 @@ def _parts_within_classes(images: Sequence[str], base: str) -> Folders | None:
 
 
 def _check_folds(images: Sequence[str], roots: Mapping[str, str]) -> None:
-    """Raise InputError if the same images lie in the training part of one folder and another part of a second one."""
-    part_of: dict[str, tuple[str, str]] = {}
-    twice = 0
+    """Raise InputError if folders that hold parts hold the same images in different parts.
+
+    Names that stand twice within one such folder tell nothing, such as `1.jpg` in training and test.
+    """
+    names: dict[str, dict[str, str]] = defaultdict(dict)
+    repeated = 0
     for path in images:
         root = next((root for root in roots if path.startswith(root)), None)
-        if root is None:
-            continue
-        first_root, first = part_of.setdefault(path.removeprefix(root), (root, roots[root]))
-        twice += first != roots[root]
-        if twice > len(images) / 4:
+        if root is not None:
+            part = names[root[:-1].rpartition("/")[0]].setdefault(path.removeprefix(root), roots[root])
+            repeated += part != roots[root]
+    folders = [folder for folder in names if len({roots[root] for root in roots if root.startswith(f"{folder}/")}) > 1]
+    for first, second in itertools.pairwise(sorted(folders)):
+        both = names[first].keys() & names[second].keys()
+        moved = sum(names[first][name] != names[second][name] for name in both)
+        if moved > len(both) / 4 and repeated < moved / 2:
             raise InputError(
-                f"{first_root} and {root} hold images of the same names, but in other parts, as the folds of a "
+                f"{first}/ and {second}/ hold images of the same names, but in other parts, as the folds of a "
                 "cross-validation do. Give the folder of one fold as the source."
             )
 
@@ -230,7 +237,11 @@ def _are_batches(inner: Mapping[str, set[str]]) -> bool:
         return False
     if all(_BATCH.fullmatch(name) for name in every):
         return False
-    return len(every) > len(inner) or all(_BATCH.fullmatch(name) or name.casefold() in _VARIANTS for name in inner)
+    return (
+        len(every) > len(inner)
+        or all(part_in_name(name) == TRAIN for name in inner)
+        or all(_BATCH.fullmatch(name) or name.casefold() in _VARIANTS for name in inner)
+    )
 
 
 def is_no_class(folder: str) -> bool:

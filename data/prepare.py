@@ -126,7 +126,7 @@ def describe_layout(layout: Layout, files: SourceFiles) -> dict[str, Any]:
             name: {"images": len(part.labels) + len(part.unlabelled), "labelled": len(part.labels)}
             for name, part in layout.parts.items()
         },
-        "classes": len(set(layout.parts[TRAIN].labels.values())),
+        "classes": [escaped(name) for name in sorted(set(layout.parts[TRAIN].labels.values()), key=natural_order)],
         "left_out": {reason: [escaped(name) for name in found] for reason, found in left_out.items() if found},
         "labels_without_file": [escaped(name) for name in layout.missing],
         "notes": [escaped(note) for note in layout.notes],

@@ -32,7 +32,7 @@ UNCLEAR_ROWS = "rows with no label, or with several"
 NAMELESS_ROWS = "rows without an image name"
 OTHER_PARTS = "rows of a part that is not training, validation or test"
 
-_EXAMPLE = re.compile(r"sample_?sub|submission|submit|prediction", re.IGNORECASE)
+_EXAMPLE = re.compile(r"sample_?sub|submission|submit|prediction|^(my_?)?sub[_-]?\d*$|提交", re.IGNORECASE)
 
 _SAMPLE_ROWS = 500
 

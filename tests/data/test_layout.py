@@ -475,6 +475,11 @@ def test_each_table_is_told_what_it_was_taken_for():
         (images("f/a", "f/b", "g/c"), {}, "folders within class folders are no classes of their own: f/a/"),
         (images("batch1/a", "batch1/c", "2/a", "2/c"), {}, "the folders 2/, batch1/ hold the same folders"),
         (images("rose", "tulip"), {"train.txt": "rose/1\ntulip/1\n"}, "2 training images stand in no list"),
+        (
+            images("a", "b"),
+            {"l.csv": "image,label\n" + "".join(f"{path},{path[2]}\n" for path in images("a", "b"))},
+            "the labels are those of the table, and not the folders, such as a/",
+        ),
         (images("train/a", "train/b", "val/A"), {}, "'A' (0) and 'a' (2) differ only in case"),
         (HERE, {"l.csv": "# mine\n" + TABLE}, "l.csv: 1 lines above its first line of titles are not read"),
     ],
@@ -492,6 +497,12 @@ def test_a_table_whose_names_fit_files_of_several_classes_is_not_used():
 def test_names_of_class_folders_are_no_ids_of_images():
     layout = read(images("0", "1"), {"names.csv": "id,name\n0,rose\n1,tulip\n"})
     assert layout.columns == {"0": {"name": "rose"}, "1": {"name": "tulip"}}
+
+
+def test_equal_names_in_the_parts_of_several_folders_are_no_folds():
+    layout = read(images("s1/train/a", "s1/train/b", "s1/test/a", "s2/train/a", "s2/train/b", "s2/test/b"))
+    assert {name: len(part.labels) for name, part in layout.parts.items()} == {"train": 8, "test": 4}
+    assert len(read(images("raw/a", "raw/b", "set/train/a", "set/train/b", "set/test/a")).parts["train"].labels) == 4
 
 
 def test_folds_of_a_cross_validation_are_refused():

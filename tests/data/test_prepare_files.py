@@ -244,7 +244,7 @@ def test_a_dry_run_prints_what_was_understood_and_writes_nothing(source, tmp_pat
         "layout one folder per class; all images for training",
         "table notes.csv: not used: it names no image here; its columns are day, weather",
         "train 4 labelled images",
-        "classes 2",
+        "classes 2, rose, tulip",
     ]
     assert not (tmp_path / "out").exists()
 
