@@ -27,7 +27,7 @@ from data.listing import escaped, list_images
 from data.match import names_any
 from data.part_names import TEST, TRAIN, VAL
 from data.safe_names import safe_names
-from data.source_files import PACKED, WORKBOOKS, Read, SourceFiles, open_source
+from data.source_files import DATA_FILES, PACKED, WORKBOOKS, Read, SourceFiles, open_source
 from data.table import write_table
 from data.table_use import Columns
 
@@ -154,7 +154,9 @@ def _understood(request: Request) -> Iterator[tuple[SourceFiles, Layout]]:
         try:
             layout = understand(list(files.images), tables, request.columns, chosen, request.merge_classes)
         except InputError as error:
-            raise InputError(f"{request.source}: {escaped(str(error))}{_told(files, WORKBOOKS, PACKED)}") from error
+            raise InputError(
+                f"{request.source}: {escaped(str(error))}{_told(files, WORKBOOKS, DATA_FILES, PACKED)}"
+            ) from error
         yield files, layout
 
 

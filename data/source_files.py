@@ -23,9 +23,17 @@ _OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
+# kinds of files in which other programs keep labels
+_DATA_FILES = (
+    *(".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".mat", ".npy", ".npz", ".pkl", ".pickle", ".parquet"),
+    *(".arrow", ".h5", ".hdf5", ".tfrecord", ".tfrec", ".db", ".sqlite", ".doc", ".docx"),
+)
+
 PACKED = "archives that are not opened; unpack them"
 
 WORKBOOKS = "workbooks that are not opened; save them as CSV"
+
+DATA_FILES = "files that may hold labels, in a form that is not read; save them as CSV"
 
 TWICE = "files that a ZIP holds twice; the last one is taken"
 
@@ -86,14 +94,13 @@ def _with_archives(files: SourceFiles, folder: Path, stack: ExitStack) -> Source
     folders = {name.split("/")[0].lower() for name in files.images if "/" in name}
     inner = []
     for name in files.other:
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix in _OTHER_ARCHIVES or (suffix == ".zip" and "/" in name):
-            files.left_aside.setdefault(PACKED, []).append(name)
-        elif suffix in _WORKBOOKS:
-            files.left_aside.setdefault(WORKBOOKS, []).append(name)
-        elif suffix == ".zip" and PurePosixPath(name).stem.lower() in folders:
+        reason = _reason(name)
+        is_zip = name.lower().endswith(".zip") and "/" not in name
+        if is_zip and PurePosixPath(name).stem.lower() in folders:
             files.left_aside.setdefault(UNPACKED, []).append(name)
-        elif suffix == ".zip":
+        elif reason is not None and not is_zip:
+            files.left_aside.setdefault(reason, []).append(name)
+        elif is_zip:
             inside = _members(folder / name, f"{PurePosixPath(name).stem}/", stack)
             files.images.update(inside.images)
             files.tables.update(inside.tables)
@@ -129,10 +136,10 @@ def _members(path: Path, prefix: str, stack: ExitStack) -> SourceFiles:
     left_aside = {
         HIDDEN: hidden,
         TWICE: [f"{prefix}{name}" for name, count in counts.items() if count > 1],
-        PACKED: [name for name in other if PurePosixPath(name).suffix.lower() in (".zip", *_OTHER_ARCHIVES)],
-        WORKBOOKS: [name for name in other if PurePosixPath(name).suffix.lower() in _WORKBOOKS],
-        FOREIGN: [name for name in other if PurePosixPath(name).suffix.lower() in FOREIGN_IMAGE_SUFFIXES],
     }
+    for name in other:
+        if (reason := _reason(name)) is not None:
+            left_aside.setdefault(reason, []).append(name)
     told = {name for found in left_aside.values() for name in found}
     return SourceFiles(
         images={name: read for name, read in readers.items() if is_image_name(name)},
@@ -141,6 +148,18 @@ def _members(path: Path, prefix: str, stack: ExitStack) -> SourceFiles:
         other=[name for name in other if name not in told],
         left_aside={reason: found for reason, found in left_aside.items() if found},
     )
+
+
+def _reason(name: str) -> str | None:
+    """Return why a file that is neither an image nor a table is left aside, or None if it needs no word."""
+    suffix = PurePosixPath(name).suffix.lower()
+    reasons = {
+        PACKED: (".zip", *_OTHER_ARCHIVES),
+        WORKBOOKS: _WORKBOOKS,
+        DATA_FILES: _DATA_FILES,
+        FOREIGN: FOREIGN_IMAGE_SUFFIXES,
+    }
+    return next((reason for reason, suffixes in reasons.items() if suffix in suffixes), None)
 
 
 def _safe_members(archive: zipfile.ZipFile, path: Path) -> list[tuple[str, zipfile.ZipInfo]]:

@@ -12,7 +12,7 @@ from cli.flower_cli import main
 from common.errors import InputError
 from data.listing import CIRCLES, DEAD_LINKS, EMPTY, FOREIGN, HIDDEN, NO_FILES, NO_SUFFIX, list_images
 from data.prepare import Request, prepare_data, understand_source
-from data.source_files import PACKED, TWICE, UNPACKED, WORKBOOKS
+from data.source_files import DATA_FILES, PACKED, TWICE, UNPACKED, WORKBOOKS
 from data.table import read_table
 from tests.conftest import stripes, write_picture
 
@@ -102,6 +102,7 @@ def test_thumbnails_and_other_files_are_left_out_and_named(source, tmp_path):
     (source / "table.xlsx").write_bytes(b"PK")
     (source / "more.rar").write_bytes(b"Rar!")
     (source / "plan.pdf").write_bytes(b"%PDF")
+    (source / "imagelabels.mat").write_bytes(b"MATLAB")
     left_out = prepare(source, tmp_path / "out")["understood"]["left_out"]
     assert train_ids(tmp_path / "out") == ROSES
     assert len(left_out.pop(HIDDEN)) == 5
@@ -110,6 +111,7 @@ def test_thumbnails_and_other_files_are_left_out_and_named(source, tmp_path):
         FOREIGN: ["rose/raw.cr2"],
         NO_SUFFIX: ["rose/scan"],
         WORKBOOKS: ["table.xlsx"],
+        DATA_FILES: ["imagelabels.mat"],
         PACKED: ["more.rar"],
         "files that are neither images nor tables": ["plan.pdf"],
     }
@@ -161,6 +163,13 @@ def test_a_text_within_a_zip_does_not_hide_the_table_beside_it(source, tmp_path)
     (tmp_path / "labels.csv").write_text("image,label\n0,a\n1,a\n2,b\n3,b\n", encoding="utf-8")
     prepare(tmp_path / "all.zip", tmp_path / "out")
     assert train_ids(tmp_path / "out") == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_an_error_names_the_file_that_may_hold_the_labels(tmp_path):
+    picture(tmp_path / "source" / "0.png")
+    (tmp_path / "source" / "metadata.jsonl").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Left aside: metadata.jsonl \(files that may hold labels"):
+        prepare(tmp_path / "source", tmp_path / "out")
 
 
 @links
