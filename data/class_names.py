@@ -23,7 +23,7 @@ _MISSING = ("", "nan", "<na>", "n/a", "#n/a", "null")
 
 def as_number(text: str) -> Fraction | None:
     """Return the number that a text is, full-width digits included; None for other texts."""
-    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
     return Fraction(plain.rstrip(".")) if _NUMBER.fullmatch(plain) else None
 
 

@@ -227,9 +227,9 @@ def one_hot_columns(table: LabelTable, image_column: int) -> list[int]:
     columns = [
         column
         for column in _free_columns(table, image_column)
-        if table.columns[column] not in _OTHER_COLUMNS or _marks(table, column) <= {0, 1}
+        if table.columns[column] not in _OTHER_COLUMNS or _is_marks(table, column)
     ]
-    return columns if len(columns) > 1 and all(_marks(table, column) <= {0, 1} for column in columns) else []
+    return columns if len(columns) > 1 and all(_is_marks(table, column) for column in columns) else []
 
 
 def one_hot_labels(table: LabelTable, columns: Sequence[int]) -> list[str]:
@@ -266,8 +266,8 @@ def _holds_numbers(cells: Sequence[str]) -> bool:
     return all(as_number(cell.replace(",", ".")) is not None for cell in set(cells) if cell.strip())
 
 
-def _marks(table: LabelTable, column: int) -> set[object]:
-    return {as_number(cell) for cell in set(table.cells(column))}
+def _is_marks(table: LabelTable, column: int) -> bool:
+    return all(as_number(cell) in (0, 1) for cell in set(table.cells(column)))
 
 
 def _separator(text: str) -> str:
