@@ -9,6 +9,8 @@ HELP = "turn a folder per class, a table of labels with its images, or a ZIP of 
 
 _SHOWN = 3
 
+_SHOWN_TABLES = 8
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -67,13 +69,17 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def describe_understood(understood: Mapping[str, Any]) -> list[str]:
     """Return what the source was taken for as lines; long lists are shortened, summary.json has them complete."""
     lines = [f"{'layout':<20} {understood['layout']}"]
-    lines += [f"{'table':<20} {path}: {use}" for path, use in understood["tables"].items()]
+    used = {path: use for path, use in understood["tables"].items() if not use.startswith("not used")}
+    others = {path: use for path, use in understood["tables"].items() if path not in used}
+    lines += [f"{'table':<20} {path}: {use}" for path, use in [*used.items(), *list(others.items())[:_SHOWN_TABLES]]]
+    if len(others) > _SHOWN_TABLES:
+        lines.append(f"{'table':<20} {len(others) - _SHOWN_TABLES} other tables: not used")
     for name, part in understood["parts"].items():
         unlabelled = part["images"] - part["labelled"]
         told = f"{part['labelled']} labelled images" if part["labelled"] or not unlabelled else ""
         told += f"{' and ' if told else ''}{unlabelled} images to predict" if unlabelled else ""
         lines.append(f"{name:<20} {told}")
-    lines.append(f"{'classes':<20} {understood['classes']}")
+    lines.append(f"{'classes':<20} {_shortened(understood['classes'])}")
     lines += [f"{'left out':<20} {reason}: {_shortened(found)}" for reason, found in understood["left_out"].items()]
     if understood["labels_without_file"]:
         lines.append(f"{'left out':<20} labels without a file: {_shortened(understood['labels_without_file'])}")

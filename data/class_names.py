@@ -14,11 +14,22 @@ _MOST_OF_ALL = 0.9
 
 _SHOWN = 5
 
+# longer names are sentences, and comparing them takes much memory
+_LONG = 40
+
+# what programs write for a cell without a value
+_MISSING = ("", "nan", "<na>", "n/a", "#n/a", "null")
+
 
 def as_number(text: str) -> Fraction | None:
     """Return the number that a text is, full-width digits included; None for other texts."""
-    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
     return Fraction(plain.rstrip(".")) if _NUMBER.fullmatch(plain) else None
+
+
+def is_missing(label: str) -> bool:
+    """Say whether a cell holds no label: it is empty, or what programs write for that, such as `NaN`."""
+    return label.strip().casefold() in _MISSING
 
 
 def natural_order(text: str) -> list[tuple[int, int, str]]:
@@ -63,8 +74,8 @@ def classes_that_look_alike(classes: Collection[str]) -> list[list[str]]:
 
 
 def classes_one_letter_apart(classes: Collection[str]) -> list[tuple[str, str]]:
-    """Return pairs of names of four letters or more that differ by one letter, such as `tulip` and `tullip`."""
-    names = {" ".join(name.casefold().split()): name for name in sorted(classes) if len(name) > 3}
+    """Return pairs of names of 4 to 40 letters that differ by one letter, such as `tulip` and `tullip`."""
+    names = {" ".join(name.casefold().split()): name for name in sorted(classes) if 3 < len(name) <= _LONG}
     pairs = set()
     by_gap: dict[str, list[str]] = {}
     for key in names:
@@ -95,11 +106,11 @@ def merge_alike(counts: Mapping[str, int]) -> dict[str, str]:
     return merged
 
 
-def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
-    """Return sentences on classes (name: training images) that a person should look at."""
+def notes_on_classes(counts: Counter[str], others: Collection[str] = ()) -> list[str]:
+    """Return sentences on classes (name: training images) that a person should look at; `others` have none."""
     notes = [
         f"{_with_counts(group, counts)} differ only in case, white space or Unicode form; they stay separate classes"
-        for group in classes_that_look_alike(counts)
+        for group in classes_that_look_alike({*counts, *others})
     ]
     notes += [f"{_with_counts(pair, counts)} differ by one letter" for pair in classes_one_letter_apart(counts)]
     few = [name for name, count in counts.items() if count < _FEW_IMAGES]

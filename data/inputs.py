@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from data.images import IMAGE_SUFFIXES
+from data.label_table import IMAGE_COLUMNS
 from data.listing import FOREIGN, count_by_suffix, escaped, images_by_id, list_folder
 from data.named_files import find_named_files, image_column, read_label_table
 from data.table import check_image_id
@@ -60,8 +61,13 @@ def _named_in(table: Path) -> dict[str, Path]:
     named = [(line, name) for line, name in zip(rows.lines, rows.cells(column), strict=True) if name.strip()]
     if not named:
         raise InputError(f"{table}: its column {rows.titles[column]} names no image.")
+    if len(rows.columns) == 1 and rows.columns[column] not in IMAGE_COLUMNS:
+        # a list of names alone may lack the line of titles; this one is none if there is such a file
+        named = [(rows.lines[0] - 1, rows.titles[column]), *named]
     names = [name for _, name in named]
     folder, files = find_named_files(table, names)
+    if len(named) > len(rows.lines) and files[0] is None:
+        named, names, files = named[1:], names[1:], files[1:]
     found: dict[str, Path] = {}
     for (line, name), file in zip(named, files, strict=True):
         image_id = _image_id(name, file, f"{table}, line {line}")

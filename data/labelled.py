@@ -6,11 +6,12 @@ import numpy as np
 
 from common.classes import ImageClass
 from common.errors import InputError
-from data.class_names import natural_order, uniform_labels
-from data.label_table import LABEL_COLUMNS, column_of
-from data.layout import TRAIN, understand
-from data.listing import list_folder
+from data.class_names import is_missing, natural_order, uniform_labels
+from data.label_table import LABEL_COLUMNS, LabelTable, label_column, one_hot_columns, one_hot_labels, part_column
+from data.layout import understand
+from data.listing import escaped, list_folder
 from data.named_files import find_named_files, image_column, read_label_table
+from data.part_names import TRAIN
 from data.table import ImageTable, check_image_id, read_classes, read_table
 
 
@@ -36,35 +37,58 @@ def _read_class_folders(folder: Path) -> ImageTable:
     images = list_folder(folder).images
     if not images:
         raise InputError(f"{folder}: no images, and no train.csv.")
-    part = understand(images, {}).parts[TRAIN]
+    layout = understand(images, {})
+    part = layout.parts[TRAIN]
+    for name, other in layout.parts.items():
+        if name != TRAIN:
+            print(
+                f"warning: {folder}: these are the images of {part.folder or 'all other folders'}; the "
+                f"{len(other.labels) + len(other.unlabelled)} of {other.folder or name} are left out",
+                flush=True,
+            )
+    for reason, found in layout.left_out.items():
+        print(f"warning: {folder}: {len(found)} {reason}, such as {escaped(found[0])}: left out", flush=True)
     files = [path for path in images if path in part.labels]
     return _table_of(files, [part.labels[path] for path in files], None, folder)
 
 
 def _read_table_of_a_person(path: Path) -> ImageTable:
     table = read_label_table(path)
-    names_column, labels_column = image_column(table, path), column_of(table, LABEL_COLUMNS)
-    if labels_column is None:
-        raise InputError(
-            f"{path}: no column of labels; it must be called {' or '.join(LABEL_COLUMNS[:3])}. "
-            f"Its columns are {', '.join(table.titles)[:200]}."
-        )
-    names, labels = table.cells(names_column), uniform_labels(table.cells(labels_column))[0]
+    names_column = image_column(table, path)
+    labels, are_numbers = _labels_of(table, names_column, path)
+    names = table.cells(names_column)
+    if part_column(table, names_column) is not None:
+        print(f"warning: {path}: the rows of all its parts are used, those for training too", flush=True)
     folder, files = find_named_files(path, names)
     label_of: dict[str, str] = {}
     for line, name, file, label in zip(table.lines, names, files, labels, strict=True):
         image_id = name if file is None else file
         check_image_id(image_id, f"{path}, line {line}")
-        if not label:
+        if is_missing(label):
             raise InputError(f"{path}, line {line}: no label.")
         if label_of.setdefault(image_id, label) != label:
             raise InputError(f"{path}, line {line}: {image_id} has two labels, {label_of[image_id]} and {label}.")
     if len(label_of) < len(names):
         print(f"warning: {path}: {len(names) - len(label_of)} rows stand in it twice, with the same label", flush=True)
     classes_csv = path.parent / "classes.csv"
-    has_numbers = table.columns[labels_column] == "label" and classes_csv.is_file()
-    classes = read_classes(classes_csv) if has_numbers else None
+    classes = read_classes(classes_csv) if are_numbers and classes_csv.is_file() else None
     return _table_of(list(label_of), list(label_of.values()), classes, folder, str(path))
+
+
+def _labels_of(table: LabelTable, names_column: int, path: Path) -> tuple[list[str], bool]:
+    """Return the label of each row, and whether their column is called `label`. Raises InputError for none."""
+    column = label_column(table, names_column)
+    if column is None:
+        marks = one_hot_columns(table, names_column)
+        if not marks:
+            raise InputError(
+                f"{path}: no column of labels; it must be called {' or '.join(LABEL_COLUMNS[:3])}. "
+                f"Its columns are {', '.join(table.titles)[:200]}."
+            )
+        return one_hot_labels(table, marks), False
+    if table.columns[column] not in LABEL_COLUMNS:
+        print(f"warning: {path}: its column {table.titles[column]} is taken for the labels", flush=True)
+    return uniform_labels(table.cells(column))[0], table.columns[column] == "label"
 
 
 def _table_of(

@@ -4,24 +4,35 @@ Everything here is a pure function of names and table cells; `prepare` reads and
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.errors import InputError
+from data.all_tables import (
+    UNKNOWN_CLASS,
+    check_ambiguous,
+    labels_beside,
+    labels_of_all,
+    notes_on_lists,
+    problems_of_rows,
+    tables_label,
+    use_tables,
+)
 from data.class_names import merge_alike, notes_on_classes, uniform_labels
 from data.label_table import LabelTable
-from data.table_use import TEST, TRAIN, VAL, Columns, TableUse, part_of_folder, use_table
+from data.part_names import TEST, TRAIN, VAL, farther
+from data.parts import Folders, class_folders, classes_of_all, entered, find_parts, is_no_class, without_copies
+from data.table_use import Columns, TableUse
 
 CONTRADICTIONS = "images with two labels"
 OUTSIDE_PARTS = "images beside the parts"
 OUTSIDE_CLASSES = "images beside the class folders"
 NO_LABEL = "images without a label"
-UNKNOWN_CLASS = "images of classes without training images"
+COPIES = "masks and thumbnails beside their images"
 
 _DISPLAY_NAMES = ("name", "english_name", "class_name", "label_name", "category_name", "common_name", "species")
 
-# a table gives the labels if it names this share of the images, or if there are no class folders
-_ENOUGH = 0.5
+_TOLD_TABLES = 5
 
 # folders that agree with the labels but for this share were meant as classes
 _FEW = 0.2
@@ -56,16 +67,6 @@ class Layout:
     notes: list[str]
 
 
-@dataclass(frozen=True)
-class _Folders:
-    """Images by part, from the folders alone; `beside` are those in no part; `classes` may be known (path: class)."""
-
-    parts: dict[str, list[str]]
-    beside: list[str]
-    described: str
-    classes: dict[str, str] | None = None
-
-
 def understand(
     images: Sequence[str],
     tables: Mapping[str, LabelTable | str],
@@ -79,33 +80,41 @@ def understand(
     named. With `merge`, classes that differ only in case, white space or Unicode form become one. Raises InputError if
     there are no labels, or if names in a table fit several files.
     """
-    folders = _find_parts(images)
-    classes = folders.classes or _class_folders(folders.parts.get(TRAIN, []))
-    has_classes = len(set(classes.values())) > 1
-    uses = {
-        path: _use(path, table, folders, columns or Columns(), path == chosen, has_classes)
-        for path, table in tables.items()
-    }
-    labels = _table_labels(uses)
+    photographs, copies = without_copies(images)
+    folders = find_parts(photographs)
+    classes, notes = _training_classes(folders)
+    known = set(classes.values())
+    uses = use_tables(tables, photographs, folders, columns or Columns(), chosen, known if len(known) > 1 else set())
+    labels = labels_of_all(uses)
     part_of = _part_of_images(folders, uses, {**classes, **labels})
-    by_table = _tables_label(labels, classes, part_of, is_chosen=chosen is not None)
-    if not by_table:
-        uses = {path: _without_labels(use) for path, use in uses.items()}
-        labels = {path: [name] for path, name in _classes_of_all(folders, classes).items()}
+    by_table = tables_label(labels, classes, part_of, is_chosen=chosen is not None)
+    if by_table:
+        notes = []
+    else:
+        by_folder = classes_of_all(folders, classes)
+        uses = {path: labels_beside(use, by_folder, known) for path, use in uses.items()}
+        labels = {**labels_of_all(uses), **{path: [name] for path, name in by_folder.items()}}
     if by_table or not classes:
-        _check_ambiguous(uses)
-    left_out = _problems_of_rows(uses)
+        check_ambiguous(uses)
+    left_out = problems_of_rows(uses)
+    left_out[COPIES] = copies
     left_out[OUTSIDE_PARTS] = [path for path in folders.beside if path not in part_of]
-    labels, notes = _one_spelling(labels, merge)
+    labels, spelling = _one_spelling(labels, merge)
+    notes += spelling
     single = _without_contradictions(labels, left_out)
-    if not any(part_of.get(path) == TRAIN for path in single):
-        raise InputError(_nothing_understood(folders, uses, classes))
+    trained = {single[path] for path, part in part_of.items() if part == TRAIN and path in single}
+    if len(trained) < 2:
+        raise InputError(_nothing_understood(part_of, uses, classes, trained, left_out[CONTRADICTIONS]))
+    notes += notes_on_lists([path for path in single if part_of.get(path) == TRAIN], uses)
     parts = _build_parts(part_of, single, classes, by_table, left_out)
     counts = Counter(parts[TRAIN].labels.values())
     if by_table:
         notes += _disagreement(parts[TRAIN].labels, classes)
-    sources = [path for path, use in uses.items() if use.labels]
-    kind = f"labels from {', '.join(sources)}" if by_table else "one folder per class"
+    notes += notes_on_classes(counts, set(single.values()))
+    sources = ", ".join(path for path, use in uses.items() if use.labels)
+    kind = f"labels from {sources}" if by_table else "one folder per class"
+    if sources and not by_table:
+        kind += f", and labels from {sources} for images outside these folders"
     return Layout(
         layout=f"{kind}; {folders.described}",
         parts=parts,
@@ -113,166 +122,38 @@ def understand(
         columns=_names(set(single.values()), uses),
         left_out={reason: sorted(found) for reason, found in left_out.items() if found},
         missing=sorted({name for use in uses.values() for name in use.missing}),
-        notes=[*notes, *notes_on_classes(counts), *(note for use in uses.values() for note in use.notes)],
+        notes=[*notes, *(note for use in uses.values() for note in use.notes)],
     )
 
 
-def _find_parts(images: Sequence[str]) -> _Folders:
-    """Tell the folders of training, validation and test images apart."""
-    base = _entered(images)
-    by_folder: dict[str, list[str]] = defaultdict(list)
-    for path in images:
-        by_folder[_component(path, base)].append(path)
-    direct = by_folder.pop("", [])
-    named = {folder: part for folder in by_folder if (part := part_of_folder(folder)) is not None}
-    others = [folder for folder in by_folder if folder not in named]
-    where = f" in {base}" if base else ""
-    has_train = TRAIN in named.values()
-    if has_train and not _is_class_called_train(by_folder, named, others):
-        parts = _group((named[folder], by_folder[folder]) for folder in named)
-        beside = [path for folder in others for path in by_folder[folder]] + direct
-        return _Folders(parts, beside, f"parts{where}: {', '.join(f'{folder}/' for folder in sorted(named))}")
-    is_within_part = any(part_of_folder(folder) for folder in base.split("/"))
-    if named and not has_train and not is_within_part and (others or direct):
-        parts = _group((named[folder], by_folder[folder]) for folder in named)
-        parts[TRAIN] = [path for folder in others for path in by_folder[folder]] + direct
-        told = ", ".join(f"{folder}/" for folder in sorted(named))
-        return _Folders(parts, [], f"parts{where}: {told}, and all other folders for training")
-    by_part = _parts_within_classes(images, base)
-    if by_part is not None:
-        classes = {path: _component(path, base) for path in images}
-        return _Folders(by_part, [], f"parts{where} within each class folder", classes)
-    return _Folders({TRAIN: list(images)}, [], f"all images{where} for training")
+def _training_classes(folders: Folders) -> tuple[dict[str, str], list[str]]:
+    """Return the class of each training image that lies in a class folder, and notes."""
+    if folders.classes:
+        return folders.classes, []
+    images = folders.parts.get(TRAIN, [])
+    roots = sorted(root for root, part in folders.roots.items() if part == TRAIN)
+    classes: dict[str, str] = {}
+    notes = []
+    for root in roots or [""]:
+        found, told = class_folders([path for path in images if path.startswith(root)])
+        classes |= found
+        notes += told
+    return classes, list(dict.fromkeys(notes))
 
 
-def _is_class_called_train(by_folder: Mapping[str, list[str]], named: Mapping[str, str], others: list[str]) -> bool:
-    """Say whether `train` stands among flat class folders, such as car and plane, and no other part does."""
-    flat = all(path.count("/") == _depth(by_folder) for folder in by_folder for path in by_folder[folder])
-    return set(named.values()) == {TRAIN} and len(others) > 1 and flat
-
-
-def _depth(by_folder: Mapping[str, list[str]]) -> int:
-    return min(path.count("/") for paths in by_folder.values() for path in paths)
-
-
-def _parts_within_classes(images: Sequence[str], base: str) -> dict[str, list[str]] | None:
-    """Return the parts of `class/train/image`, or None if the folders are not of this form."""
-    found = []
-    for path in images:
-        components = path[len(base) :].split("/")
-        part = part_of_folder(components[1]) if len(components) > 2 else None
-        if part is None:
-            return None
-        found.append((part, [path]))
-    parts = _group(found)
-    return parts if TRAIN in parts and len(parts) > 1 else None
-
-
-def _class_folders(images: Sequence[str]) -> dict[str, str]:
-    """Return the class of each image that lies in a class folder; empty if there are none.
-
-    Class folders are the first level with several folders; or the second, if the folders of the first all hold the
-    same ones, as in `batch1/rose`, `batch1/tulip`, `batch2/rose`, `batch2/tulip`.
-    """
-    base = _entered(images)
-    classes = {path: component for path in images if (component := _component(path, base))}
-    inner: dict[str, set[str]] = defaultdict(set)
-    for path, folder in classes.items():
-        inner[folder].add(_component(path, f"{base}{folder}/"))
-    shared = set.intersection(*inner.values()) if inner else set()
-    every = set.union(*inner.values()) if inner else set()
-    if len(inner) > 1 and "" not in every and len(shared) > 1 and 2 * len(shared) >= len(every):
-        return {path: _component(path, f"{base}{folder}/") for path, folder in classes.items()}
-    return classes
-
-
-def _classes_of_all(folders: _Folders, classes: dict[str, str]) -> dict[str, str]:
-    """Return the class of each image in any part: the folder on its path that is a class of the training part."""
-    known = set(classes.values())
-    found = dict(classes)
-    for part, images in folders.parts.items():
-        for path in images:
-            if path in found:
-                continue
-            above = path.split("/")[:-1]
-            below = next(
-                (above[place + 1 :] for place, name in enumerate(above) if part_of_folder(name) == part), above
-            )
-            match = next((component for component in reversed(below) if component in known), None)
-            if match is not None:
-                found[path] = match
-            elif below and part == VAL:
-                found[path] = below[-1]
-    return found
-
-
-def _use(
-    path: str, table: LabelTable | str, folders: _Folders, columns: Columns, is_chosen: bool, has_classes: bool
-) -> TableUse:
-    if isinstance(table, str):
-        if is_chosen:
-            raise InputError(table)
-        return TableUse(f"not used: {table.removeprefix(path).lstrip(':, ').rstrip('.')}")
-    groups = {**folders.parts, "beside": folders.beside}
-    return use_table(path, table, groups, columns, is_chosen, has_classes)
-
-
-def _part_of_images(folders: _Folders, uses: Mapping[str, TableUse], labelled: Mapping[str, object]) -> dict[str, str]:
+def _part_of_images(folders: Folders, uses: Mapping[str, TableUse], labelled: Mapping[str, object]) -> dict[str, str]:
     """Return the part of each image: what tables say, but no table moves an image of a test part to training.
 
     An example of a submission only speaks of images that nothing labels.
     """
     part_of = {path: part for part, images in folders.parts.items() for path in images}
-    rank = {TRAIN: 0, VAL: 1, TEST: 2}
     for use in uses.values():
         for path, part in use.parts.items():
             if not (use.is_example and path in labelled):
-                part_of[path] = max(part, part_of.get(path, part), key=rank.__getitem__)
+                part_of[path] = farther(part, part_of.get(path, part))
         for path in use.labels:
             part_of.setdefault(path, TRAIN)
     return part_of
-
-
-def _table_labels(uses: Mapping[str, TableUse]) -> dict[str, list[str]]:
-    labels: dict[str, list[str]] = {}
-    for use in uses.values():
-        for path, found in use.labels.items():
-            known = labels.setdefault(path, [])
-            known += [label for label in found if label not in known]
-    return labels
-
-
-def _tables_label(
-    labels: Mapping[str, list[str]], classes: Mapping[str, str], part_of: Mapping[str, str], is_chosen: bool
-) -> bool:
-    """Say whether the labels come from tables rather than from class folders."""
-    if is_chosen or len(set(classes.values())) < 2:
-        return bool(labels)
-    train = [path for path, part in part_of.items() if part == TRAIN]
-    return sum(path in labels for path in train) >= _ENOUGH * len(train) > 0
-
-
-def _without_labels(use: TableUse) -> TableUse:
-    if not use.labels:
-        return use
-    return TableUse(f"not used: it names {len(use.labels)} of the images, which lie in class folders")
-
-
-def _check_ambiguous(uses: Mapping[str, TableUse]) -> None:
-    for path, use in uses.items():
-        for name, files in use.ambiguous.items():
-            raise InputError(
-                f"{path}: {name} fits {len(files)} files, {' and '.join(files[:2])}. "
-                "Write their folders into the table, or remove all but one."
-            )
-
-
-def _problems_of_rows(uses: Mapping[str, TableUse]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for path, use in uses.items():
-        for reason, rows in use.problems.items():
-            found[reason] += [f"{path}, {row}" for row in rows]
-    return found
 
 
 def _one_spelling(labels: Mapping[str, list[str]], merge: bool) -> tuple[dict[str, list[str]], list[str]]:
@@ -282,18 +163,24 @@ def _one_spelling(labels: Mapping[str, list[str]], merge: bool) -> tuple[dict[st
     merged = merge_alike(Counter(spelled)) if merge else {}
     notes += [f"'{old}' is merged into '{name}'" for old, name in merged.items() if old != name]
     new = {old: merged.get(label, label) for old, label in zip(flat, spelled, strict=True)}
-    return {path: list(dict.fromkeys(new[label] for label in found)) for path, found in labels.items()}, notes
+    return {path: _without_repeats([new[label] for label in found]) for path, found in labels.items()}, notes
+
+
+def _without_repeats(labels: list[str]) -> list[str]:
+    return labels if len(labels) == 1 else list(dict.fromkeys(labels))
 
 
 def _disagreement(labels: Mapping[str, str], classes: Mapping[str, str]) -> list[str]:
-    """Return a note if a few images lie in another folder than the others of their label."""
+    """Return a note if the labels differ from the class folders, in general or for a few images."""
     usual: dict[str, Counter[str]] = defaultdict(Counter)
     for path, label in labels.items():
         usual[label][classes.get(path, "")] += 1
-    odd = [path for path, label in labels.items() if classes.get(path, "") != usual[label].most_common(1)[0][0]]
-    if not odd or len(odd) > _FEW * len(labels):
-        return []
-    return [f"{len(odd)} images lie in another folder than most images of their label, such as {odd[0]}"]
+    most = {label: folders.most_common(1)[0][0] for label, folders in usual.items()}
+    odd = [path for path, label in labels.items() if classes.get(path, "") != most[label]]
+    shared = len(set(most.values())) < len(most)
+    if odd and (len(odd) > _FEW * len(labels) or shared) and len(set(classes.values())) > 1:
+        return [f"the labels are those of the table, and not the folders, such as {min(classes.values())}/"]
+    return [f"{len(odd)} images lie in another folder than most images of their label, such as {odd[0]}"] if odd else []
 
 
 def _without_contradictions(labels: Mapping[str, list[str]], left_out: dict[str, list[str]]) -> dict[str, str]:
@@ -330,6 +217,8 @@ def _build_parts(
         if part != TEST:
             left_out[NO_LABEL if by_table or part == VAL else OUTSIDE_CLASSES] += unlabelled
         kept = [*known, *(unlabelled + unknown if part == TEST else [])]
+        if not kept:
+            continue
         folder = _folder_of_part(kept, known if not by_table else {}, classes)
         parts[part] = Part(folder, known, sorted(unlabelled + unknown) if part == TEST else [])
     return parts
@@ -337,10 +226,14 @@ def _build_parts(
 
 def _folder_of_part(images: Sequence[str], labels: Mapping[str, str], classes: Mapping[str, str]) -> str:
     """Return the folder below which the ids of a part begin: above its class folders, or the one that all share."""
-    above = {path[: path.rindex(f"{label}/")] for path, label in labels.items() if f"{label}/" in path}
-    if len(above) == 1 and len(labels) == len(images):
-        return above.pop()
-    return _shared(images)
+    above = set()
+    for path, label in labels.items():
+        place = f"/{path}".rfind(f"/{label}/")
+        above.add(path[:place] if place >= 0 else None)
+    shared = above.pop() if len(above) == 1 and len(labels) == len(images) else None
+    if shared is not None:
+        return shared
+    return entered(images)
 
 
 def _names(categories: set[str], uses: Mapping[str, TableUse]) -> dict[str, dict[str, str]]:
@@ -358,44 +251,25 @@ def _names(categories: set[str], uses: Mapping[str, TableUse]) -> dict[str, dict
     return columns
 
 
-def _nothing_understood(folders: _Folders, uses: Mapping[str, TableUse], classes: Mapping[str, str]) -> str:
-    told = "".join(f" {path}: {use.taken_for}." for path, use in uses.items())
-    images = folders.parts.get(TRAIN, [])
-    classes_found = sorted(set(classes.values())) or [_shared(images).rstrip("/").rpartition("/")[2]]
-    if len(classes_found) == 1 and _may_be_a_class(classes_found[0]):
-        return f"One class was found, '{classes_found[0]}'; a classifier needs two or more.{told}"
+def _nothing_understood(
+    part_of: Mapping[str, str],
+    uses: Mapping[str, TableUse],
+    classes: Mapping[str, str],
+    trained: set[str],
+    contradictions: Sequence[str],
+) -> str:
+    told = "".join(f" {path}: {use.taken_for}." for path, use in list(uses.items())[:_TOLD_TABLES])
+    images = [path for path, part in part_of.items() if part == TRAIN]
+    if not images:
+        parts = ", ".join(f"{count} of {part}" for part, count in sorted(Counter(part_of.values()).items()))
+        return f"No images for training: {parts}.{told}"
+    if contradictions:
+        told += f" {len(contradictions)} images have two labels, such as {contradictions[0]}."
+    inner = entered(images).rstrip("/").rpartition("/")[2]
+    found = sorted(trained) or sorted(set(classes.values())) or ([] if is_no_class(inner) else [inner])
+    if len(found) == 1:
+        return f"One class was found, '{found[0]}'; a classifier needs two or more.{told}"
     return (
         f"{len(images)} training images, but no labels for them: neither two or more class folders, nor a table of "
-        f"image names and labels.{told}"
+        f"image names and labels, whose columns are best called image_id and label.{told}"
     )
-
-
-def _may_be_a_class(folder: str) -> bool:
-    return folder.casefold() not in ("", "images", "imgs", "image", "data") and part_of_folder(folder) is None
-
-
-def _entered(images: Sequence[str]) -> str:
-    """Return the folder, with a slash, that is entered because it alone holds images; empty for the top."""
-    base = ""
-    while True:
-        inner = {_component(path, base) for path in images}
-        if len(inner) != 1 or "" in inner:
-            return base
-        base += f"{inner.pop()}/"
-
-
-def _shared(images: Sequence[str]) -> str:
-    """Return the deepest folder, with a slash, that all images share."""
-    return _entered(images) if images else ""
-
-
-def _component(path: str, base: str) -> str:
-    """Return the first folder of `path` below `base`, or nothing for a file directly in it."""
-    return path[len(base) :].rpartition("/")[0].split("/")[0]
-
-
-def _group(pairs: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = defaultdict(list)
-    for part, paths in pairs:
-        grouped[part] += paths
-    return dict(grouped)

@@ -28,6 +28,7 @@ NO_SUFFIX = "images without an image suffix"
 FOREIGN = "images of a format that is not read"
 CLOSED = "folders without the right to read"
 EMPTY = "empty folders"
+NO_FILES = "sockets, pipes and devices"
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 
@@ -122,6 +123,8 @@ def _walk(folder: Path, without: Path | None) -> tuple[list[str], dict[str, list
                 names.append(name)
             elif entry.is_symlink():
                 left_aside.setdefault(DEAD_LINKS, []).append(name)
+            else:
+                left_aside.setdefault(NO_FILES, []).append(name)
     return sorted(names), {reason: sorted(found) for reason, found in left_aside.items()}
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError
-from data.label_table import IMAGE_COLUMNS, LabelTable, column_of, parse_table
+from data.class_names import as_number
+from data.label_table import IMAGE_COLUMNS, LabelTable, may_be_images, parse_table
 from data.listing import escaped, is_image_name, list_folder
 from data.match import index_files, match_names
 
@@ -29,16 +30,22 @@ def read_label_table(path: Path) -> LabelTable:
 
 
 def image_column(table: LabelTable, path: Path) -> int:
-    """Return the column of image names: by its usual names, else by its first row. Raises InputError for none."""
-    column = column_of(table, IMAGE_COLUMNS)
-    if column is None:
-        column = next((place for place, cell in enumerate(table.rows[0]) if is_image_name(cell.strip())), None)
-    if column is None:
+    """Return the column of image names: by its usual names, else by its first row, else the only one.
+
+    A column of numbers, such as `id`, gives way to one with names of images. Raises InputError for none.
+    """
+    first = table.rows[0]
+    named = [table.columns.index(name) for name in IMAGE_COLUMNS if name in table.columns]
+    words = [place for place in named if as_number(first[place]) is None]
+    images = [place for place, cell in enumerate(first) if is_image_name(cell.strip()) and may_be_images(table, place)]
+    only = [0] if len(first) == 1 else []
+    found = next(iter([*words, *images, *named, *only]), None)
+    if found is None:
         raise InputError(
             f"{path}: no column of image names; it must be called {' or '.join(IMAGE_COLUMNS[:4])}. "
             f"Its columns are {', '.join(table.titles)[:200]}."
         )
-    return column
+    return found
 
 
 def find_named_files(table: Path, names: Sequence[str]) -> tuple[Path, list[str | None]]:
@@ -71,11 +78,17 @@ def folders_beside(table: Path) -> list[Path]:
 
 
 def _match(table: Path, folder: Path, names: Sequence[str]) -> list[str | None]:
-    matches = match_names(names, index_files([list_folder(folder).images]))
+    matches = match_names(names, [index_files(list_folder(folder).images)])
     for name, files in matches.ambiguous.items():
         told = escaped(" and ".join(files[:2]))
         raise InputError(
             f"{table}: {name} fits {len(files)} files in {folder}, {told}. Write the folder into the table."
+        )
+    for name, file in list(matches.by_number.items())[:1]:
+        count = len(matches.by_number)
+        print(
+            f"warning: {table}: {count} names fit a file only as a number, such as {name} and {escaped(file)}",
+            flush=True,
         )
     return matches.files
 

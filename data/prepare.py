@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +24,21 @@ from data.images import UnreadableImage, decode_image
 from data.label_table import LabelTable, parse_table
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
 from data.listing import escaped, list_images
+from data.match import names_any
+from data.part_names import TEST, TRAIN, VAL
 from data.safe_names import safe_names
-from data.source_files import PACKED, WORKBOOKS, Read, SourceFiles, open_source
+from data.source_files import DATA_FILES, PACKED, WORKBOOKS, Read, SourceFiles, open_source
 from data.table import write_table
-from data.table_use import TEST, TRAIN, VAL, Columns
+from data.table_use import Columns
 
 RENAMED_FILE = "renamed.csv"
 
 COMMON_SIZES = 5
 
 MAX_TABLE_BYTES = 500_000_000
+
+# characters; a larger text is looked at before it is read as a table
+_LARGE_TABLE = 5_000_000
 
 # images that are handed to the threads at a time
 _AHEAD = 512
@@ -129,7 +134,7 @@ def describe_layout(layout: Layout, files: SourceFiles) -> dict[str, Any]:
             name: {"images": len(part.labels) + len(part.unlabelled), "labelled": len(part.labels)}
             for name, part in layout.parts.items()
         },
-        "classes": len(set(layout.parts[TRAIN].labels.values())),
+        "classes": [escaped(name) for name in sorted(set(layout.parts[TRAIN].labels.values()), key=natural_order)],
         "left_out": {reason: [escaped(name) for name in found] for reason, found in left_out.items() if found},
         "labels_without_file": [escaped(name) for name in layout.missing],
         "notes": [escaped(note) for note in layout.notes],
@@ -145,7 +150,7 @@ def _understood(request: Request) -> Iterator[tuple[SourceFiles, Layout]]:
     if output == source or output in source.parents or foreign:
         raise InputError(f"{request.output} lies within the source images in {request.source}. Name another folder.")
     with open_source(request.source, request.output if inside else None) as files:
-        tables = {name: _read_table(name, read) for name, read in files.tables.items()}
+        tables = {name: _read_table(name, read, files.images) for name, read in files.tables.items()}
         chosen = None
         if request.labels is not None:
             chosen = _chosen_name(request, files)
@@ -157,7 +162,9 @@ def _understood(request: Request) -> Iterator[tuple[SourceFiles, Layout]]:
         try:
             layout = understand(list(files.images), tables, request.columns, chosen, request.merge_classes)
         except InputError as error:
-            raise InputError(f"{request.source}: {escaped(str(error))}{_told(files, WORKBOOKS, PACKED)}") from error
+            raise InputError(
+                f"{request.source}: {escaped(str(error))}{_told(files, WORKBOOKS, DATA_FILES, PACKED)}"
+            ) from error
         yield files, layout
 
 
@@ -171,8 +178,11 @@ def _chosen_name(request: Request, files: SourceFiles) -> str:
     return next((name for name, path in files.paths.items() if path.resolve() == resolved), str(request.labels))
 
 
-def _read_table(name: str, read: Read) -> LabelTable | str:
-    """Return a table, or why it is none. UTF-16 is read where its first bytes say so."""
+def _read_table(name: str, read: Read, images: Iterable[str] | None = None) -> LabelTable | str:
+    """Return a table, or why it is none: a large one must name some of the `images` in its first lines.
+
+    UTF-16 is read where its first bytes say so.
+    """
     try:
         content = read()
     except OSError as error:
@@ -182,7 +192,11 @@ def _read_table(name: str, read: Read) -> LabelTable | str:
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = content.decode(encoding)
-        return parse_table(text, name) if "\0" not in text else f"{name}: not a text file."
+        if "\0" in text:
+            return f"{name}: not a text file."
+        if images is not None and len(text) > _LARGE_TABLE and not names_any(text, images):
+            return f"{name}: its first lines name no image here."
+        return parse_table(text, name)
     except UnicodeDecodeError:
         return f"{name}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8)."
     except InputError as error:

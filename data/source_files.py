@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from common.errors import InputError
 from common.files import ZIP_DAMAGE
-from data.listing import HIDDEN, is_hidden, is_image_name, list_folder
+from data.listing import FOREIGN, FOREIGN_IMAGE_SUFFIXES, HIDDEN, is_hidden, is_image_name, list_folder
 
 MAX_EXPANSION = 100
 
@@ -22,9 +23,19 @@ _OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
+# kinds of files in which other programs keep labels
+_DATA_FILES = (
+    *(".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".mat", ".npy", ".npz", ".pkl", ".pickle", ".parquet"),
+    *(".arrow", ".h5", ".hdf5", ".tfrecord", ".tfrec", ".db", ".sqlite", ".doc", ".docx"),
+)
+
 PACKED = "archives that are not opened; unpack them"
 
 WORKBOOKS = "workbooks that are not opened; save them as CSV"
+
+DATA_FILES = "files that may hold labels, in a form that is not read; save them as CSV"
+
+TWICE = "files that a ZIP holds twice; the last one is taken"
 
 UNPACKED = "ZIP files that are not opened, because their folder is beside them"
 
@@ -49,8 +60,8 @@ class SourceFiles:
 def open_source(source: Path, without: Path | None = None) -> Iterator[SourceFiles]:
     """Yield the files of a folder or a ZIP. The content of `a.zip` appears as the folder `a`.
 
-    Tables beside a ZIP that has none are taken with it. `without` is a folder that is not looked into. Raises
-    InputError for a source that is missing, and for a ZIP that is damaged, too large, or leads outside.
+    Tables beside a ZIP that has none, but for texts, are taken with it. `without` is a folder that is not looked into.
+    Raises InputError for a source that is missing, and for a ZIP that is damaged, too large, or leads outside.
     """
     if not source.exists():
         raise InputError(f"Source {source}: not found.")
@@ -59,7 +70,8 @@ def open_source(source: Path, without: Path | None = None) -> Iterator[SourceFil
             yield _with_archives(_files_of_folder(source, without), source, stack)
         elif source.suffix.lower() == ".zip":
             files = _members(source, "", stack)
-            yield files if files.tables else _with_tables_beside(files, source)
+            has_tables = any(not name.lower().endswith(".txt") for name in files.tables)
+            yield files if has_tables else _with_tables_beside(files, source)
         else:
             raise InputError(f"Source {source}: neither a folder nor a ZIP. Give the folder with the images.")
 
@@ -80,29 +92,30 @@ def _files_of_folder(folder: Path, without: Path | None) -> SourceFiles:
 def _with_archives(files: SourceFiles, folder: Path, stack: ExitStack) -> SourceFiles:
     """Add the members of the ZIP files of `folder`, each below a folder of its own name."""
     folders = {name.split("/")[0].lower() for name in files.images if "/" in name}
+    inner = []
     for name in files.other:
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix in _OTHER_ARCHIVES or (suffix == ".zip" and "/" in name):
-            files.left_aside.setdefault(PACKED, []).append(name)
-        elif suffix in _WORKBOOKS:
-            files.left_aside.setdefault(WORKBOOKS, []).append(name)
-        elif suffix == ".zip" and PurePosixPath(name).stem.lower() in folders:
+        reason = _reason(name)
+        is_zip = name.lower().endswith(".zip") and "/" not in name
+        if is_zip and PurePosixPath(name).stem.lower() in folders:
             files.left_aside.setdefault(UNPACKED, []).append(name)
-        elif suffix == ".zip":
+        elif reason is not None and not is_zip:
+            files.left_aside.setdefault(reason, []).append(name)
+        elif is_zip:
             inside = _members(folder / name, f"{PurePosixPath(name).stem}/", stack)
             files.images.update(inside.images)
             files.tables.update(inside.tables)
+            inner += inside.other
             for reason, found in inside.left_aside.items():
                 files.left_aside.setdefault(reason, []).extend(found)
     told = {name for found in files.left_aside.values() for name in found}
     other = [name for name in files.other if name not in told and not name.lower().endswith(".zip")]
-    return SourceFiles(files.images, files.tables, files.paths, other, files.left_aside)
+    return SourceFiles(files.images, files.tables, files.paths, other + inner, files.left_aside)
 
 
 def _with_tables_beside(files: SourceFiles, archive: Path) -> SourceFiles:
     beside = {path.name: path for path in sorted(archive.parent.iterdir()) if _is_table(path.name) and path.is_file()}
     tables = {name: path.read_bytes for name, path in beside.items()}
-    return SourceFiles(files.images, tables, beside, files.other, files.left_aside)
+    return SourceFiles(files.images, {**tables, **files.tables}, beside, files.other, files.left_aside)
 
 
 def _is_table(name: str) -> bool:
@@ -114,21 +127,44 @@ def _members(path: Path, prefix: str, stack: ExitStack) -> SourceFiles:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(f"{path}: not a ZIP file, or damaged.") from error
-    members = {f"{prefix}{name}": member for name, member in _safe_members(archive, path).items()}
+    safe = _safe_members(archive, path)
+    members = {f"{prefix}{name}": member for name, member in safe}
     hidden = [name for name in members if is_hidden(PurePosixPath(name).parts)]
     readers = {name: _reader(archive, members[name]) for name in sorted(members.keys() - set(hidden))}
+    other = [name for name in readers if not is_image_name(name) and not _is_table(name)]
+    counts = Counter(name for name, _ in safe)
+    left_aside = {
+        HIDDEN: hidden,
+        TWICE: [f"{prefix}{name}" for name, count in counts.items() if count > 1],
+    }
+    for name in other:
+        if (reason := _reason(name)) is not None:
+            left_aside.setdefault(reason, []).append(name)
+    told = {name for found in left_aside.values() for name in found}
     return SourceFiles(
         images={name: read for name, read in readers.items() if is_image_name(name)},
         tables={name: read for name, read in readers.items() if _is_table(name)},
         paths={},
-        other=[name for name in readers if not is_image_name(name) and not _is_table(name)],
-        left_aside={HIDDEN: hidden} if hidden else {},
+        other=[name for name in other if name not in told],
+        left_aside={reason: found for reason, found in left_aside.items() if found},
     )
 
 
-def _safe_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the members of a ZIP by name. Raises InputError if unpacking one would be dangerous."""
-    members = {}
+def _reason(name: str) -> str | None:
+    """Return why a file that is neither an image nor a table is left aside, or None if it needs no word."""
+    suffix = PurePosixPath(name).suffix.lower()
+    reasons = {
+        PACKED: (".zip", *_OTHER_ARCHIVES),
+        WORKBOOKS: _WORKBOOKS,
+        DATA_FILES: _DATA_FILES,
+        FOREIGN: FOREIGN_IMAGE_SUFFIXES,
+    }
+    return next((reason for reason, suffixes in reasons.items() if suffix in suffixes), None)
+
+
+def _safe_members(archive: zipfile.ZipFile, path: Path) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Return the members of a ZIP with their names. Raises InputError if unpacking one would be dangerous."""
+    members = []
     for member in archive.infolist():
         name = _member_name(member)
         windows = PureWindowsPath(name)
@@ -140,9 +176,9 @@ def _safe_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.Zip
                 f"{path}: its member {name!r} would take {member.file_size / 1e6:.0f} MB. Nothing was unpacked."
             )
         if not member.is_dir():
-            members[name] = member
+            members.append((name, member))
     archive_bytes = path.stat().st_size
-    needed, free = sum(member.file_size for member in members.values()), shutil.disk_usage(path.parent).free
+    needed, free = sum(member.file_size for _, member in members), shutil.disk_usage(path.parent).free
     # photographs are already compressed; a member that grows a hundredfold is no photograph
     if needed > MAX_EXPANSION * archive_bytes + MAX_MEMBER_BYTES:
         raise InputError(

@@ -72,6 +72,10 @@ def test_what_cannot_be_predicted_is_named(tmp_path, make, message):
         ("path\ntest\\a.png\n.\\test\\b.png\n", {"test\\a.png": "a.png", ".\\test\\b.png": "b.png"}),
         ("path\n/home/me/test/a.png\nC:\\x\\b.png\n", {"a.png": "a.png", "b.png": "b.png"}),
         ("Image ID;x\na.png;1\n\n;\nb.png;2\nb.png;2\n", {"a.png": "a.png", "b.png": "b.png"}),
+        ("a\nb\n", {"a": "a.png", "b": "b.png"}),
+        ("photograph\na\nb\n", {"a": "a.png", "b": "b.png"}),
+        ("id,photograph\n1,a.png\n2,b.png\n", {"a.png": "a.png", "b.png": "b.png"}),
+        ("a.png 1\nb.png 0\n", {"a.png": "a.png", "b.png": "b.png"}),
         ("A.PNG\nb.png\n", {"A.PNG": "a.png", "b.png": "b.png"}),
     ],
 )
@@ -84,6 +88,12 @@ def test_a_table_of_names_is_read_as_prepare_data_reads_it(tmp_path, text, expec
         for image_id, path in zip(inputs.image_ids, inputs.paths, strict=True)
     }
     assert found == expected
+
+
+def test_names_that_fit_only_as_numbers_are_said(tmp_path, capsys):
+    write(tmp_path / "test" / "007.png")
+    assert find_inputs([write(tmp_path / "names.csv", "id\n7\n")]).paths == [tmp_path / "test" / "007.png"]
+    assert "1 names fit a file only as a number, such as 7 and 007.png" in capsys.readouterr().out
 
 
 def test_a_name_that_two_files_have_is_refused(tmp_path):

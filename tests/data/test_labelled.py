@@ -35,6 +35,10 @@ EXPECTED = {"a.png": "164", "b.png": "1734"}
         "id;Class\na;164.0\nb;1734\n\n",
         "path,label\nimages\\a.png,164\n/home/me/b.png,1734\n",
         "image_id,label\na.png,164\nb.png,1734\nb.png,1734\n",
+        "image,164,1734\na.png,1,0\nb.png,0,1\n",
+        "photograph,kind\na.png,164\nb.png,1734\n",
+        "a.png 164\nb.png 1734\n",
+        "# mine\nsep=;\nid;photo;label\n2;a.png;164\n1;b.png;1734\n",
     ],
 )
 def test_a_table_is_read_as_prepare_data_reads_it(folder, text):
@@ -50,6 +54,21 @@ def test_labels_beside_classes_are_the_numbers_of_the_kit(folder):
     write(folder / "classes.csv", "label,category_id,name\n0,164,rose\n1,1734,iris\n")
     assert categories(read_labelled(write(folder / "l.csv", "image_id,label\na.png,0\nb.png,1\n"))) == EXPECTED
     assert categories(read_labelled(write(folder / "m.csv", "id,category_id\na.png,164\nb.png,1734\n"))) == EXPECTED
+
+
+def test_what_is_not_evaluated_is_said(folder, capsys):
+    for name in ("train/rose/1.png", "train/iris/1.png", "test/rose/2.png", "docs/plan.png"):
+        write(folder / "set" / name)
+    read_labelled(folder / "set")
+    assert capsys.readouterr().out.splitlines() == [
+        f"warning: {folder / 'set'}: these are the images of train/; the 1 of test/ are left out",
+        f"warning: {folder / 'set'}: 1 images beside the parts, such as docs/plan.png: left out",
+    ]
+    read_labelled(write(folder / "l.csv", "image,kind,split\na.png,x,train\nb.png,y,test\n"))
+    assert capsys.readouterr().out.splitlines() == [
+        f"warning: {folder / 'l.csv'}: its column kind is taken for the labels",
+        f"warning: {folder / 'l.csv'}: the rows of all its parts are used, those for training too",
+    ]
 
 
 def test_a_folder_per_class(tmp_path):

@@ -6,13 +6,14 @@ from common.errors import InputError
 from data.label_table import parse_table
 from data.layout import (
     CONTRADICTIONS,
+    COPIES,
     NO_LABEL,
     OUTSIDE_CLASSES,
     OUTSIDE_PARTS,
     UNKNOWN_CLASS,
     understand,
 )
-from data.table_use import NAMELESS_ROWS, UNCLEAR_ROWS, Columns
+from data.table_use import NAMELESS_ROWS, OTHER_PARTS, UNCLEAR_ROWS, Columns
 
 
 def parsed(name, text):
@@ -89,6 +90,67 @@ FOLDERS = {
     "classes that are called train, car and plane": (
         images("train", "car", "plane"),
         {"train": labels("train", "car", "plane")},
+    ),
+    "train and valid two folders deep, test elsewhere": (
+        images("x/x/train/rose", "x/x/train/tulip", "x/x/valid/rose", "test/test"),
+        {"train": ROSES, "val": labels("rose"), "test": FLAT},
+    ),
+    "parts with a word before": (
+        images("seg_train/seg_train/rose", "seg_train/seg_train/tulip", "seg_test/seg_test/rose", "seg_pred/seg_pred"),
+        {
+            "train": ROSES,
+            "test": {"seg_test/seg_test/rose/1.jpg": "rose", "seg_test/seg_test/rose/2.jpg": "rose"}
+            | {"seg_pred/seg_pred/1.jpg": None, "seg_pred/seg_pred/2.jpg": None},
+        },
+    ),
+    "Chinese parts with words around": (
+        images("训练数据/rose", "训练数据/tulip", "A榜测试集"),
+        {"train": ROSES, "test": FLAT},
+    ),
+    "train and test1": (images("train/rose", "train/tulip", "test1"), {"train": ROSES, "test": FLAT}),
+    "two folders of training images": (
+        images("train1/rose", "train2/tulip", "train2/rose", "test"),
+        {
+            "train": {
+                f"{path}/{n}.jpg": path[7:] for path in ("train1/rose", "train2/tulip", "train2/rose") for n in (1, 2)
+            },
+            "test": FLAT,
+        },
+    ),
+    "classes in the folders of several photographers": (
+        images("anna/rose", "anna/tulip", "anna/iris", "bob/rose", "bob/tulip", "bob/iris"),
+        {"train": {f"{b}/{c}/{n}.jpg": c for b in ("anna", "bob") for c in ("rose", "tulip", "iris") for n in (1, 2)}},
+    ),
+    "class folders with zeros before the number": (
+        images("train/01", "train/02", "val/1"),
+        {
+            "train": {f"{folder}/{n}.jpg": label for folder, label in (("01", "1"), ("02", "02")) for n in (1, 2)},
+            "val": {f"1/{n}.jpg": "1" for n in (1, 2)},
+        },
+    ),
+    "years in each class": (
+        images("rose/2021", "rose/2022", "tulip/2021", "tulip/2022"),
+        {"train": {f"{c}/{y}/{n}.jpg": c for c in ("rose", "tulip") for y in (2021, 2022) for n in (1, 2)}},
+    ),
+    "a copy of all classes among the classes": (
+        images("set/rose", "set/tulip", "set/set/rose", "set/set/tulip"),
+        {"train": {**ROSES, **{f"set/{name}": label for name, label in ROSES.items()}}},
+    ),
+    "a split copy beside the class folders": (
+        images("all/rose", "all/tulip", "split/train/rose", "split/train/tulip", "split/val/rose"),
+        {"train": ROSES, "val": labels("rose")},
+    ),
+    "masks in folders beside the images": (
+        images("images/rose", "images/tulip", "masks/rose", "masks/tulip"),
+        {"train": ROSES},
+    ),
+    "masks in each class": (
+        images("rose/images", "rose/masks", "tulip/images"),
+        {"train": {f"{name}/images/{n}.jpg": name for name in ("rose", "tulip") for n in (1, 2)}},
+    ),
+    "classes with and without a mask": (
+        images("mask", "no_mask"),
+        {"train": labels("mask", "no_mask")},
     ),
     "class names of two parts in one": (images("train/Test", "train/rose"), {"train": labels("Test", "rose")}),
 }
@@ -212,6 +274,106 @@ TABLES = {
         {"l.csv": "image,label\n1.jpg,3\n2.jpg,3.0\n3.jpg,３\n4.jpg,7\n"},
         {"train": {"1.jpg": "3", "2.jpg": "3", "3.jpg": "3", "4.jpg": "7"}},
     ),
+    "a list of parts beside the labels": (
+        [*HERE, "train/3.jpg"],
+        {"l.csv": TABLE + "3.jpg,9\n", "setid.csv": "image,set\n1.jpg,train\n3.jpg,test\n3.jpg,train\n2.jpg,train\n"},
+        {"train": TWO, "test": {"3.jpg": "9"}},
+    ),
+    "other words for parts, and empty cells": (
+        [*HERE, "train/3.jpg", "train/4.jpg"],
+        {"l.csv": "image,label,Usage\n1.jpg,7,Training\n2.jpg,9,\n3.jpg,9,PublicTest\n4.jpg,9,private_test\n"},
+        {"train": TWO, "test": {"3.jpg": "9", "4.jpg": "9"}},
+    ),
+    "a column is_train": (
+        [*HERE, "train/3.jpg"],
+        {"l.csv": "image,label,is_train\n1.jpg,7,1\n2.jpg,9,1\n3.jpg,9,0\n"},
+        {"train": TWO, "test": {"3.jpg": "9"}},
+    ),
+    "parts in a column without name": (
+        [*HERE, "train/3.jpg"],
+        {"l.csv": "TRAIN,gs://b/1.jpg,7\nTRAIN,gs://b/2.jpg,9\nTEST,gs://b/3.jpg,9\n"},
+        {"train": TWO, "test": {"3.jpg": "9"}},
+    ),
+    "a table in the folder of each part, for equal names": (
+        [*HERE, "val/1.jpg", "test/1.jpg"],
+        {"train/m.csv": TABLE, "val/m.csv": "image_id,label\n1.jpg,9\n", "test/m.csv": "image_id,label\n1.jpg,9\n"},
+        {"train": TWO, "val": {"1.jpg": "9"}, "test": {"1.jpg": "9"}},
+    ),
+    "labels of the validation images alone": (
+        [*images("train/rose", "train/tulip"), "val/images/1.jpg", "val/images/2.jpg"],
+        {"val/val.txt": "1.jpg\trose\t0\t64\n2.jpg\ttulip\t0\t64\n"},
+        {"train": ROSES, "val": {"1.jpg": "rose", "2.jpg": "tulip"}},
+    ),
+    "flags of images in class folders": (
+        images("rose", "tulip"),
+        {"flags.csv": "image,blurred,sharp\n" + "".join(f"{path},1,0\n" for path in images("rose", "tulip"))},
+        {"train": ROSES},
+    ),
+    "numbers without the zeros of the files": (
+        ["train/0001.jpg", "train/0002.jpg"],
+        {"l.csv": "id,label\n1,7\n2.0,9\n"},
+        {"train": {"0001.jpg": "7", "0002.jpg": "9"}},
+    ),
+    "files that are the same number": (
+        ["1.jpg", "01.jpg"],
+        {"l.csv": "id,label\n1,7\n01,9\n"},
+        {"train": {"1.jpg": "7", "01.jpg": "9"}},
+    ),
+    "addresses beside the ids": (
+        HERE,
+        {"l.csv": "id,url,landmark_id\n1,http://x/2.jpg,7\n2,http://x/1.jpg,9\n"},
+        {"train": TWO},
+    ),
+    "names of columns as in programs": (
+        HERE,
+        {"l.csv": "ImageId,ClassId,place\n1.jpg,7,a\n2.jpg,9,b\n"},
+        {"train": TWO},
+    ),
+    "numbers of rows beside the names": (
+        HERE,
+        {"l.csv": "id,photograph,label\n2,1.jpg,7\n1,2.jpg,9\n"},
+        {"train": TWO},
+    ),
+    "words and numbers in columns of other names": (
+        HERE,
+        {"l.csv": "Bild;Klasse;Breite\n1.jpg;rose;1,5\n2.jpg;tulip;2\n"},
+        {"train": {"1.jpg": "rose", "2.jpg": "tulip"}},
+    ),
+    "names and labels with spaces between": (
+        HERE,
+        {"train.txt": "train/1.jpg 7\ntrain/2.jpg   9\n"},
+        {"train": TWO},
+    ),
+    "lines above the titles": (
+        HERE,
+        {"l.csv": "# by me, in May\nimage,label\n1.jpg,7\n2.jpg,9\n"},
+        {"train": TWO},
+    ),
+    "a title above the columns": (HERE, {"l.csv": "Flowers,\n,\n" + TABLE}, {"train": TWO}),
+    "the line that Excel writes for the separator": (
+        HERE,
+        {"l.csv": "sep=;\nimage;label\n1.jpg;7\n2.jpg;9\n"},
+        {"train": TWO},
+    ),
+    "a slash in the titles": (HERE, {"l.csv": "image,label,w/h\n1.jpg,7,2\n2.jpg,9,1\n"}, {"train": TWO}),
+    "a list of names whose first line is a name": (
+        images("rose", "tulip"),
+        {"test.txt": "rose/1\ntulip/1\n"},
+        {
+            "train": {"rose/2.jpg": "rose", "tulip/2.jpg": "tulip"},
+            "test": {"rose/1.jpg": "rose", "tulip/1.jpg": "tulip"},
+        },
+    ),
+    "masks of the same names": (
+        ["images/1.jpg", "images/2.jpg", "masks/1.jpg", "images/2_mask.png"],
+        {"l.csv": TABLE},
+        {"train": TWO},
+    ),
+    "two tables that label in different ways": (
+        HERE,
+        {"a.csv": "image,species\n1.jpg,rose\n2.jpg,tulip\n", "b.csv": TABLE},
+        {"train": TWO},
+    ),
     "spaces after the separator": (HERE, {"l.csv": "image, label\n1.jpg, 7\n2.jpg, 9\n"}, {"train": TWO}),
     "empty rows and a row that stands twice": (HERE, {"l.csv": TABLE + "1.jpg,7\n\n,\n"}, {"train": TWO}),
 }
@@ -239,6 +401,26 @@ LEFT_OUT = {
         [*HERE, "train/3.jpg"],
         {"l.csv": TABLE + "3.jpg,\n,7\n"},
         {UNCLEAR_ROWS: ["l.csv, line 4: 3.jpg"], NAMELESS_ROWS: ["l.csv, line 5"], NO_LABEL: ["train/3.jpg"]},
+    ),
+    "what programs write for no label": (
+        [*HERE, "train/3.jpg"],
+        {"l.csv": TABLE + "3.jpg,NaN\n"},
+        {UNCLEAR_ROWS: ["l.csv, line 4: 3.jpg"], NO_LABEL: ["train/3.jpg"]},
+    ),
+    "a row of another part": (
+        [*HERE, "train/3.jpg"],
+        {"l.csv": "image,label,split\n1.jpg,7,train\n2.jpg,9,train\n3.jpg,9,extra\n"},
+        {OTHER_PARTS: ["l.csv, line 4: 3.jpg"]},
+    ),
+    "a label that is no class": (
+        [*images("train/rose", "train/tulip"), "val/1.jpg", "val/2.jpg"],
+        {"val.csv": "id,label\n1,rose\n2,lily\n"},
+        {UNKNOWN_CLASS: ["val.csv, val/2.jpg: lily"], NO_LABEL: ["val/2.jpg"]},
+    ),
+    "masks": (
+        [*images("rose", "tulip"), "rose/1_mask.png"],
+        {},
+        {COPIES: ["rose/1_mask.png"]},
     ),
     "a picture beside the class folders": (
         [*images("rose", "tulip"), "cover.jpg"],
@@ -276,13 +458,57 @@ def test_each_table_is_told_what_it_was_taken_for():
         },
     )
     assert layout.tables == {
-        "train.csv": "labels",
+        "train.csv": "labels: column label, for the images in column image_id",
         "classes.csv": "names of classes",
         "notes.csv": "not used: it names no image here; its columns are a, b",
         "sample_submission.csv": "an example of a submission, or predictions; its labels are not used",
         "elsewhere.csv": "not used: none of its images is here, such as x.jpg",
     }
     assert layout.columns == {"7": {"name": "lily"}, "9": {"name": "iris"}}
+
+
+@pytest.mark.parametrize(
+    ("listing", "tables", "note"),
+    [
+        (HERE, {"l.csv": "image,label,split\n1.jpg,7,0\n2.jpg,9,1\n"}, "l.csv: its column split names no part"),
+        (["01.jpg", "2.jpg"], {"l.csv": "id,label\n1,7\n2,9\n"}, "l.csv: 1 names fit a file only as a number"),
+        (images("f/a", "f/b", "g/c"), {}, "folders within class folders are no classes of their own: f/a/"),
+        (images("batch1/a", "batch1/c", "2/a", "2/c"), {}, "the folders 2/, batch1/ hold the same folders"),
+        (images("rose", "tulip"), {"train.txt": "rose/1\ntulip/1\n"}, "2 training images stand in no list"),
+        (
+            images("a", "b"),
+            {"l.csv": "image,label\n" + "".join(f"{path},{path[2]}\n" for path in images("a", "b"))},
+            "the labels are those of the table, and not the folders, such as a/",
+        ),
+        (images("train/a", "train/b", "val/A"), {}, "'A' (0) and 'a' (2) differ only in case"),
+        (HERE, {"l.csv": "# mine\n" + TABLE}, "l.csv: 1 lines above its first line of titles are not read"),
+    ],
+)
+def test_what_is_understood_in_another_way_than_written_is_noted(listing, tables, note):
+    assert any(told.startswith(note) for told in read(listing, tables).notes)
+
+
+def test_a_table_whose_names_fit_files_of_several_classes_is_not_used():
+    layout = read(images("rose", "tulip"), {"l.csv": TABLE})
+    assert parts_of(layout)["train"] == ROSES
+    assert layout.tables["l.csv"] == "not used: its names fit several files, such as 1.jpg: rose/1.jpg and tulip/1.jpg"
+
+
+def test_names_of_class_folders_are_no_ids_of_images():
+    layout = read(images("0", "1"), {"names.csv": "id,name\n0,rose\n1,tulip\n"})
+    assert layout.columns == {"0": {"name": "rose"}, "1": {"name": "tulip"}}
+
+
+def test_equal_names_in_the_parts_of_several_folders_are_no_folds():
+    layout = read(images("s1/train/a", "s1/train/b", "s1/test/a", "s2/train/a", "s2/train/b", "s2/test/b"))
+    assert {name: len(part.labels) for name, part in layout.parts.items()} == {"train": 8, "test": 4}
+    assert len(read(images("raw/a", "raw/b", "set/train/a", "set/train/b", "set/test/a")).parts["train"].labels) == 4
+
+
+def test_folds_of_a_cross_validation_are_refused():
+    folds = images("fold1/train/a", "fold1/train/b", "fold1/val/c", "fold2/train/c", "fold2/val/a", "fold2/val/b")
+    with pytest.raises(InputError, match="as the folds of a cross-validation do"):
+        read(folds)
 
 
 def test_a_name_without_suffix_that_two_files_have_is_refused():
@@ -304,6 +530,11 @@ def test_a_row_of_a_class_without_its_file_does_not_take_the_file_of_another_cla
         (["1.jpg", "2.jpg"], {}, "no labels for them"),
         (["1.jpg", "2.jpg"], {"x.csv": "a,b\n1,2\n"}, "x.csv: not used: it names"),
         (["1.jpg", "2.jpg"], {"x.csv": "image,label\n1.jpg,a\n2.jpg,a\n"}, "every row says 'a'"),
+        (["1.jpg", "2.jpg"], {"x.csv": "fname,kfold\n1.jpg,0\n2.jpg,1\n"}, "none of its columns is called label"),
+        (["1.jpg", "2.jpg"], {"x.csv": "fname,text\n1.jpg,a b\n2.jpg,c\n"}, "none of its columns is called label"),
+        (["1.jpg"], {"x.csv": "image,label\n1.jpg,a\n1.jpg,b\n"}, "1 images have two labels, such as 1.jpg: a, b"),
+        (HERE, {"x.csv": "image,label,split\n1.jpg,7,test\n2.jpg,9,test\n"}, "No images for training: 2 of test"),
+        (["images/1.jpg", "images/2.jpg"], {}, "no labels for them"),
     ],
 )
 def test_what_gives_no_labels_says_why(listing, tables, message):

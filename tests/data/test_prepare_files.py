@@ -10,9 +10,9 @@ import pytest
 
 from cli.flower_cli import main
 from common.errors import InputError
-from data.listing import CIRCLES, DEAD_LINKS, EMPTY, FOREIGN, HIDDEN, NO_SUFFIX, list_images
+from data.listing import CIRCLES, DEAD_LINKS, EMPTY, FOREIGN, HIDDEN, NO_FILES, NO_SUFFIX, list_images
 from data.prepare import Request, prepare_data, understand_source
-from data.source_files import PACKED, UNPACKED, WORKBOOKS
+from data.source_files import DATA_FILES, PACKED, TWICE, UNPACKED, WORKBOOKS
 from data.table import read_table
 from tests.conftest import stripes, write_picture
 
@@ -102,6 +102,7 @@ def test_thumbnails_and_other_files_are_left_out_and_named(source, tmp_path):
     (source / "table.xlsx").write_bytes(b"PK")
     (source / "more.rar").write_bytes(b"Rar!")
     (source / "plan.pdf").write_bytes(b"%PDF")
+    (source / "imagelabels.mat").write_bytes(b"MATLAB")
     left_out = prepare(source, tmp_path / "out")["understood"]["left_out"]
     assert train_ids(tmp_path / "out") == ROSES
     assert len(left_out.pop(HIDDEN)) == 5
@@ -110,6 +111,7 @@ def test_thumbnails_and_other_files_are_left_out_and_named(source, tmp_path):
         FOREIGN: ["rose/raw.cr2"],
         NO_SUFFIX: ["rose/scan"],
         WORKBOOKS: ["table.xlsx"],
+        DATA_FILES: ["imagelabels.mat"],
         PACKED: ["more.rar"],
         "files that are neither images nor tables": ["plan.pdf"],
     }
@@ -132,6 +134,60 @@ def test_a_zip_that_holds_images_and_their_table(source, tmp_path):
         archive.writestr("labels.csv", "image;label\n0.png;a\n1.png;a\n2.png;b\n3.png;b\n")
     prepare(tmp_path / "downloads", tmp_path / "out")
     assert train_ids(tmp_path / "out") == ["0.png", "1.png", "2.png", "3.png"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_what_a_zip_holds_twice_and_what_it_packs_again_is_named(source, tmp_path):
+    (tmp_path / "downloads").mkdir()
+    with zipfile.ZipFile(tmp_path / "downloads" / "all.zip", "w") as archive:
+        for image_id, path in list_images(source).items():
+            archive.write(path, image_id)
+        archive.write(source / "rose" / "0.png", "rose/1.png")
+        for name in ("more.zip", "table.xlsx", "raw.cr2", "plan.pdf"):
+            archive.writestr(name, b"PK")
+    for place, top in ((tmp_path / "downloads" / "all.zip", ""), (tmp_path / "downloads", "all/")):
+        assert understand_source(Request(place, tmp_path / "out"))["left_out"] == {
+            TWICE: [f"{top}rose/1.png"],
+            PACKED: [f"{top}more.zip"],
+            WORKBOOKS: [f"{top}table.xlsx"],
+            FOREIGN: [f"{top}raw.cr2"],
+            "files that are neither images nor tables": [f"{top}plan.pdf"],
+        }
+
+
+def test_a_text_within_a_zip_does_not_hide_the_table_beside_it(source, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for number, path in enumerate(list_images(source).values()):
+            archive.write(path, f"{number}.png")
+        archive.writestr("readme.txt", "Flowers\n")
+    (tmp_path / "labels.csv").write_text("image,label\n0,a\n1,a\n2,b\n3,b\n", encoding="utf-8")
+    prepare(tmp_path / "all.zip", tmp_path / "out")
+    assert train_ids(tmp_path / "out") == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_an_error_names_the_file_that_may_hold_the_labels(tmp_path):
+    picture(tmp_path / "source" / "0.png")
+    (tmp_path / "source" / "metadata.jsonl").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Left aside: metadata.jsonl \(files that may hold labels"):
+        prepare(tmp_path / "source", tmp_path / "out")
+
+
+@links
+def test_a_pipe_that_is_called_like_an_image_or_a_table_is_named(source, tmp_path):
+    os.mkfifo(source / "rose" / "9.png")
+    os.mkfifo(source / "labels.csv")
+    left_out = understand_source(Request(source, tmp_path / "out"))["left_out"]
+    assert left_out == {NO_FILES: ["labels.csv", "rose/9.png"]}
+
+
+@pytest.mark.parametrize(
+    ("cell", "use"),
+    [("nothing", "not used: its first lines name no image here"), ("rose/0", "not used: it names images, but none of")],
+)
+def test_a_large_table_is_read_only_if_it_names_images(source, tmp_path, monkeypatch, cell, use):
+    monkeypatch.setattr("data.prepare._LARGE_TABLE", 100)
+    (source / "log.csv").write_text("image,text\n" + f"{cell},a\n" * 20, encoding="utf-8")
+    assert understand_source(Request(source, tmp_path / "out"))["tables"]["log.csv"].startswith(use)
 
 
 def test_a_zip_beside_its_unpacked_folder_is_not_read_twice(source, tmp_path):
@@ -197,7 +253,7 @@ def test_a_dry_run_prints_what_was_understood_and_writes_nothing(source, tmp_pat
         "layout one folder per class; all images for training",
         "table notes.csv: not used: it names no image here; its columns are day, weather",
         "train 4 labelled images",
-        "classes 2",
+        "classes 2, rose, tulip",
     ]
     assert not (tmp_path / "out").exists()
 
