@@ -31,6 +31,7 @@ _PNG_DEPTH = 24
 
 # EXIF and TIFF tags
 _ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _BITS_PER_SAMPLE = 258
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _EXTRA_SAMPLES, _STRAIGHT_ALPHA = 338, 2
@@ -65,6 +66,21 @@ def decode(data: np.ndarray, name: str) -> np.ndarray | None:
         with _pillow_lock, suppress(Exception):
             return _decode_odd(data, image)
     return None
+
+
+def jpeg_size(data: np.ndarray, name: str) -> tuple[int, int] | None:
+    """Return (width, height) of what `decode` gives for a sound JPEG file; None for a damaged or another file.
+
+    OpenCV reads all of its code but computes an eighth of the pixels a side, which takes half the time. Raises
+    UnreadableImage.
+    """
+    if data[:3].tobytes() != b"\xff\xd8\xff":
+        return None
+    with _quiet(), _open(data, name, _FORMATS) as image:
+        if image.format not in ("JPEG", "MPO") or _opencv(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
+            return None
+        width, height = image.size
+        return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
 
 
 def _formats(data: np.ndarray, name: str) -> tuple[str, ...]:

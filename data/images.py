@@ -1,12 +1,13 @@
 """Image files to pixels: every format and colour mode becomes uint8 RGB; damage is recovered or reported."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from data.decoders import UnreadableImage, decode, recover
+from data.decoders import UnreadableImage, decode, jpeg_size, recover
 from data.image_rescue import essence
 
 Result = TypeVar("Result")
@@ -40,6 +41,19 @@ def attempt(work: Callable[[], Result]) -> tuple[Result | None, str]:
         return None, error.strerror or str(error)
     except Exception as error:  # noqa: BLE001 - one odd image must not cost the answers for all others
         return None, " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def measure_image(data: np.ndarray, name: str) -> tuple[tuple[int, int], bool]:
+    """Return (width, height) of the picture that `decode_image` gives, and whether it is `recovered`, but faster.
+
+    Raises UnreadableImage where `decode_image` does.
+    """
+    with suppress(UnreadableImage):
+        size = jpeg_size(data, name)
+        if size is not None:
+            return size, False
+    pixels, recovered = decode_image(data, name)
+    return (pixels.shape[1], pixels.shape[0]), recovered
 
 
 def decode_image(data: np.ndarray, name: str) -> DecodedImage:

@@ -20,7 +20,7 @@ from common.files import as_path, write_text
 from common.processors import default_workers
 from common.progress import progress
 from data.class_names import natural_order
-from data.images import UnreadableImage, decode_image
+from data.images import attempt, measure_image
 from data.label_table import LabelTable, parse_table
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
 from data.listing import escaped, list_images
@@ -243,14 +243,13 @@ def _take(read: Read, on_disk: Path | None, image_id: str, target: Path, keep_un
         content = read()
     except OSError as error:
         return _Image(None, problem=error.strerror or str(error))
-    try:
-        decoded = decode_image(np.frombuffer(content, np.uint8), image_id)
-    except UnreadableImage as error:
+    measured, problem = attempt(lambda: measure_image(np.frombuffer(content, np.uint8), image_id))
+    if measured is None:
         linked = keep_unreadable and _write(target, content, on_disk)
-        return _Image(None, problem=error.reason, linked=linked)
-    height, width = decoded.pixels.shape[:2]
+        return _Image(None, problem=problem, linked=linked)
+    size, recovered = measured
     digest = hashlib.sha256(content).hexdigest()
-    return _Image((width, height), digest, "", decoded.recovered, _write(target, content, on_disk))
+    return _Image(size, digest, "", recovered, _write(target, content, on_disk))
 
 
 def _write(target: Path, content: bytes, on_disk: Path | None) -> bool:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps, features
 
 import data.decoders
-from data.images import UnreadableImage, attempt, decode_image, read_image
+from data.images import UnreadableImage, attempt, decode_image, measure_image, read_image
 from data.listing import list_images
 from tests.odd_images import (
     ALPHA,
@@ -430,3 +430,38 @@ def test_mutated_files_give_pixels_or_a_reason(content, changes, cut):
         return
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3
+
+
+def measured_and_decoded(content):
+    data = np.frombuffer(content, np.uint8)
+    measured, problem = attempt(lambda: measure_image(data, "x"))
+    decoded, reason = attempt(lambda: decode_image(data, "x"))
+    expected = None if decoded is None else ((decoded.pixels.shape[1], decoded.pixels.shape[0]), decoded.recovered)
+    return (measured, problem), (expected, reason)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_measuring_an_odd_image_agrees_with_decoding_it(name):
+    measured, decoded = measured_and_decoded(ODD[name]())
+    assert measured == decoded
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_measuring_knows_which_side_is_up(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(GRADIENT).save(buffer, "JPEG", exif=exif)
+    measured, decoded = measured_and_decoded(buffer.getvalue())
+    assert measured == decoded
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_measuring_finds_the_damage_that_decoding_finds(progressive):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (96, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG", progressive=progressive)
+    content = buffer.getvalue()
+    for length in range(1, len(content), 97):
+        measured, decoded = measured_and_decoded(content[:length])
+        assert measured == decoded, length
