@@ -84,6 +84,18 @@ class LabelTable:
         return [row[column] for row in self.rows]
 
 
+def table_text(content: bytes, name: str) -> str:
+    """Return the text of a table: UTF-8, or UTF-16 where its first bytes say so. Raises InputError for another file."""
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).") from error
+    if "\0" in text:
+        raise InputError(f"{name}: not a text file (it holds NUL bytes). Save it as UTF-8.")
+    return text
+
+
 def parse_table(text: str, name: str) -> LabelTable:
     """Split a text into cells. The separator is found; empty rows are counted; a table may lack its first line.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from data.class_names import as_number
-from data.label_table import IMAGE_COLUMNS, LabelTable, may_be_images, parse_table
+from data.label_table import IMAGE_COLUMNS, LabelTable, may_be_images, parse_table, table_text
 from data.listing import escaped, is_image_name, list_folder
 from data.match import index_files, match_names
 
@@ -18,15 +18,7 @@ def read_label_table(path: Path) -> LabelTable:
     """Read a table that a person wrote; see `parse_table`. Raises InputError, naming the file."""
     if not path.is_file():
         raise InputError(f"{path}: not found.")
-    content = path.read_bytes()
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).") from error
-    if "\0" in text:
-        raise InputError(f"{path}: not a text file (it holds NUL bytes). Save it as UTF-8.")
-    return parse_table(text, str(path))
+    return parse_table(table_text(path.read_bytes(), str(path)), str(path))
 
 
 def image_column(table: LabelTable, path: Path) -> int:

@@ -21,7 +21,7 @@ from common.processors import default_workers
 from common.progress import progress
 from data.class_names import natural_order
 from data.images import attempt, measure_image
-from data.label_table import LabelTable, parse_table
+from data.label_table import LabelTable, parse_table, table_text
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
 from data.listing import escaped, list_images
 from data.match import names_any
@@ -179,26 +179,18 @@ def _chosen_name(request: Request, files: SourceFiles) -> str:
 
 
 def _read_table(name: str, read: Read, images: Iterable[str] | None = None) -> LabelTable | str:
-    """Return a table, or why it is none: a large one must name some of the `images` in its first lines.
-
-    UTF-16 is read where its first bytes say so.
-    """
+    """Return a table, or why it is none: a large one must name some of the `images` in its first lines."""
     try:
         content = read()
     except OSError as error:
         return f"{name}: {error}"
     if len(content) > MAX_TABLE_BYTES:
         return f"{name}: larger than {MAX_TABLE_BYTES / 1e6:.0f} MB."
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        text = content.decode(encoding)
-        if "\0" in text:
-            return f"{name}: not a text file."
+        text = table_text(content, name)
         if images is not None and len(text) > _LARGE_TABLE and not names_any(text, images):
             return f"{name}: its first lines name no image here."
         return parse_table(text, name)
-    except UnicodeDecodeError:
-        return f"{name}: not UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8)."
     except InputError as error:
         return str(error)
 
