@@ -34,6 +34,8 @@ from tools.input_size import compare_sizes
 from tools.latency_budget import find_best
 from tools.tta_search import search_views
 
+pytestmark = pytest.mark.integration
+
 # command: (function, what it returns)
 FUNCTIONS = {
     command: (function, returned)

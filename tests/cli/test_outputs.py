@@ -13,6 +13,8 @@ from data import prepare
 from tests.conftest import TINY
 from tests.helpers import run_script, working_directory
 
+pytestmark = pytest.mark.integration
+
 TARGET = "TARGET"
 INFERENCE = ["inference.py", "--checkpoint", "a.pt", "--input", "images"]
 ENSEMBLE = ["ensemble.py", "--checkpoint", "a.pt", "b.pt", "--input", "images"]
@@ -246,7 +248,6 @@ def held_from_now_on(monkeypatch, path: Path) -> None:
     monkeypatch.setattr(Path, "replace", replace_or_fail)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("words", "held", "others"),
     [
@@ -279,7 +280,6 @@ def test_a_result_whose_file_is_opened_during_the_work_is_kept(
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 
-@pytest.mark.integration
 def test_a_picture_that_cannot_be_drawn_costs_no_figure(checkpoint, tmp_path, monkeypatch):
     def fail(*_arguments: object) -> None:
         raise WorkWasReached("a font is broken")

@@ -19,6 +19,8 @@ from competition.zip_layout import requirements_text
 from competition.zip_writer import oldest_torch
 from tests.competition.conftest import CSV, PREDICT
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def other_python(tmp_path_factory) -> Path:

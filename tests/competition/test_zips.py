@@ -17,6 +17,8 @@ from competition.zip_layout import check_paths
 from competition.zip_rules import inspect_zip
 from tests.competition.conftest import CSV, NAMES, PREDICT
 
+pytestmark = pytest.mark.integration
+
 
 def faults(checks):
     return {check.rule: check.figure for check in failed(checks)}
@@ -92,7 +94,6 @@ def test_models_that_are_too_large_together_are_named(build):
     assert found["parameters"] == "0.0 M"
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("code", "rule", "figure"),
     [
@@ -128,7 +129,6 @@ def test_what_a_run_shows_is_named(build, profile, images, code, rule, figure):
     assert figure in faults(prove(build(members={"code/predict.py": code}), profile, images, None).checks)[rule]
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("milliseconds", "slow"), [(0, False), (60, True)])
 def test_a_zip_that_takes_too_long_an_image_is_named(build, profile, images, milliseconds, slow):
     for number in range(100):
@@ -239,7 +239,6 @@ def test_what_is_no_zip_is_bad_input(tmp_path, profile):
         inspect_zip(tmp_path / "none.zip", profile, None)
 
 
-@pytest.mark.integration
 def test_a_damaged_zip_is_bad_input_or_a_broken_rule_wherever_the_damage_is(build, profile, tmp_path):
     whole = build().read_bytes()
     generator = np.random.default_rng(0)

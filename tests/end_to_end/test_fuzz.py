@@ -26,6 +26,8 @@ from tests.helpers import REPOSITORY
 from tests.odd_images import ODD
 from training.resume import load_training_state
 
+pytestmark = pytest.mark.integration
+
 # cases of each of the four tests: 200 together in the ordinary run, 2,400 in the slow one
 CASES = [pytest.param(50, id="quick"), pytest.param(600, id="slow", marks=pytest.mark.slow)]
 

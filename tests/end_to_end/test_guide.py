@@ -11,6 +11,8 @@ from cli.flower_cli import build_parser as flower_cli_parser
 from configs.compose import compose, expand_sweep, parse_override
 from tests.helpers import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 PAGES = (
     "README.md",
     "README.zh-CN.md",

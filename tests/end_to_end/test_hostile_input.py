@@ -23,6 +23,8 @@ from tests.helpers import run_script
 from training.resume import load_training_state
 from training.train import train
 
+pytestmark = pytest.mark.integration
+
 
 class Payload:
     """A pickle that creates a file when it is read."""
@@ -60,7 +62,6 @@ def test_a_pickle_is_never_run(tmp_path, write, read):
     assert not mark.exists()
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("use", ["evaluate", "inference", "resume", "weights", "check"])
 def test_no_script_runs_a_pickle(pictures, tmp_path, use):
     mark, evil = tmp_path / "executed", tmp_path / "evil.pt"
@@ -110,7 +111,6 @@ def test_a_packed_checkpoint_is_refused_before_it_fills_the_memory(checkpoint, t
         load_checkpoint(bomb)
 
 
-@pytest.mark.integration
 def test_a_zip_bomb_is_refused_before_it_fills_the_disk(tmp_path):
     with zipfile.ZipFile(tmp_path / "train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(6):
@@ -136,7 +136,6 @@ def bomb_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows.getvalue()) + chunk(b"IEND", b"")
 
 
-@pytest.mark.integration
 def test_a_picture_that_unpacks_to_gigabytes_is_an_unreadable_image(checkpoint, tiny, tmp_path, capsys):
     write_pictures(tmp_path / "data", [8, 8])
     (tmp_path / "data" / "train" / "0003.png").write_bytes(bomb_png(60_000))
@@ -200,7 +199,6 @@ def test_the_scripts_say_so_and_exit_with_2(tiny, tmp_path, fault):
     assert len(done.stderr.strip().splitlines()) <= 2
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("stem", ["玫瑰 与 牡丹", "x" * 251, "花" * 83, "a'b;c$(touch evil)", "-rf", "[0-9]*"])
 def test_unusual_names_are_read_trained_on_and_predicted(checkpoint, tiny, tmp_path, stem):
     write_pictures(tmp_path / "data", [8, 8])

@@ -15,6 +15,8 @@ from tests.conftest import TINY
 from tests.helpers import REPOSITORY, environment, run_script
 from tools.tta_search import LIMITS
 
+pytestmark = pytest.mark.integration
+
 SCRIPTS = [
     "train.py",
     "evaluate.py",

@@ -154,6 +154,7 @@ def test_an_ensemble_of_saved_probabilities_has_the_same_names(predicted, tmp_pa
     assert answers(output) == answers(predicted)
 
 
+@pytest.mark.slow
 def test_a_zip_with_these_names_is_proven(root, predicted, tmp_path):
     done = run_script(
         *("prepare_submission.py", "--predictions", predicted, "--output", tmp_path / "s.zip"),

@@ -19,6 +19,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_every_odd_file_has_its_row_and_the_judges_answer_alike(checkpoint, tmp_path):
     folder, output = tmp_path / "odd", tmp_path / "predictions.csv"
     folder.mkdir()
@@ -53,6 +54,7 @@ def test_training_and_evaluation_take_extreme_shapes(tiny, tmp_path):
     assert "could not be read" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_transform_that_fails_for_every_image_ends_the_run(tiny, tmp_path):
     done = run_script(
         *("train.py", "augmentation=light", "model.architecture=test_efficientnet", "model.pretrained=false"),

@@ -8,6 +8,8 @@ from models.classifier import build_classifier, meta_classifier
 from tests.helpers import training_config
 from training.optimizer import build_optimizer, parameter_groups, set_learning_rate
 
+pytestmark = pytest.mark.integration
+
 
 def scales_of(model, **options):
     groups = parameter_groups(model, training_config(**options))

@@ -26,6 +26,8 @@ from training.resume import load_training_state
 from training.run_folder import HISTORY_COLUMNS, RunFolder
 from training.train import train
 
+pytestmark = pytest.mark.integration
+
 
 class InterruptsAfter(Interrupts):
     """Asks to stop at the n-th time that the loop looks."""
@@ -101,7 +103,6 @@ def test_the_best_model_holds_nothing_of_the_optimizer(tiny, tmp_path):
     assert payload["averaged_weights"] is True
 
 
-@pytest.mark.integration
 def test_a_tiny_model_learns(tiny):
     assert train(tiny("training.epochs=12", "training.scheduler=constant")).best_top1 >= 0.75
 
@@ -145,7 +146,6 @@ RECIPES = {
 }
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("recipe", RECIPES, ids=list(RECIPES))
 def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, files, recipe):
     options = ["training.epochs=4", *(option.format(**files) for option in RECIPES[recipe])]
@@ -230,7 +230,6 @@ def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, files):
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
-@pytest.mark.integration
 def test_another_seed_is_another_run(tiny, tmp_path):
     train(tiny("seed=0"))
     first = final_tensors(RunFolder(tmp_path / "run"))
@@ -239,7 +238,6 @@ def test_another_seed_is_another_run(tiny, tmp_path):
     assert not all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-@pytest.mark.integration
 def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
     train(tiny("training.epochs=1"))
     train(tiny("training.epochs=3", "training.resume=auto"))
@@ -247,7 +245,6 @@ def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
     assert [row["epoch"] for row in history(RunFolder(tmp_path / "run"))] == ["1", "2", "3"]
 
 
-@pytest.mark.integration
 def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     train(tiny())
     before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
@@ -256,7 +253,6 @@ def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     "change", ["training.weight_decay=0.1", "dataset.batch_size=4", "seed=7", "augmentation=medium"]
 )
@@ -266,7 +262,6 @@ def test_resuming_with_another_recipe_is_refused(tiny, change):
         train(tiny("training.epochs=2", "training.resume=auto", change))
 
 
-@pytest.mark.integration
 def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
     train(tiny("training.epochs=1"))
     forced = ["training.resume=auto", "training.resume_force=true", "training.weight_decay=0.1"]
@@ -275,7 +270,6 @@ def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
     assert len(history(RunFolder(tmp_path / "run"))) == 2
 
 
-@pytest.mark.integration
 def test_harmless_changes_are_said_and_go_on(tiny, capsys):
     train(tiny("training.epochs=1"))
     harmless = ["dataset.max_bad_fraction=0.5", "experiment_name=again", "competition.max_latency_ms=50"]
@@ -290,7 +284,6 @@ def test_harmless_changes_are_said_and_go_on(tiny, capsys):
         assert change in line
 
 
-@pytest.mark.integration
 def test_resuming_with_other_images_is_refused(tiny, tmp_path):
     write_pictures(tmp_path / "data", [6, 6])
     train(tiny(f"dataset.root={tmp_path / 'data'}"))
@@ -300,7 +293,6 @@ def test_resuming_with_other_images_is_refused(tiny, tmp_path):
         train(tiny(f"dataset.root={tmp_path / 'data'}", "training.resume=auto"))
 
 
-@pytest.mark.integration
 def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
     train(tiny())
     with pytest.raises(InputError, match=r"last\.pt for resuming"):
@@ -313,7 +305,6 @@ def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
         train(tiny(f"training.resume={tmp_path / 'none.pt'}"))
 
 
-@pytest.mark.integration
 def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
     train(tiny("seed=0"))
     older = (tmp_path / "run" / "checkpoints" / "best_model.pt").read_bytes()
@@ -322,7 +313,6 @@ def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
     assert [path.read_bytes() for path in archived] == [older]
 
 
-@pytest.mark.integration
 def test_a_run_that_cannot_start_leaves_the_older_one_alone(tiny, tmp_path):
     train(tiny())
     with pytest.raises(InputError):
