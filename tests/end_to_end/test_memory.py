@@ -24,6 +24,7 @@ open(path, "w", encoding="utf-8").write(json.dumps({"code": code, "peak": peak})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory as Linux reports it")
 def test_memory_does_not_grow_with_the_folder(checkpoint, tmp_path):
     drawn = draw_jpegs(tmp_path, 300, 50)

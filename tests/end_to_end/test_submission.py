@@ -247,6 +247,7 @@ def test_what_another_runtime_predicted_is_not_packed(checkpoint, test_folder, t
     assert "FAIL runtime" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_kit_itself_is_packed_for_the_profile_kit_and_its_earlier_name_seed(predicted, test_folder, tmp_path):
     output = tmp_path / "kit.zip"
     done = run_script("prepare_submission.py", "--predictions", predicted[0], "--profile", "seed", "--output", output)
@@ -337,6 +338,7 @@ RECIPE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [{}, RECIPE], ids=["plain", "finetune"])
 def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pictures, test_folder, tmp_path, recipe):
     with zipfile.ZipFile(packed) as archive:
