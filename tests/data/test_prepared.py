@@ -11,6 +11,8 @@ from data.prepared import load_table
 from data.split import copies_in_training, split_table
 from tests.conftest import stripes, write_picture
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def root(tmp_path):

@@ -20,6 +20,8 @@ from evaluation.plots import class_labels, shown
 from tests.conftest import stripes, write_picture
 from tests.helpers import REPOSITORY
 
+pytestmark = pytest.mark.integration
+
 # a name: how it is drawn, where the fonts of this machine have its characters
 NAMES = {
     "rose $_$": "rose $_$",

@@ -12,6 +12,8 @@ from training.memory_estimate import training_memory
 from training.resume import load_training_state
 from training.train import train
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def trained(tiny, tmp_path):
