@@ -20,7 +20,7 @@ ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, V
 ON_WINDOWS = os.name == "nt"
 
 # Windows opens a device for these names, whatever their suffix
-_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)
+WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)
 
 
 def check_writable(path: Path, inputs: Sequence[Path] = (), suffix: str | None = None) -> None:
@@ -56,7 +56,7 @@ def _checked_status(path: Path) -> os.stat_result | None:
     """Return what lies at `path`, None if nothing does. Raises InputError for a name that no file can have."""
     if path.name == "-":
         raise InputError(f"{path}: results go to a file or a folder; name one.")
-    if ON_WINDOWS and (device := next((part for part in path.parts if _DEVICES.fullmatch(part)), None)):
+    if ON_WINDOWS and (device := next((part for part in path.parts if WINDOWS_DEVICES.fullmatch(part)), None)):
         raise InputError(f"{path}: Windows keeps the name {device} for a device; name another one.")
     try:
         return path.stat()
@@ -190,7 +190,7 @@ def safe_name(text: str) -> str:
     """
     plain = text.replace(" ", "_")
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", plain)[:80].rstrip(".")
-    if name == plain and name.strip(".") and not _DEVICES.fullmatch(name):
+    if name == plain and name.strip(".") and not WINDOWS_DEVICES.fullmatch(name):
         return name
     return f"_{name}_{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from competition.checks import Check
-from data.listing import begins_like_an_image, escaped, is_hidden, is_image_name, list_folder
+from data.listing import begins_like_an_image, escaped, image_names, is_hidden, is_image_name
 
 _NAMED = 3
 
@@ -13,7 +13,7 @@ def check_folder(folder: Path) -> Check:
 
     Files that only hidden folders or names keep from being listed are told, and do not break the rule.
     """
-    listed = set(list_folder(folder).images)
+    listed = set(image_names(folder))
     files = [path for path in folder.rglob("*") if path.is_file()]
     names = [path.relative_to(folder).as_posix() for path in files if _looks_like_an_image(path)]
     without = sorted(name for name in names if name not in listed)

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from common.errors import InputError
 from data.images import IMAGE_SUFFIXES
-from data.label_table import IMAGE_COLUMNS
+from data.label_table import IMAGE_COLUMNS, TABLE_SUFFIXES
 from data.listing import FOREIGN, count_by_suffix, escaped, images_by_id, list_folder
 from data.named_files import find_named_files, image_column, read_label_table
 from data.table import check_image_id
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def _in_folder(folder: Path) -> dict[str, Path]:
         print(f"warning: {folder}: {len(names)} {reason}{told}, such as {escaped(names[0])}: no row", flush=True)
     if not listing.images:
         raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}).")
-    found = images_by_id(listing, folder)
+    found = images_by_id(listing.images, folder)
     renamed = sorted({escaped(name) for name in listing.images} - set(listing.images))
     if renamed:
         print(f"warning: {len(renamed)} names are not UTF-8; they are written as {renamed[0]}", flush=True)

@@ -16,6 +16,8 @@ from data.class_names import as_number
 from data.listing import is_image_name
 from data.part_names import all_name_parts
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+
 IMAGE_COLUMNS = (
     *("filename", "file_name", "image_id", "img_name", "image_name", "image", "img", "image_path", "img_path"),
     *("filepath", "file_path", "path", "file", "id", "name", "fname", "photo", "picture"),
@@ -82,6 +84,11 @@ class LabelTable:
     def cells(self, column: int) -> list[str]:
         """Return the cells of a column."""
         return [row[column] for row in self.rows]
+
+    @property
+    def told_titles(self) -> str:
+        """The titles for a message."""
+        return ", ".join(self.titles)[:200]
 
 
 def table_text(content: bytes, name: str) -> str:
@@ -214,7 +221,7 @@ def has_column(table: LabelTable, column: str) -> bool:
 def named_column(table: LabelTable, column: str, name: str) -> int:
     """Return the column that the user named. Raises InputError, with the columns that there are."""
     if not has_column(table, column):
-        raise InputError(f"{name}: no column {column}; its columns are {', '.join(table.titles)[:200]}.")
+        raise InputError(f"{name}: no column {column}; its columns are {table.told_titles}.")
     return table.columns.index(_column_name(column))
 
 

@@ -9,7 +9,7 @@ from common.errors import InputError
 from data.class_names import is_missing, natural_order, uniform_labels
 from data.label_table import LABEL_COLUMNS, LabelTable, label_column, one_hot_columns, one_hot_labels, part_column
 from data.layout import understand
-from data.listing import escaped, list_folder
+from data.listing import escaped, image_names
 from data.named_files import find_named_files, image_column, read_label_table
 from data.part_names import TRAIN
 from data.table import ImageTable, check_image_id, read_classes, read_table
@@ -34,7 +34,7 @@ def read_labelled(path: Path) -> ImageTable:
 
 
 def _read_class_folders(folder: Path) -> ImageTable:
-    images = list_folder(folder).images
+    images = image_names(folder)
     if not images:
         raise InputError(f"{folder}: no images, and no train.csv.")
     layout = understand(images, {})
@@ -83,7 +83,7 @@ def _labels_of(table: LabelTable, names_column: int, path: Path) -> tuple[list[s
         if not marks:
             raise InputError(
                 f"{path}: no column of labels; it must be called {' or '.join(LABEL_COLUMNS[:3])}. "
-                f"Its columns are {', '.join(table.titles)[:200]}."
+                f"Its columns are {table.told_titles}."
             )
         return one_hot_labels(table, marks), False
     if table.columns[column] not in LABEL_COLUMNS:

@@ -20,8 +20,9 @@ from data.all_tables import (
 )
 from data.class_names import merge_alike, notes_on_classes, uniform_labels
 from data.label_table import LabelTable
+from data.listing import shared_folder
 from data.part_names import TEST, TRAIN, VAL, farther
-from data.parts import Folders, class_folders, classes_of_all, entered, find_parts, is_no_class, without_copies
+from data.parts import Folders, class_folders, classes_of_all, find_parts, is_no_class, without_copies
 from data.table_use import Columns, TableUse
 
 CONTRADICTIONS = "images with two labels"
@@ -230,10 +231,8 @@ def _folder_of_part(images: Sequence[str], labels: Mapping[str, str], classes: M
     for path, label in labels.items():
         place = f"/{path}".rfind(f"/{label}/")
         above.add(path[:place] if place >= 0 else None)
-    shared = above.pop() if len(above) == 1 and len(labels) == len(images) else None
-    if shared is not None:
-        return shared
-    return entered(images)
+    own = above.pop() if len(above) == 1 and len(labels) == len(images) else None
+    return shared_folder(images) if own is None else own
 
 
 def _names(categories: set[str], uses: Mapping[str, TableUse]) -> dict[str, dict[str, str]]:
@@ -265,7 +264,7 @@ def _nothing_understood(
         return f"No images for training: {parts}.{told}"
     if contradictions:
         told += f" {len(contradictions)} images have two labels, such as {contradictions[0]}."
-    inner = entered(images).rstrip("/").rpartition("/")[2]
+    inner = shared_folder(images).rstrip("/").rpartition("/")[2]
     found = sorted(trained) or sorted(set(classes.values())) or ([] if is_no_class(inner) else [inner])
     if len(found) == 1:
         return f"One class was found, '{found[0]}'; a classifier needs two or more.{told}"

@@ -48,7 +48,10 @@ class Listing:
 
 
 def list_folder(folder: Path, without: Path | None = None) -> Listing:
-    """List the files below `folder`, but for those below `without`. Raises OSError if `folder` cannot be read."""
+    """List the files below `folder`, but for those below `without`; each that is no image by name is looked into.
+
+    Raises OSError if `folder` cannot be read.
+    """
     names, left_aside = _walk(folder, without)
     images = [name for name in names if is_image_name(name)]
     others = [name for name in names if not is_image_name(name)]
@@ -63,12 +66,30 @@ def list_folder(folder: Path, without: Path | None = None) -> Listing:
 
 def list_images(folder: Path) -> dict[str, Path]:
     """Return the images below `folder`; see `images_by_id`."""
-    return images_by_id(list_folder(folder), folder)
+    return images_by_id(image_names(folder), folder)
 
 
-def images_by_id(listing: Listing, folder: Path) -> dict[str, Path]:
+def image_names(folder: Path) -> list[str]:
+    """Return the images of `list_folder` without looking into any file."""
+    return [name for name in _walk(folder, None)[0] if is_image_name(name)]
+
+
+def images_by_id(names: Iterable[str], folder: Path) -> dict[str, Path]:
     """Return image id to path, sorted; an id is the path below `folder`, with bytes that are no UTF-8 `escaped`."""
-    return dict(sorted((escaped(name), folder / name) for name in listing.images))
+    return dict(sorted((escaped(name), folder / name) for name in names))
+
+
+def shared_folder(paths: Iterable[str]) -> str:
+    """Return the deepest folder, with a slash, that all paths are in; empty for the top."""
+    names = list(paths)
+    if not names:
+        return ""
+    # of sorted names, the first and the last share what all share
+    first, last = min(names).split("/")[:-1], max(names).split("/")[:-1]
+    depth = 0
+    while depth < min(len(first), len(last)) and first[depth] == last[depth]:
+        depth += 1
+    return "".join(f"{name}/" for name in first[:depth])
 
 
 def is_image_name(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from data.class_names import as_number
-from data.listing import is_image_name
+from data.listing import is_image_name, shared_folder
 
 # more files of one name than this are told apart by their folders first
 _MANY = 8
@@ -45,7 +45,7 @@ class FileIndex:
 
 def index_files(files: Sequence[str]) -> FileIndex:
     """Prepare a group of files for `match_names`."""
-    return FileIndex(files, _shared_folder(files), _by(files, [_name_key(file) for file in files]))
+    return FileIndex(files, shared_folder(files).count("/"), _by(files, [_name_key(file) for file in files]))
 
 
 def match_names(names: Sequence[str], indexes: Sequence[FileIndex]) -> Matches:
@@ -215,14 +215,3 @@ def _by(files: Sequence[str], keys: Sequence[str]) -> dict[str, list[str]]:
     for file, key in zip(files, keys, strict=True):
         table.setdefault(key, []).append(file)
     return table
-
-
-def _shared_folder(files: Sequence[str]) -> int:
-    """Return how many folders, from the top, all files have in common."""
-    if not files:
-        return 0
-    first, last = min(files).split("/")[:-1], max(files).split("/")[:-1]
-    depth = 0
-    while depth < min(len(first), len(last)) and first[depth] == last[depth]:
-        depth += 1
-    return depth

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.errors import InputError
 from data.class_names import as_number
 from data.label_table import IMAGE_COLUMNS, LabelTable, may_be_images, parse_table, table_text
-from data.listing import escaped, is_image_name, list_folder
+from data.listing import escaped, image_names, is_image_name
 from data.match import index_files, match_names
 
 _FOLDERS_BESIDE = ("train", "test", "images", ".")
@@ -35,7 +35,7 @@ def image_column(table: LabelTable, path: Path) -> int:
     if found is None:
         raise InputError(
             f"{path}: no column of image names; it must be called {' or '.join(IMAGE_COLUMNS[:4])}. "
-            f"Its columns are {', '.join(table.titles)[:200]}."
+            f"Its columns are {table.told_titles}."
         )
     return found
 
@@ -70,7 +70,7 @@ def folders_beside(table: Path) -> list[Path]:
 
 
 def _match(table: Path, folder: Path, names: Sequence[str]) -> list[str | None]:
-    matches = match_names(names, [index_files(list_folder(folder).images)])
+    matches = match_names(names, [index_files(image_names(folder))])
     for name, files in matches.ambiguous.items():
         told = escaped(" and ".join(files[:2]))
         raise InputError(

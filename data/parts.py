@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.errors import InputError
+from data.listing import shared_folder
 from data.part_names import TRAIN, VAL, part_in_name, part_of_folder
 
 _PHOTOGRAPHS = ("images", "image", "imgs", "img", "photos", "pictures", "jpg", "jpeg", "jpegimages", "original", "图片")
@@ -77,12 +78,14 @@ def _is_copy_of(path: str, stems: set[str]) -> bool:
 
 def find_parts(images: Sequence[str]) -> Folders:
     """Tell the folders of training, validation and test images apart. Raises InputError for folds that overlap."""
-    return _find(images, "") or Folders({TRAIN: list(images)}, [], f"all images{_where(entered(images))} for training")
+    return _find(images, "") or Folders(
+        {TRAIN: list(images)}, [], f"all images{_where(shared_folder(images))} for training"
+    )
 
 
 def _find(images: Sequence[str], above: str) -> Folders | None:
     """Return the parts in the folder `above` or deeper, or None if there are none."""
-    base = entered(images)
+    base = shared_folder(images)
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in images:
         by_folder[component(path, base)].append(path)
@@ -207,7 +210,7 @@ def class_folders(images: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     Class folders are the first level with several folders; or the second, where the folders of the first hold the same
     ones, as in `batch1/rose`, `batch1/tulip`, `batch2/rose`, `batch2/tulip`.
     """
-    base = entered(images)
+    base = shared_folder(images)
     classes = {path: folder for path in images if (folder := component(path, base))}
     second = {path: component(path, f"{base}{folder}/") for path, folder in classes.items()}
     inner: dict[str, set[str]] = defaultdict(set)
@@ -270,18 +273,6 @@ def classes_of_all(folders: Folders, classes: Mapping[str, str]) -> dict[str, st
 
 def _is_part(name: str) -> str | None:
     return part_of_folder(name) or part_in_name(name)
-
-
-def entered(images: Sequence[str]) -> str:
-    """Return the folder, with a slash, that is entered because it alone holds images; empty for the top."""
-    if not images:
-        return ""
-    # of sorted names, the first and the last share what all share
-    first, last = min(images).split("/")[:-1], max(images).split("/")[:-1]
-    depth = 0
-    while depth < min(len(first), len(last)) and first[depth] == last[depth]:
-        depth += 1
-    return "".join(f"{name}/" for name in first[:depth])
 
 
 def component(path: str, base: str) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import threading
 from collections import Counter, defaultdict
@@ -16,7 +15,7 @@ import numpy as np
 
 from common.csv_files import write_rows
 from common.errors import InputError
-from common.files import as_path, write_text
+from common.files import as_path, to_json, write_text
 from common.processors import default_workers
 from common.progress import progress
 from data.class_names import natural_order
@@ -110,7 +109,7 @@ def prepare_data(request: Request) -> dict[str, Any]:
         "renamed": renamed,
         "understood": describe_layout(layout, files),
     }
-    write_text(output / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    write_text(output / "summary.json", to_json(summary))
     return summary
 
 
@@ -122,11 +121,7 @@ def understand_source(request: Request) -> dict[str, Any]:
 
 def describe_layout(layout: Layout, files: SourceFiles) -> dict[str, Any]:
     """Return layout, tables, parts, classes, what was left out and why, and notes."""
-    left_out = {
-        reason: [escaped(name) for name in found] for reason, found in {**files.left_aside, **layout.left_out}.items()
-    }
-    if files.other:
-        left_out["files that are neither images nor tables"] = [escaped(name) for name in files.other]
+    left_out = {**files.left_aside, **layout.left_out, "files that are neither images nor tables": files.other}
     return {
         "layout": escaped(layout.layout),
         "tables": {escaped(path): escaped(use) for path, use in layout.tables.items()},
@@ -322,9 +317,6 @@ def _summarise_files(
     folder = layout.parts[TRAIN].folder
     without = [*layout.left_out.get(NO_LABEL, ()), *layout.left_out.get(OUTSIDE_CLASSES, ())]
     foreign = {name: list_images(output / name).keys() - found[name].keys() for name in found}
-    foreign[TRAIN] |= (
-        found[TRAIN].keys() - labels[TRAIN].keys() - {key for key, image in named.items() if image.problem}
-    )
     return {
         "unreadable": {image_id: image.problem for image_id, image in named.items() if image.problem},
         "recovered": [image_id for image_id, image in named.items() if image.recovered],

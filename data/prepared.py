@@ -7,6 +7,7 @@ import numpy as np
 
 from common.errors import InputError
 from configs.schema import DatasetConfig
+from data.image_ids import ImageIds
 from data.named_files import folders_beside
 from data.table import ImageTable, read_table
 
@@ -73,7 +74,7 @@ def _join(train: ImageTable, val: ImageTable, val_csv: Path) -> ImageTable:
     if both:
         raise InputError(f"{val_csv}: {len(both)} of its images are training images too, such as {min(both)}.")
     labels = np.concatenate([train.labels, val.labels])
-    return ImageTable([*first, *second], labels, train.classes, image_dir, np.arange(len(first), len(labels)))
+    return ImageTable(ImageIds([*first, *second]), labels, train.classes, image_dir, np.arange(len(first), len(labels)))
 
 
 def _shared_folder(train_dir: Path, val_dir: Path, val_csv: Path) -> Path:

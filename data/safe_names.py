@@ -1,10 +1,10 @@
 """Image ids that every system and every CSV can hold; whatever has to be renamed is listed."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from common.files import ON_WINDOWS, WINDOWS_DEVICES
 from data.listing import escaped
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -12,8 +12,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _WINDOWS_DRIVE_OR_SEPARATOR = re.compile(r"\\|^[A-Za-z]:")
 
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[ .]$')
-
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def safe_names(ids: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
@@ -49,9 +47,9 @@ def safe_name(name: str) -> str:
 
 def _safe_component(component: str) -> str:
     text = _WINDOWS_DRIVE_OR_SEPARATOR.sub(_as_hexadecimal, escaped(component))
-    if os.name == "nt":
+    if ON_WINDOWS:
         text = _NOT_ON_WINDOWS.sub(_as_hexadecimal, text)
-        text = f"_{text}" if _RESERVED.fullmatch(text) else text
+        text = f"_{text}" if WINDOWS_DEVICES.fullmatch(text) else text
     return text
 
 

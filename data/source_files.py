@@ -10,13 +10,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from common.errors import InputError
 from common.files import ZIP_DAMAGE
+from data.label_table import TABLE_SUFFIXES
 from data.listing import FOREIGN, FOREIGN_IMAGE_SUFFIXES, HIDDEN, is_hidden, is_image_name, list_folder
 
 MAX_EXPANSION = 100
 
 MAX_MEMBER_BYTES = 200_000_000
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 
 # archives that are not opened; their photographs would be missed
 _OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")

@@ -92,7 +92,7 @@ def use_table(
         [] if is_chosen else [name for name in (columns.image, columns.label) if name and not has_column(table, name)]
     )
     if lacking:
-        return TableUse(f"not used: it has no column {lacking[0]}; its columns are {_titles(table)}")
+        return TableUse(f"not used: it has no column {lacking[0]}; its columns are {table.told_titles}")
     names = None if is_chosen else _names_of_classes(table)
     if names is not None and names.names.keys() <= {*classes}:
         return names
@@ -100,14 +100,14 @@ def use_table(
     if image is None:
         if is_chosen:
             raise InputError(_which_column(path, table, "image names"))
-        return _names_of_classes(table) or _names_nothing(table)
+        return names or _names_nothing(table)
     if table.columns[image] not in IMAGE_COLUMNS and match_names([table.titles[image]], indexes).files[0] is not None:
         table = titles_as_row(table)
     matches = match_names(table.cells(image), indexes)
     if not any(matches.files) and not matches.ambiguous:
         if is_chosen:
             raise InputError(f"{path}: none of the labelled images is there, such as {table.rows[0][image]}.")
-        return _names_of_classes(table) or _names_nothing(table)
+        return names or _names_nothing(table)
     if is_example(path) and not is_chosen:
         return _images_to_predict(matches, "an example of a submission, or predictions; its labels are not used")
     if not any(matches.files) and classes and not is_chosen:
@@ -128,7 +128,7 @@ def use_table(
 def _list_of_parts(path: str, table: LabelTable, image: int, matches: Matches) -> TableUse:
     parts, notes = _parts_of_rows(path, table, image)
     if not any(parts):
-        return TableUse(f"not used: it names images, but none of its columns is called label: {_titles(table)}")
+        return TableUse(f"not used: it names images, but none of its columns is called label: {table.told_titles}")
     by_file: dict[str, str] = {}
     for file, part in zip(matches.files, parts, strict=True):
         if file is not None and part is not None:
@@ -137,7 +137,7 @@ def _list_of_parts(path: str, table: LabelTable, image: int, matches: Matches) -
     problems = {OTHER_PARTS: [file for file, part in by_file.items() if part == OTHER]}
     taken_for = f"a list of the {' and '.join(found)} images"
     if len(table.columns) > 1:
-        taken_for += f"; none of its columns is called label: {_titles(table)}"
+        taken_for += f"; none of its columns is called label: {table.told_titles}"
     return TableUse(taken_for, parts=by_file, problems=problems, notes=notes)
 
 
@@ -277,7 +277,7 @@ def _names_nothing(table: LabelTable) -> TableUse:
     named = _first_image_name(table)
     if named is not None:
         return TableUse(f"not used: none of its images is here, such as {named}")
-    return TableUse(f"not used: it names no image here; its columns are {_titles(table)}")
+    return TableUse(f"not used: it names no image here; its columns are {table.told_titles}")
 
 
 def _first_image_name(table: LabelTable) -> str | None:
@@ -285,8 +285,4 @@ def _first_image_name(table: LabelTable) -> str | None:
 
 
 def _which_column(path: str, table: LabelTable, content: str) -> str:
-    return f"{path}: which column holds the {content}? Its columns are {_titles(table)}."
-
-
-def _titles(table: LabelTable) -> str:
-    return ", ".join(table.titles)[:200]
+    return f"{path}: which column holds the {content}? Its columns are {table.told_titles}."
