@@ -1,7 +1,6 @@
-"""The hardware of this machine: device, precision of mixed precision, and memory settings of the C library."""
+"""The hardware of this machine: device, precision, and the choice of algorithms."""
 
 import contextlib
-import ctypes
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,45 +80,19 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def tune_cpu_memory() -> bool:
-    """Keep freed memory in the process instead of returning it to the system; return whether that worked.
+def configure_algorithms(device: torch.device, search_kernels: bool = False, allow_tf32: bool = True) -> None:
+    """Choose deterministic algorithms on a CPU, where they cost nothing; elsewhere they are off.
 
-    Page faults (memory that is returned, then fetched again) cost more than anything else in CPU training. This needs
-    glibc.
+    On CUDA `search_kernels` lets cuDNN try several convolutions for each new shape: fast for training, but two processes
+    may then choose different ones. `allow_tf32` computes float32 products in TF32 (10 bits of mantissa), for cards from
+    Ampere on.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-    kept = bool(libc.mallopt(mmap_max, 0) and libc.mallopt(trim_threshold, 2**31 - 1))
-    if kept:
-        _ask_for_huge_pages(libc)
-    return kept
-
-
-def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
-    """Ask for pages of 2 MB in the part of the heap that tensors will fill; no effect where there are none.
-
-    The block is allocated and freed again, untouched. The heap is never trimmed, so later allocations come from it.
-    """
-    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    libc.free.argtypes = [ctypes.c_void_p]
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    huge_page, size, madv_hugepage = 2**21, 3 * 2**29, 14  # MADV_HUGEPAGE of mman.h
-    block = libc.malloc(size)
-    if block:
-        start = -(-block // huge_page) * huge_page
-        libc.madvise(start, size - huge_page, madv_hugepage)
-        libc.free(block)
-
-
-def configure_algorithms(device: torch.device) -> None:
-    """Choose deterministic algorithms on a CPU, where they cost nothing, and the fastest ones on CUDA."""
-    torch.backends.cudnn.benchmark = device.type == "cuda"
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-        # a property of the module, which its types do not show
-        setattr(deterministic, "fill_uninitialized_memory", False)  # noqa: B010
+    torch.backends.cudnn.benchmark = search_kernels and device.type == "cuda"
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+    torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    # a property of the module, which its types do not show
+    setattr(deterministic, "fill_uninitialized_memory", False)  # noqa: B010
 
 
 def _cpu_computes_bfloat16() -> bool:

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from common.classes import ImageClass, reordering
-from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
+from common.device import Precision, choose_device, choose_precision, configure_algorithms
 from common.errors import InputError, check_choice
 from common.files import as_paths
+from common.memory import cap_device_memory, tune_cpu_memory
 from common.progress import progress
 from common.torch_files import sha256
 from configs.compose import from_plain
@@ -128,6 +129,7 @@ def load_pipeline(
     device = choose_device("cpu" if any(model for _, model in loaded) else config.device)
     if device.type == "cpu":
         tune_cpu_memory()
+    cap_device_memory(device)
     configure_algorithms(device)
     classes = first.classes
     runtime = choose_runtime(options.runtime, device)

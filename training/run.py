@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from common import distributed
-from common.device import Precision, choose_device, choose_precision, configure_algorithms, tune_cpu_memory
+from common.device import Precision, choose_device, choose_precision, configure_algorithms
 from common.errors import InputError
+from common.memory import cap_device_memory, tune_cpu_memory
 from configs.schema import Config
 from data.dataloader import BatchReader, eval_loader, train_loader
 from data.duplicates import duplicate_groups
@@ -53,7 +54,8 @@ def set_up_run(config: Config) -> Run:
     config = with_learning_rate(config)
     device = choose_device(config.device)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
-    configure_algorithms(device)
+    cap_device_memory(device)
+    configure_algorithms(device, search_kernels=True)
     distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
     with distributed.main_first():
         table = load_table(config.dataset)

@@ -8,6 +8,7 @@ from torch import nn
 
 from common import distributed
 from common.errors import RunError
+from common.memory import is_out_of_memory, release_device_memory
 from common.randomness import Purpose, keyed_generator, keyed_integer
 from configs.input_sizes import training_size
 from data.dataset import Batch
@@ -77,12 +78,6 @@ _ADVICE_FOR_MEMORY = (
     "The device is out of memory. Give a smaller dataset.batch_size with a larger training.accumulation_steps (their "
     "product is the effective batch), model.grad_checkpointing=true, or a smaller model.input_size."
 )
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether `error` means out of memory (OOM), on CUDA, MPS or CPU."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _parts_of(run: Run, state: TrainingState, batch: Batch, number: int) -> list[MicroBatchPart]:
@@ -194,8 +189,7 @@ def _more_parts(state: TrainingState, batches: list[Batch]) -> int:
         "images, and dropout draws otherwise.",
         flush=True,
     )
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_device_memory()
     return parts
 
 
