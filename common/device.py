@@ -83,9 +83,9 @@ def cpu_name() -> str:
 def configure_algorithms(device: torch.device, search_kernels: bool = False, allow_tf32: bool = True) -> None:
     """Choose deterministic algorithms on a CPU, where they cost nothing; elsewhere they are off.
 
-    On CUDA `search_kernels` lets cuDNN try several convolutions for each new shape: fast for training, but two processes
-    may then choose different ones. `allow_tf32` computes float32 products in TF32 (10 bits of mantissa), for cards from
-    Ampere on.
+    On CUDA `search_kernels` lets cuDNN try several convolutions for each new shape: fast for training, but two
+    processes may then choose different ones. `allow_tf32` computes float32 products in TF32 (10 bits of mantissa), for
+    cards from Ampere on.
     """
     torch.backends.cudnn.benchmark = search_kernels and device.type == "cuda"
     torch.backends.cudnn.allow_tf32 = allow_tf32
