@@ -26,7 +26,10 @@ _COUNTERS = {
     "bad_steps": "bad_steps",
     "skipped_steps": "skipped_steps",
     "parts_per_micro_batch": "splits",
+    "wall_seconds": "wall_seconds",
 }
+# counters that files of earlier versions lack
+_LATER_COUNTERS = ("wall_seconds",)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ class TrainingState:
     """Weights, EMA weights, optimizer and counters of a run.
 
     `epoch` counts finished epochs, `batch` the micro-batches done in the current epoch, `step` all optimizer steps.
-    `totals` and `seconds` belong to the current epoch; each rank has its own until `add_up`. `bad_steps` counts skipped
+    `totals`, `seconds` (of training) and `wall_seconds` (all since the last row of the history) belong to the current
+    epoch; each rank has its own until `add_up`. `best_answers` are the best epoch's predictions of the validation
+    images, from `training.tensorboard.answers_of`. `bad_steps` counts skipped
     steps in a row, `skipped_steps` all of them. A micro-batch is computed in `parts_per_micro_batch` parts, so that it
     fits in memory.
     """
@@ -81,6 +86,8 @@ class TrainingState:
     bad_steps: int = 0
     skipped_steps: int = 0
     parts_per_micro_batch: int = 1
+    wall_seconds: float = 0.0
+    best_answers: dict[str, torch.Tensor] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -113,7 +120,7 @@ class TrainingState:
     def start_next_epoch(self) -> None:
         """Count the epoch as finished, and reset its totals."""
         self.epoch += 1
-        self.batch, self.seconds = 0, 0.0
+        self.batch, self.seconds, self.wall_seconds = 0, 0.0, 0.0
         self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,6 +134,7 @@ class TrainingState:
             "images": self.totals.images,
             "history": self.history,
             "skipped": self.skipped,
+            "best_answers": self.best_answers,
             **{saved_name: getattr(self, name) for name, saved_name in _COUNTERS.items()},
         }
 
@@ -141,8 +149,9 @@ class TrainingState:
             loss_sum, correct = saved["sums"].to(self.totals.loss_sum.device).unbind()
             self.totals = StepTotals(loss_sum, correct, saved["images"])
             self.history, self.skipped = saved["history"], saved["skipped"]
+            self.best_answers = saved.get("best_answers")
             for name, saved_name in _COUNTERS.items():
-                setattr(self, name, saved[saved_name])
+                setattr(self, name, saved.get(saved_name, 0) if name in _LATER_COUNTERS else saved[saved_name])
             self.reset_totals_on_other_ranks()
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise InputError("The saved training state does not fit this model and optimizer.") from error

@@ -29,7 +29,10 @@ NAMES = {
     "bad_steps",
     "skipped_steps",
     "splits",
+    "wall_seconds",
+    "best_answers",
 }
+LATER = {"wall_seconds", "best_answers"}
 
 
 def state_of(**options):
@@ -50,6 +53,15 @@ def test_a_state_comes_back_under_its_old_names():
     other.load_dict(saved)
     assert (saved["splits"], saved["step"]) == (4, 7)
     assert (other.step, other.parts_per_micro_batch, other.best_top1) == (7, 4, 0.5)
+
+
+def test_a_file_of_an_earlier_version_is_read():
+    state = state_of()
+    state.step = 7
+    saved = {name: value for name, value in state.to_dict().items() if name not in LATER}
+    other = state_of()
+    other.load_dict(saved)
+    assert (other.step, other.wall_seconds, other.best_answers) == (7, 0, None)
 
 
 def test_a_state_that_lacks_a_part_is_refused():
