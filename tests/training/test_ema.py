@@ -107,10 +107,10 @@ def test_layers_that_count_are_known(name):
 
 
 def test_constants_are_left_alone():
-    layer = nn.BatchNorm2d(3)
-    layer.register_buffer("mask", torch.zeros(5))
+    layer, mask = nn.BatchNorm2d(3), torch.zeros(5)
+    layer.register_buffer("mask", mask)
     statistics = NormStatistics(layer)
     statistics.keep()
-    layer.mask.fill_(1)
+    mask.fill_(1)
     statistics.restore()
-    assert layer.mask.tolist() == [1] * 5
+    assert mask.tolist() == [1] * 5

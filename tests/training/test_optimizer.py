@@ -199,7 +199,7 @@ def test_a_flag_on_the_device_stops_a_step(name, steps_before):
     weights, moments = {n: v.clone() for n, v in model.state_dict().items()}, tensors_of(optimizer)
     give_gradients(model, 9)
     for parameter in model.parameters():
-        parameter.grad.fill_(float("nan"))
+        parameter.grad = torch.full_like(parameter, float("nan"))
     step_unless(optimizer, ONE)
     assert_equal_tensors(weights, model.state_dict())
     assert_equal_tensors(moments, tensors_of(optimizer))
