@@ -95,7 +95,6 @@ def _count_bad_step(run: Run, state: TrainingState, step: UnreadStep) -> None:
     names = ", ".join(run.table.image_ids[row] for row in rows)
     where = f"epoch {step.epoch + 1}, optimizer step {step.step + 1} (images {names})"
     if state.bad_steps >= limit:
-        state.unread.clear()
         raise RunError(
             f"Loss or gradients were not finite in {state.bad_steps} steps in a row (training.max_bad_steps), the last "
             f"in {where}. {run.folder.last} has finite weights. Lower training.learning_rate, or try "

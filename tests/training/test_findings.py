@@ -61,7 +61,7 @@ def state_in(folder):
 
 
 WAYS = {
-    "adamw": ["training.layer_decay=0.8"],
+    "adamw": ["training.layer_decay=0.8", "training.ema_decay=0.9"],
     "sgd": ["training.optimizer=sgd", "training.freeze_epochs=1"],
     "no clipping": ["training.clip_grad_norm=null", "training.accumulation_steps=2", "dataset.batch_size=4"],
 }
@@ -81,9 +81,10 @@ def test_both_ways_train_and_skip_the_same_steps(tiny, tmp_path, monkeypatch, ca
     assert said["host"] == said["device"]
     assert len(said["host"]) == len({line.partition("(images")[0] for line in said["host"]}) >= 3
     at_once, later = state_in(tmp_path / "host"), state_in(tmp_path / "device")
-    for name, value in at_once["model"].items():
-        # torch's fused SGD rounds other than its loop
-        torch.testing.assert_close(later["model"][name], value, rtol=1e-5, atol=1e-6)
+    for part in ("model", "ema"):
+        for name, value in (at_once[part] or {}).items():
+            # torch's fused SGD and the average under a flag round otherwise
+            torch.testing.assert_close(later[part][name], value, rtol=1e-5, atol=1e-6)
     counters = ("bad_steps", "skipped_steps", "step", "images", "lowered_scales")
     assert [at_once[name] for name in counters] == [later[name] for name in counters]
     assert [row["train_loss"] for row in at_once["history"]] == pytest.approx(
