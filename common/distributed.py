@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -85,7 +85,12 @@ def wait_for_all() -> None:
 
 def any_rank(flag: bool) -> bool:
     """Say whether `flag` is true on any rank."""
-    return bool(add_up([float(flag)])[0])
+    return any_ranks([flag])[0]
+
+
+def any_ranks(flags: Sequence[bool]) -> list[bool]:
+    """Say for each flag whether it is true on any rank, in one message."""
+    return [total > 0 for total in add_up([float(flag) for flag in flags])]
 
 
 def add_up(values: list[float]) -> list[float]:
@@ -95,6 +100,13 @@ def add_up(values: list[float]) -> list[float]:
     tensor = torch.tensor(values, dtype=torch.float64)
     distributed.all_reduce(tensor, group=_patient_group)
     return tensor.tolist()
+
+
+def add_up_tensor(values: torch.Tensor) -> torch.Tensor:
+    """Return the sums of `values` over the ranks, computed on their device: the host does not wait for a GPU."""
+    if world_size() > 1:
+        distributed.all_reduce(values)
+    return values
 
 
 def gather(value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from common.files import as_path, check_writable_folder
 from common.progress import progress
 from configs.schema import Config
 from evaluation.plots import range_figure, save_figure
+from training.findings import read_findings
 from training.freezing import set_trainable
 from training.run import Run, set_up_run
 from training.schedule import Schedule
@@ -62,7 +63,7 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: str | 
 def _losses(run: Run, state: TrainingState, steps: int) -> dict[int, float]:
     """Return the bias-corrected running mean of the loss after each step that counted, until the loss diverges.
 
-    A step without a readable image does not count, nor one in which float16 overflowed and its scale was lowered.
+    A step without a readable image does not count.
     """
     mean, losses = 0.0, {}
     with progress("range test", steps) as advance:
@@ -71,9 +72,10 @@ def _losses(run: Run, state: TrainingState, steps: int) -> dict[int, float]:
             set_trainable(state.model, run.config)
             batches, count = iter(run.train_loader), run.config.training.accumulation_steps
             while state.step < steps and (step := list(itertools.islice(batches, count))):
-                number, scale = state.step, state.scaler.get_scale()
+                number = state.step
                 state.totals = StepTotals.zero(run.device)
                 take_step(run, state, state.model, step)
+                read_findings(run, state)
                 state.batch += len(step)
                 advance(1)
                 if state.totals.images:
@@ -81,7 +83,7 @@ def _losses(run: Run, state: TrainingState, steps: int) -> dict[int, float]:
                     losses[number] = mean / (1 - _SMOOTHING ** (len(losses) + 1))
                     if len(losses) > _FEWEST and losses[number] > _DIVERGED * min(losses.values()):
                         return losses
-                elif any(len(batch.images) for batch in step) and not 1 <= state.scaler.get_scale() < scale:
+                elif any(len(batch.images) for batch in step):
                     # a loss that is not finite any more
                     return losses
             state.start_next_epoch()

@@ -11,6 +11,7 @@ from common import distributed
 from common.errors import as_warning
 from configs.compose import to_plain
 from models.checkpoint import Checkpoint, save_checkpoint
+from training.findings import read_findings
 from training.resume import save_training_state
 from training.run import Run, describe_table
 from training.run_folder import write_history, write_skipped_images
@@ -66,6 +67,7 @@ class Saver:
 
         Waits for the save before this one. Raises its RunError if it failed.
         """
+        read_findings(self.run, state)
         state.add_up()
         if distributed.is_main():
             self.finish()

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from common import distributed
 from common.errors import RunError
+from training.findings import read_findings
 from training.run import Run
 from training.run_folder import write_skipped_images
 from training.state import TrainingState
@@ -22,6 +23,7 @@ def skipped_too_many(run: Run, state: TrainingState) -> bool:
 
 def raise_for_skipped(run: Run, state: TrainingState) -> NoReturn:
     """List the images that the ranks have skipped, and raise a RunError that names the list; all ranks call this."""
+    read_findings(run, state)
     state.add_up()
     path, limit = run.folder.skipped_images, run.config.dataset.max_bad_fraction
     if distributed.is_main():

@@ -15,6 +15,7 @@ from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint
 from prediction.logits import LoaderOutputs, compute_logits
+from training.findings import read_findings, say_lowered_scales
 from training.forward import Forward
 from training.freezing import set_trainable
 from training.interrupts import Interrupts
@@ -115,16 +116,16 @@ def train_epoch(run: Run, state: TrainingState, course: Course) -> None:
         for batches in _steps(run, state, course):
             agreed = agree(run, state, course, batches)
             last += _seconds_of_saving(run, state, course, agreed)
-            if agreed.images_anywhere:
-                with distributed.own_statistics(state.model, agreed.empty_somewhere):
-                    take_step(run, state, forward, batches)
-            else:
-                state.step += 1
+            with distributed.own_statistics(state.model, agreed.empty_somewhere):
+                take_step(run, state, forward, batches)
             state.batch += len(batches)
             now = time.perf_counter()
             state.seconds, last = state.seconds + now - last, now
             advance(run.batches.first_image(state.batch) - done)
             done = run.batches.first_image(state.batch)
+    read_findings(run, state)
+    state.seconds += time.perf_counter() - last
+    say_lowered_scales(state)
 
 
 def _steps(run: Run, state: TrainingState, course: Course) -> Iterator[list[Batch]]:
@@ -146,11 +147,10 @@ def _steps(run: Run, state: TrainingState, course: Course) -> Iterator[list[Batc
 
 @dataclass(frozen=True)
 class Agreement:
-    """What all ranks know before a step: is there an image on any rank, and is a micro-batch empty on any?"""
+    """What all ranks do at a step; `empty_somewhere` says that one of them has a micro-batch without images."""
 
     leave: bool
     save: bool
-    images_anywhere: bool
     empty_somewhere: bool
 
 
@@ -164,12 +164,12 @@ def agree(run: Run, state: TrainingState, course: Course, batches: Sequence[Batc
         course.interrupts.requested,
         course.saver.is_due(at_the_end_of_an_epoch=False),
         skipped_too_many(run, state),
-        sum(len(batch.images) == 0 for batch in batches),
+        any(len(batch.images) == 0 for batch in batches),
     )
-    leave, save, too_many, empty = distributed.add_up([float(flag) for flag in flags])
+    leave, save, too_many, empty = distributed.any_ranks(flags)
     if too_many:
         raise_for_skipped(run, state)
-    return Agreement(bool(leave), bool(save), empty < distributed.world_size() * len(batches), empty > 0)
+    return Agreement(leave, save, empty)
 
 
 def _seconds_of_saving(run: Run, state: TrainingState, course: Course, agreed: Agreement) -> float:

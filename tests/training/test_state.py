@@ -9,7 +9,7 @@ from models.classifier import build_classifier
 from tests.helpers import training_config
 from training.state import new_state
 
-# of version 1; a newer version may add names, but not take any away
+# a newer version may add names, but not take any away
 NAMES = {
     "model",
     "ema",
@@ -31,14 +31,16 @@ NAMES = {
     "splits",
     "wall_seconds",
     "best_answers",
+    "lowered_scales",
+    "lowered_in_epoch",
 }
-LATER = {"wall_seconds", "best_answers"}
+LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers")
 
 
-def state_of(**options):
+def state_of(dtype=None, **options):
     torch.manual_seed(0)
     model = build_classifier("test_resnet.r160_in1k", 4, 32)
-    return new_state(model, training_config(**options), torch.device("cpu"), Precision("cpu", None))
+    return new_state(model, training_config(**options), torch.device("cpu"), Precision("cpu", dtype))
 
 
 def test_the_names_in_last_pt_stay():
@@ -55,13 +57,23 @@ def test_a_state_comes_back_under_its_old_names():
     assert (other.step, other.parts_per_micro_batch, other.best_top1) == (7, 4, 0.5)
 
 
-def test_a_file_of_an_earlier_version_is_read():
-    state = state_of()
-    state.step = 7
-    saved = {name: value for name, value in state.to_dict().items() if name not in LATER}
+def test_a_state_without_the_later_names_is_read():
+    saved = {name: value for name, value in state_of().to_dict().items() if name not in LATER}
     other = state_of()
+    other.lowered_scales, other.wall_seconds = 3, 4.0
     other.load_dict(saved)
-    assert (other.step, other.wall_seconds, other.best_answers) == (7, 0, None)
+    assert (other.lowered_scales, other.lowered_in_epoch, other.wall_seconds, other.best_answers) == (0, 0, 0, None)
+
+
+def test_a_state_of_another_precision_is_read():
+    saved = state_of().to_dict()
+    assert saved["scaler"] == {}
+    other = state_of(dtype=torch.float16)
+    other.load_dict(saved)
+    assert other.scaler.get_scale() == 2**12
+    plain = state_of()
+    plain.load_dict(other.to_dict())
+    assert not plain.scaler.is_enabled()
 
 
 def test_a_state_that_lacks_a_part_is_refused():
