@@ -76,6 +76,8 @@ class Saver:
             self._best, self._saved = None, time.perf_counter()
             self._thread.start()
         state.reset_totals_on_other_ranks()
+        # they wait here and not for their gradients, because NCCL's patience is shorter than a slow disk may need
+        distributed.wait_for_all()
 
     def finish(self) -> None:
         """Wait until the files are whole. Raises RunError if they could not be written."""

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_compiled_run_is_the_eager_one(tiny, tmp_path, monkeypatch, initial_we
         take_step(run, state, forward, batches)
         if state.step == 8 and not interrupted:
             interrupted.append(True)
-            os.kill(os.getpid(), 15)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(training.trainer, "take_step", interrupt_once)
     # else torch would go on slowly, without a word
