@@ -84,7 +84,7 @@ def check_compile(wanted: bool, device: torch.device) -> None:
     except Exception as error:
         needed = {
             "cuda": "a GPU of capability 7.0 or newer and the package triton (on Windows: pip install triton-windows)",
-            "cpu": "a C++ compiler (Linux: g++; macOS: Xcode's command line tools; Windows: Visual Studio's build tools)",
+            "cpu": "a C++ compiler (Linux: g++; macOS: Xcode's command line tools; Windows: Visual Studio)",
         }.get(device.type, "a compiler that torch supports")
         raise InputError(
             f"training.compile=true: torch.compile does not work on this {device.type} device ({_reason(error)}). It "

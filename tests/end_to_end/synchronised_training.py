@@ -35,7 +35,7 @@ def forward(layer: nn.SyncBatchNorm, images: torch.Tensor) -> torch.Tensor:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    nn.SyncBatchNorm.forward = forward
+    setattr(nn.SyncBatchNorm, "forward", forward)  # noqa: B010
     # torch's refusals on a CPU
     nn.parallel.DistributedDataParallel._passing_sync_batchnorm_handle = lambda self, module: None
     common.distributed.check_sync_batchnorm = lambda wanted, device: None

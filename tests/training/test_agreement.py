@@ -1,6 +1,7 @@
 """What several processes decide together before a step: in one message, so that eight GPUs do not wait five times."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,10 @@ def test_what_one_rank_wants_is_done_by_all(monkeypatch):
     monkeypatch.setattr(distributed, "add_up", with_another_rank)
     monkeypatch.setattr(trainer, "note_skipped", lambda *_: None)
     monkeypatch.setattr(trainer, "skipped_too_many", lambda *_: False)
-    course = SimpleNamespace(
+    anything: Any = None
+    course: Any = SimpleNamespace(
         interrupts=SimpleNamespace(requested=False), saver=SimpleNamespace(is_due=lambda at_the_end_of_an_epoch: False)
     )
-    agreed = trainer.agree(None, None, course, [SimpleNamespace(images=[1, 2], skipped=[])])
+    batch: Any = SimpleNamespace(images=[1, 2], skipped=[])
+    agreed = trainer.agree(anything, anything, course, [batch])
     assert agreed == trainer.Agreement(leave=True, save=False, empty_somewhere=True)
