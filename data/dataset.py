@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -100,6 +100,6 @@ def _stacked(pictures: Sequence[np.ndarray]) -> torch.Tensor:
         images.resize_(shape)
     else:
         # a worker writes where the main process reads: a batch of 600 px is 35 MB, and each copy of it takes 10 ms
-        images.set_(torch.UntypedStorage._new_shared(math.prod(shape)), 0, shape)
+        cast(Any, images).set_(torch.UntypedStorage._new_shared(math.prod(shape)), 0, shape)
     np.stack(pictures, out=images.numpy())
     return images.permute(0, 3, 1, 2)

@@ -68,7 +68,7 @@ class TrainTransform:
                 for name, entry in entries.items()
             ]
         )
-        first = self.compose.transforms[0] if entries else None
+        first: Any = self.compose.transforms[0] if entries else None
         self._crop = first if isinstance(first, albumentations.RandomResizedCrop) and first.p >= 1 else None
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
@@ -80,15 +80,17 @@ class TrainTransform:
         """Return 1, 2, 4 or 8: how much smaller an image may be decoded, so that no crop must be enlarged for it.
 
         The crop that a random crop at the start of the list will take is drawn ahead; it is the same share of the
-        smaller image, to the pixel.
+        smaller image, unless rounding decides whether it fits into the image (fewer than 2 % of the draws).
         """
         if self._crop is None or max(width, height) > MAX_ASPECT * min(width, height):
+            return 1
+        rows, columns = self._crop.size
+        if min(width / columns, height / rows) < 2:
             return 1
         self._restart_draws(epoch, index)
         # Compose draws once before its first transform
         self.compose.py_random.random()
         box = self._crop.get_params_dependent_on_data({"shape": (height, width, 3)}, {})["crop_coords"]
-        rows, columns = self._crop.size
         room = min((box[2] - box[0]) / columns, (box[3] - box[1]) / rows)
         return max(factor for factor in (1, 2, 4, 8) if factor <= max(room, 1))
 
