@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="another checkout of this repository")
     parser.add_argument("--rounds", type=int, default=1, help="times that each case is run (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="worker processes (default: what training takes)")
+    parser.add_argument("--only", nargs=2, metavar=("AUGMENTATION", "PX"), help="one case of the table, or another")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.case:
@@ -41,7 +42,7 @@ def main() -> None:
         data = flags.data or drawn(Path(folder))
         checkouts = [HERE, *([flags.against.resolve()] if flags.against else [])]
         print(f"{'augmentation':<14}{'px':>5}{'workers':>9}{'images/s':>10}{'CPU ms':>8}", flush=True)
-        for augmentation, size in CASES:
+        for augmentation, size in [(flags.only[0], int(flags.only[1]))] if flags.only else CASES:
             found = [
                 [in_a_process(checkout, augmentation, size, data, flags.workers) for checkout in checkouts]
                 for _ in range(flags.rounds)

@@ -30,7 +30,7 @@ def shared_memory_warning(batch_bytes: int) -> str:
         return ""
     return (
         f"warning: worker processes may need {needed / 1e6:,.0f} MB in {SHARED_MEMORY}, where {free / 1e6:,.0f} MB are "
-        f"free; start docker with --shm-size={needed // 10**9 + 1}g, or set dataset.num_workers=0"
+        f"free; start docker with shm-size={needed // 10**9 + 1}g, or set dataset.num_workers=0"
     )
 
 

@@ -170,7 +170,7 @@ def test_a_thread_that_pins_memory_and_ends_is_replaced_at_most_a_few_times(pict
     monkeypatch.setattr("data.dataloader.SECONDS_BETWEEN_CHECKS", 0.5)
     monkeypatch.setattr("data.dataloader.DEATHS_IN_A_ROW", 2)
     reader, _ = reader_of(pictures, workers=1)
-    reader.pin_memory = True
+    reader.pin_memory, reader.timeout = True, 20
     if always:
         with pytest.raises(RunError, match="thread that pins memory ended"):
             list(reader)

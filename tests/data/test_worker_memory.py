@@ -41,7 +41,7 @@ def test_training_says_that_its_batches_do_not_fit(small_shared_memory, capsys):
     # two batches of 32 images for each of 8 workers that train and 8 that validate
     assert "may need 1,106 MB" in line
     assert "64 MB are free" in line
-    assert "--shm-size=2g" in line
+    assert "shm-size=2g" in line
     assert "dataset.num_workers=0" in line
 
 
@@ -70,7 +70,7 @@ def test_prediction_says_it_too(small_shared_memory, capsys, pictures):
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, EvalTransform(600, 1.0))
     config = compose("config", ["dataset.num_workers=4"]).dataset
     eval_reader(images, range(4), config, torch.device("cpu"))
-    assert "--shm-size" in capsys.readouterr().out
+    assert "shm-size" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("library", [types.SimpleNamespace(), None])
