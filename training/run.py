@@ -86,7 +86,7 @@ def set_up_run(config: Config) -> Run:
         schedule=build_schedule(config.training, steps_per_epoch),
         batches=batches,
         train_loader=train_loader(config, table, batches, device),
-        val_loader=eval_loader(config, table, split.val, device) if len(split.val) else None,
+        val_loader=eval_loader(config, table, split.val, device, beside_training=True) if len(split.val) else None,
         val_copies=0 if groups is None else copies_in_training(split, groups),
     )
 

@@ -465,3 +465,48 @@ def test_measuring_finds_the_damage_that_decoding_finds(progressive):
     for length in range(1, len(content), 97):
         measured, decoded = measured_and_decoded(content[:length])
         assert measured == decoded, length
+
+
+LARGE = np.tile(GRADIENT, (8, 8, 1))
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_decoded_smaller_and_upright(factor, orientation, mode):
+    exif, sizes = Image.Exif(), []
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(cv2.GaussianBlur(LARGE, (0, 0), 4)).convert(mode), "JPEG", exif=exif, quality=95)
+
+    def reduction(width, height):
+        sizes.append((width, height))
+        return factor
+
+    whole = decode(content).pixels
+    pixels, recovered = decode_image(np.frombuffer(content, np.uint8), "picture", reduction)
+    assert sizes == [(whole.shape[1], whole.shape[0])]
+    assert not recovered
+    assert pixels.shape == (whole.shape[0] // factor, whole.shape[1] // factor, 3)
+    expected = cv2.resize(whole, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(pixels.astype(int) - expected).mean() < 2
+
+
+def test_damage_is_found_in_a_smaller_picture_too():
+    content = encoded(Image.fromarray(LARGE), "JPEG", quality=95)
+    half = np.frombuffer(content[: len(content) // 2], np.uint8)
+    pixels, recovered = decode_image(half, "picture", lambda *_: 4)
+    assert recovered
+    assert np.array_equal(pixels, decode_image(half, "picture").pixels)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_reduction_changes_no_refusal_and_no_damage(name):
+    data_of_file = np.frombuffer(ODD[name](), np.uint8)
+    whole, reason = attempt(lambda: decode_image(data_of_file, "x"))
+    small, problem = attempt(lambda: decode_image(data_of_file, "x", lambda *_: 2))
+    assert problem == reason
+    if whole is None or small is None:
+        assert small is whole
+    else:
+        assert small.recovered == whole.recovered
+        assert small.pixels.shape in (whole.pixels.shape, (*(-(-side // 2) for side in whole.pixels.shape[:2]), 3))
