@@ -121,3 +121,56 @@ def test_views_are_parsed():
 def test_bad_views_are_named(text, message):
     with pytest.raises(InputError, match=message):
         parse_views(text)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_moves_no_pixel_of_a_view(smooth, dtype):
+    expected = {name: view(smooth) for name, view in VIEWS.items()}
+    with torch.autocast("cpu", dtype=dtype):
+        found = {name: view(smooth) for name, view in VIEWS.items()}
+    for name, images in expected.items():
+        assert torch.equal(found[name], images), name
+
+
+def test_every_column_of_a_large_image_has_its_own_place_under_mixed_precision():
+    noise = torch.randint(0, 256, (1, 3, 600, 600), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    model = ViewAverage(Columns(), ("scale1.1",), "probabilities")
+    expected = model(noise)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(noise)
+    assert torch.equal(found, expected)
+    # an enlarged column differs from its neighbour, unless both come from the same place
+    assert (found.diff(dim=1) != 0).all()
+
+
+class Columns(torch.nn.Module):
+    """Logits that are the mean of each column."""
+
+    def forward(self, images):
+        return images.float().mean(dim=(1, 2))
+
+
+def test_a_probability_too_small_for_float32_is_no_fault(images):
+    found = ViewAverage(Sure(200.0), ("identity", "hflip"), "probabilities")(images)
+    assert found.isfinite().all()
+    assert found.softmax(dim=1)[:, 0].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_view_that_is_not_finite_is_not_averaged_away(images, average, value):
+    found = ViewAverage(Sure(value), ("identity", "brightness-10"), average)(images.clamp(min=1))
+    assert found.isnan().all()
+
+
+class Sure(torch.nn.Module):
+    """Logits of which one is a given value in the image itself, and 0 in its other views."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, images):
+        first = torch.arange(len(images)) < 3
+        zeros = torch.zeros(len(images))
+        return torch.stack([torch.where(first | (self.value == 200), self.value, zeros), zeros], dim=1)
