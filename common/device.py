@@ -128,16 +128,16 @@ def configure_algorithms(device: torch.device, search_kernels: bool = False, all
 @contextlib.contextmanager
 def algorithms_kept() -> Iterator[None]:
     """Put back, at the end, the choice of algorithms of before: work on another device must not change a run's."""
-    cudnn, before = torch.backends.cudnn, torch.get_float32_matmul_precision()
-    searched, tf32 = cudnn.benchmark, cudnn.allow_tf32
+    searched, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    products = torch.get_float32_matmul_precision()
     deterministic_before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     filled = getattr(deterministic, "fill_uninitialized_memory")  # noqa: B009
     try:
         yield
     finally:
-        cudnn.benchmark, cudnn.allow_tf32 = searched, tf32
-        torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = searched, tf32
+        torch.set_float32_matmul_precision(products)
         torch.use_deterministic_algorithms(deterministic_before, warn_only=warns)
         setattr(deterministic, "fill_uninitialized_memory", filled)  # noqa: B010
 
