@@ -11,10 +11,11 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from common.device import Precision
-from common.errors import print_warning
+from common.errors import RunError, print_warning
 from common.memory import is_out_of_memory
 from models.classifier import Classifier, on_device
 from prediction.cuda_graph import GraphedModel
+from prediction.forward import TOO_LARGE_FOR_DEVICE
 
 # exact classes: one that derives from them may use its weights in another way
 _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
@@ -35,25 +36,33 @@ class FastClassifier(nn.Module):
 
     def __init__(self, plain: Classifier, precision: Precision, example: torch.Tensor) -> None:
         super().__init__()
-        self.device, self.precision = example.device, precision
+        self.device, self._precision = example.device, precision
         self.fast = GraphedModel(fast_copy(on_device(plain, self.device), precision, example))
         # in a tuple: its parameters are not this module's
         self._plain = (plain.cpu(),)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, C) of images uint8 (N, 3, H, W)."""
-        if self.precision.dtype is None or torch.is_autocast_enabled(images.device.type):
+        if self._precision.dtype is None or torch.is_autocast_enabled(images.device.type):
             return self.fast(images)
         return on_device(self._plain[0], self.device)(images)
 
 
 def prepared(plain: Classifier, device: torch.device, precision: Precision, input_size: int) -> nn.Module:
-    """Return a classifier in evaluation mode as it predicts on `device`: on CUDA a fast one, warmed up."""
+    """Return a classifier in evaluation mode as it predicts on `device`: on CUDA a fast one, warmed up.
+
+    Raises RunError if it does not fit in the memory of `device`.
+    """
     if device.type != "cuda":
         return on_device(plain, device)
     generator = torch.Generator().manual_seed(0)
     example = torch.randint(0, 256, (1, 3, input_size, input_size), dtype=torch.uint8, generator=generator)
-    return FastClassifier(plain, precision, example.to(device))
+    try:
+        return FastClassifier(plain, precision, example.to(device))
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise RunError(TOO_LARGE_FOR_DEVICE) from error
+        raise
 
 
 @torch.no_grad()
@@ -85,7 +94,7 @@ def fold_batchnorm(model: nn.Module, example: torch.Tensor) -> int:
         conv.weight, conv.bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        model.set_submodule(norm_name, norm.act if type(norm) is BatchNormAct2d else nn.Identity())
+        model.set_submodule(norm_name, getattr(norm, "act", nn.Identity()))
     return len(pairs)
 
 

@@ -12,6 +12,11 @@ from common.errors import RunError, print_warning
 from common.memory import is_out_of_memory, release_device_memory
 from prediction.cuda_graph import forget_graphs
 
+TOO_LARGE_FOR_DEVICE = (
+    "The device's memory does not hold the model and a single image. Close what else uses it, give fewer views of an "
+    "image or a smaller model, or predict on the CPU with device=cpu."
+)
+
 _NAMED = 3
 
 
@@ -101,10 +106,7 @@ def _copied_to_host(logits: torch.Tensor) -> Callable[[], np.ndarray]:
 
 def _half_of(size: int) -> int:
     if size == 1:
-        raise RunError(
-            "The device's memory does not hold a single image. Close what else uses it, give fewer views of an image "
-            "or a smaller model, or predict on the CPU with device=cpu."
-        )
+        raise RunError(TOO_LARGE_FOR_DEVICE)
     half = -(-size // 2)
     print_warning(f"out of memory with {size} images at once; from here on at most {half} are computed at once")
     return half
