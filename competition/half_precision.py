@@ -1,11 +1,13 @@
 """Half precision: float16 weights for a ZIP that would be too large in float32, and a check of the effect."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from common.device import Precision
 from common.errors import RunError
 from configs.schema import CompetitionConfig
 from data.inputs import Inputs
@@ -23,10 +25,12 @@ FP16_MAX_CHANGED = 0.005
 class HalfPrecision:
     """Predictions with weights rounded to float16, and their distance from those with float32.
 
-    `largest_change` of a probability was measured on `sample` images, `changed` labels on all.
+    `largest_change` of a probability was measured on `sample` images, `changed` labels on all. All are computed in
+    `precision`, float32.
     """
 
     predictions: list[Prediction]
+    precision: str
     largest_change: float
     sample: int
     changed: int
@@ -46,25 +50,31 @@ def needs_half(pipeline: Pipeline, profile: CompetitionConfig) -> bool:
 
 
 def round_to_half(pipeline: Pipeline, inputs: Inputs, reference: Sequence[Prediction]) -> HalfPrecision:
-    """Round the weights to float16 and predict again. Raises RunError if the result differs from `reference`."""
+    """Round the weights to float16 and predict again. Raises RunError if the result differs from `reference`.
+
+    Both are judged in float32: 16-bit computation would add its own noise, as large as what the rounding changes.
+    """
+    exact = dataclasses.replace(pipeline, precision=Precision(pipeline.device.type, None))
+    if pipeline.precision.dtype is not None:
+        reference = to_predictions(exact, inputs, predict_images(exact, inputs, "fp32 predictions"))
     sample = Inputs(inputs.image_ids[:64], inputs.paths[:64])
-    before = predict_images(pipeline, sample, "fp32").probabilities
+    before = predict_images(exact, sample, "fp32").probabilities
     for member in pipeline.members:
         rounded = {name: _rounded(tensor) for name, tensor in member.checkpoint.state_dict.items()}
         member.model.classifier.load_state_dict(rounded)
-    largest = float(np.abs(predict_images(pipeline, sample, "fp16").probabilities - before).max())
+    largest = float(np.abs(predict_images(exact, sample, "fp16").probabilities - before).max())
     # this also catches NaN
     if not largest <= FP16_TOLERANCE:
         raise RunError(
             f"As fp16, which the size limit needs, probabilities change by {largest:.3f}, more than {FP16_TOLERANCE}. "
             "Choose a smaller model."
         )
-    predictions = to_predictions(pipeline, inputs, predict_images(pipeline, inputs, "fp16 predictions"))
+    predictions = to_predictions(exact, inputs, predict_images(exact, inputs, "fp16 predictions"))
     old = {prediction.image_id: prediction.label for prediction in reference}
     changed = sum(prediction.label != old[prediction.image_id] for prediction in predictions)
     if changed > FP16_MAX_CHANGED * len(predictions):
         raise RunError(f"As fp16, which the size limit needs, {changed} of {len(predictions)} labels change.")
-    return HalfPrecision(predictions, largest, len(before), changed)
+    return HalfPrecision(predictions, exact.computed_in, largest, len(before), changed)
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:

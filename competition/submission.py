@@ -68,7 +68,8 @@ def prepare_submission(
             half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
             write_zip(temporary, pipeline, profile, half is not None)
             pythons = [OWN_PYTHON, *([python] if python else [])]
-            proof = prove(temporary, profile, input_dir, half.predictions if half else reference, pythons)
+            wanted, precision = (half.predictions, half.precision) if half else (reference, pipeline.computed_in)
+            proof = prove(temporary, profile, input_dir, wanted, pythons, precision)
             _refuse(proof.checks)
             add_csv(temporary, profile, proof)
             final = inspect_zip(temporary, profile, inputs.image_ids)
