@@ -76,9 +76,10 @@ def predict_folder(flags: argparse.Namespace) -> int:
     names = list_images(flags.test_dir)
     if not names:
         raise BadInput("{}: no images in this folder.".format(flags.test_dir))
-    batch_size = config["batch_size"] if flags.batch_size is None else flags.batch_size
-    if batch_size < 1:
-        raise BadInput("--batch-size {}: expected 1 or more.".format(batch_size))
+    if flags.batch_size is not None:
+        config["batch_size"] = flags.batch_size
+    if config["batch_size"] < 1:
+        raise BadInput("--batch-size {}: expected 1 or more.".format(flags.batch_size))
     device = choose_device(flags.device)
     if device.type == "cpu":
         keep_memory()
@@ -88,12 +89,10 @@ def predict_folder(flags: argparse.Namespace) -> int:
     models = load_models(config, flags.model_dir, device)
     answers = []  # type: List[Answer]
     printed = started
-    for images in read_in_batches(flags.test_dir, names, batch_size, [entry for entry, _ in models]):
-        # all batches have one size, the last one too
-        images = images + [None] * (batch_size - len(images))
+    for images in read_in_batches(flags.test_dir, names, config["batch_size"], [entry for entry, _ in models]):
         found = answer(models, images, config, device, dtype)
         warn_of_missing(names[len(answers) :], images, found)
-        answers.extend(found[: len(names) - len(answers)])
+        answers.extend(found)
         if time.time() - printed > SECONDS_BETWEEN_LINES:
             printed = time.time()
             print("{} of {} images, {:.0f} s".format(len(answers), len(names), printed - started), flush=True)
@@ -153,18 +152,20 @@ def answer(
     device: torch.device,
     dtype: Optional[str],
 ) -> List[Answer]:
-    """Return (label, confidence) of each image, or None; a batch that does not fit into memory is halved."""
-    try:
-        return answer_at_once(models, images, config, device, dtype)
-    except (RuntimeError, MemoryError) as error:
-        if len(images) == 1 or not is_memory_full(error):
-            raise
-    # after the block above: within it the error still holds all that the failed pass has computed
-    if device.type == "cuda":
+    """Return (label, confidence) of each image, or None. Where memory is full, this and later batches are halved."""
+    found = []  # type: List[Answer]
+    while len(found) < len(images):
+        part = images[len(found) : len(found) + config["batch_size"]]
+        try:
+            found += answer_at_once(models, part, config, device, dtype)
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if config["batch_size"] == 1 or not is_memory_full(error):
+                raise
+        # after the block above: within it the error still holds all that the failed pass has computed
+        config["batch_size"] //= 2
         torch.cuda.empty_cache()
-    half = len(images) // 2
-    parts = (images[:half], images[half:])
-    return [found for part in parts for found in answer(models, part, config, device, dtype)]
+    return found
 
 
 def answer_at_once(
@@ -184,7 +185,7 @@ def answer_at_once(
         pixels = [squares[position] for squares in readable]
         if dtype is not None:
             # kernels depend on the size of a batch, and 16 bits show which one was taken
-            pixels += pixels[-1:] * (len(images) - len(pixels))
+            pixels += pixels[-1:] * (config["batch_size"] - len(pixels))
         batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(device)
         probabilities = probabilities_of(model, batch, config, dtype)[: len(readable)]
         if entry["class_order"] is not None:

@@ -12,16 +12,18 @@ import pytest
 import torch
 
 from common.device import Precision
+from common.errors import RunError
 from competition.checks import failed
 from competition.half_precision import round_to_half
 from competition.profile import read_profile
 from competition.proof import compare, prove
+from competition.submission import prepare_submission
 from competition.zip_writer import write_zip
 from data.inputs import find_inputs
 from prediction.logits import softmax
 from prediction.pipeline import load_pipeline, predict_images
 from prediction.predict import to_predictions
-from prediction.predictions_csv import Prediction
+from prediction.predictions_csv import FORMATS, Prediction, write_predictions
 from prediction.views import VIEWS
 from tests.competition.conftest import CSV, PREDICT
 from tests.conftest import stripes
@@ -178,6 +180,34 @@ def test_the_run_sees_the_card_and_the_libraries_that_the_kit_sees(build, profil
 @pytest.fixture
 def pipeline(checkpoint):
     return load_pipeline(checkpoint)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("told", "expected"), [("mixed bfloat16", "bfloat16"), ("float32", "float32"), (None, "mixed float16")]
+)
+def test_predictions_keep_the_dtype_of_the_machine_that_made_them(
+    pipeline, test_folder, tmp_path, monkeypatch, told, expected
+):
+    """A ZIP of a GPU's predictions may be packed on a laptop."""
+    path, asked = tmp_path / "predictions.csv", []
+
+    def proof(zip_file, profile, images, reference, pythons, precision):
+        asked.append(precision)
+        raise RunError("far enough")
+
+    monkeypatch.setattr("competition.submission.prove", proof)
+    monkeypatch.setattr("competition.submission._measure", lambda pipeline, profile: None)
+    inputs = find_inputs([test_folder])
+    write_predictions(
+        path, FORMATS["official"], [Prediction(name, 0, 0.5) for name in inputs.image_ids], pipeline.classes
+    )
+    if told:
+        path.with_suffix(".json").write_text(json.dumps({"precision": told}), encoding="utf-8")
+    mixed = dataclasses.replace(pipeline, precision=Precision("cpu", torch.float16))
+    with pytest.raises(RunError, match="far enough"):
+        prepare_submission(mixed, path, test_folder, tmp_path / "z.zip", read_profile("flower_2025", [])[0])
+    assert asked == [expected]
 
 
 @pytest.mark.integration

@@ -136,23 +136,30 @@ FULL = [
 ]
 
 
+def of_size(batch_size):
+    return {**CONFIG, "batch_size": batch_size}
+
+
 @pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:30])
 def test_nothing_of_a_pass_that_did_not_fit_is_left_at_the_next_try(template_predict, error):
-    images = squares(8)
+    images, config = squares(8), of_size(8)
     images[2] = None
     model, plain = Hungry(2, error), Recorder()
-    found = template_predict.answer([(ENTRY, model)], images, CONFIG, CPU, None)
-    assert model.sizes == [7, 3, 2, 1, 4, 2, 2]
+    found = template_predict.answer([(ENTRY, model)], images, config, CPU, None)
+    assert model.sizes == [7, 3, 2, 1, 2, 2]
     assert model.left == [0] * len(model.sizes)
-    assert found == template_predict.answer([(ENTRY, plain)], images, CONFIG, CPU, None)
+    assert found == template_predict.answer([(ENTRY, plain)], images, of_size(8), CPU, None)
     assert [number for number, one in enumerate(found) if one is None] == [2]
+    # later batches do not fail again
+    assert template_predict.answer([(ENTRY, model)], images, config, CPU, None) == found
+    assert model.sizes[6:] == [2, 1, 2, 2]
 
 
 def test_other_errors_and_a_single_image_that_does_not_fit_end_the_run(template_predict):
     with pytest.raises(RuntimeError, match="shapes"):
-        template_predict.answer([(ENTRY, Hungry(2, RuntimeError("shapes differ")))], squares(4), CONFIG, CPU, None)
+        template_predict.answer([(ENTRY, Hungry(2, RuntimeError("shapes differ")))], squares(4), of_size(4), CPU, None)
     with pytest.raises(RuntimeError, match="out of memory"):
-        template_predict.answer([(ENTRY, Hungry(0, FULL[0]))], squares(4), CONFIG, CPU, None)
+        template_predict.answer([(ENTRY, Hungry(0, FULL[0]))], squares(4), of_size(4), CPU, None)
 
 
 def test_batches_have_one_size_in_16_bits_whatever_can_be_read(template_predict):
@@ -160,10 +167,13 @@ def test_batches_have_one_size_in_16_bits_whatever_can_be_read(template_predict)
     images[1] = None
     model = Recorder()
     for dtype in ("float16", None):
-        found = template_predict.answer([(ENTRY, model)], [*images, None, None, None], CONFIG, CPU, dtype)
-        assert [one is None for one in found] == [False, True, False, False, False, True, True, True]
+        found = template_predict.answer([(ENTRY, model)], images, of_size(8), CPU, dtype)
+        assert [one is None for one in found] == [False, True, False, False, False]
     assert [len(batch) for batch in model.batches] == [8, 4]
-    assert template_predict.answer([(ENTRY, model)], [None] * 4, CONFIG, CPU, "float16") == [None] * 4
+    assert template_predict.answer([(ENTRY, model)], [None] * 4, of_size(8), CPU, "float16") == [None] * 4
+    hungry = Hungry(2, FULL[0])
+    template_predict.answer([(ENTRY, hungry)], images, of_size(8), CPU, "float16")
+    assert hungry.sizes == [8, 4, 2, 2, 2]
 
 
 def test_the_last_linear_layer_computes_in_float32(template_model, utils):
@@ -182,10 +192,10 @@ def test_the_last_linear_layer_computes_in_float32(template_model, utils):
 def test_values_too_large_for_float16_are_computed_again(template_predict):
     """Features of 255 times weights of 1e5 are above float16's 65504."""
     images, large, small = [2 * image for image in squares(4)], Recorder(scale=1e5), Recorder()
-    expected = template_predict.answer([(ENTRY, large), (ENTRY, small)], images, CONFIG, CPU, None)
+    expected = template_predict.answer([(ENTRY, large), (ENTRY, small)], images, of_size(4), CPU, None)
     large.batches.clear()
     small.batches.clear()
-    found = template_predict.answer([(ENTRY, large), (ENTRY, small)], images, CONFIG, CPU, "float16")
+    found = template_predict.answer([(ENTRY, large), (ENTRY, small)], images, of_size(4), CPU, "float16")
     assert [label for label, _ in found] == [label for label, _ in expected]
     assert [confidence for _, confidence in found] == pytest.approx([p for _, p in expected], abs=1e-3)
     # only the model that overflowed
