@@ -68,7 +68,7 @@ def prepare_submission(
     with replacing(output) as temporary:
         try:
             latency = _measure(pipeline, profile)
-            half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
+            half = round_to_half(pipeline, inputs, reference, precision) if needs_half(pipeline, profile) else None
             write_zip(temporary, pipeline, profile, half is not None)
             pythons = [OWN_PYTHON, *([python] if python else [])]
             if half:

@@ -14,7 +14,7 @@ import torch
 from common.device import Precision
 from common.errors import RunError
 from competition.checks import failed
-from competition.half_precision import round_to_half
+from competition.half_precision import packed_megabytes, round_to_half
 from competition.profile import read_profile
 from competition.proof import compare, prove
 from competition.submission import prepare_submission
@@ -211,14 +211,27 @@ def test_predictions_keep_the_dtype_of_the_machine_that_made_them(
 
 
 @pytest.mark.integration
-def test_rounded_weights_are_judged_in_float32(checkpoint, test_folder):
+def test_the_size_is_that_of_the_packed_weights(pipeline):
+    """On CUDA the model that predicts is a copy without BatchNorm, in 16 bits."""
+    small = dataclasses.replace(pipeline.members[0], model=torch.nn.Linear(1, 1).half())
+    weights = pipeline.members[0].checkpoint.state_dict.values()
+    expected = sum(value.numel() for value in weights if value.is_floating_point()) * 2 / 1e6
+    assert packed_megabytes(dataclasses.replace(pipeline, members=[small]), 2) == pytest.approx(expected)
+
+
+@pytest.mark.integration
+def test_rounded_weights_are_judged_in_float32(pipeline, test_folder):
     """In bfloat16 the computation itself would change more than the rounding."""
-    inputs, halves = find_inputs([test_folder]), []
-    for precision in (Precision("cpu", None), Precision("cpu", torch.bfloat16)):
-        fresh = dataclasses.replace(load_pipeline(checkpoint), precision=precision)
-        halves.append(round_to_half(fresh, inputs, to_predictions(fresh, inputs, predict_images(fresh, inputs))))
-    assert halves[0] == halves[1]
-    assert halves[0].precision == "float32"
+    inputs = find_inputs([test_folder])
+    exact = to_predictions(pipeline, inputs, predict_images(pipeline, inputs))
+    coarse = dataclasses.replace(pipeline, precision=Precision("cpu", torch.bfloat16))
+    # as if noise had tipped all of them
+    tipped = [dataclasses.replace(row, label=(row.label + 1) % 4) for row in exact]
+    expected = round_to_half(pipeline, inputs, exact)
+    assert round_to_half(coarse, inputs, tipped, "mixed bfloat16") == expected
+    assert expected.precision == "float32"
+    with pytest.raises(RunError, match="9 of 9 labels change"):
+        round_to_half(coarse, inputs, tipped, "float32")
 
 
 @pytest.mark.integration
