@@ -121,9 +121,11 @@ def run_script(main: Callable[[list[str]], int]) -> NoReturn:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(RunError.exit_code)
-    except RuntimeError as error:
-        # torch's class, by name, because --help must not wait for torch
-        if type(error).__name__ != "OutOfMemoryError":
+    except (RuntimeError, MemoryError) as error:
+        # imported here, because --help must not wait for torch
+        from common.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
             raise
         print(
             "error: the device is out of memory. Give a smaller dataset.batch_size, or end what else uses the device.",

@@ -85,6 +85,13 @@ def add_up(values: list[float]) -> list[float]:
     return tensor.tolist()
 
 
+def add_up_tensor(values: torch.Tensor) -> torch.Tensor:
+    """Return the sums of `values` over the ranks, computed on their device: the host does not wait for a GPU."""
+    if world_size() > 1:
+        distributed.all_reduce(values)
+    return values
+
+
 def gather(value: Any) -> list[Any]:
     """Return the values of all ranks, in the order of the ranks."""
     if world_size() == 1:

@@ -14,6 +14,7 @@ from common.files import as_path, check_writable_folder
 from common.progress import progress
 from configs.schema import Config
 from evaluation.plots import range_figure, save_figure
+from training.findings import read_findings
 from training.freezing import set_trainable
 from training.run import Run, set_up_run
 from training.schedule import Schedule
@@ -72,6 +73,7 @@ def _losses(run: Run, state: TrainingState, steps: int) -> list[float]:
             while state.step < steps and (step := list(itertools.islice(batches, count))):
                 state.totals = StepTotals.zero(run.device)
                 take_step(run, state, state.model, step)
+                read_findings(run, state)
                 state.batch += len(step)
                 if state.totals.images == 0:
                     # all images unreadable, or a loss that is not finite any more

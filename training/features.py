@@ -34,16 +34,17 @@ class Backbone(nn.Module):
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
-        self.seen = torch.empty(0)
-        final_layer(model).register_forward_pre_hook(self._remember)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return float32 (N, D) of images uint8 (N, 3, H, W)."""
-        self.model(images)
-        return self.seen.float()
-
-    def _remember(self, _layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self.seen = inputs[0]
+        seen: list[torch.Tensor] = []
+        # only for this call: in training it would keep the graph of a step that failed
+        hook = final_layer(self.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self.model(images)
+        finally:
+            hook.remove()
+        return seen[0].float()
 
 
 def final_layer(model: Classifier) -> nn.Linear:

@@ -98,6 +98,11 @@ def describe_result(run: Run, result: TrainingResult, state: TrainingState) -> l
         lines.append(f"Best validation top-1: {100 * result.best_top1:.2f} % in epoch {result.best_epoch}.")
     if state.skipped_steps:
         lines.append(f"{state.skipped_steps} optimizer steps were skipped: their loss or gradients were not finite.")
+    if state.lowered_scales:
+        lines.append(
+            f"{state.lowered_scales} optimizer steps changed no weights: their float16 gradients overflowed, which "
+            "lowered the scale."
+        )
     if state.skipped:
         lines.append(f"{len(state.skipped)} images could not be read and were left out: {run.folder.skipped_images}")
     lines.append(f"Best model: {run.folder.best}")

@@ -27,7 +27,7 @@ def mix_batch(
     use_cutmix = config.cutmix_alpha > 0 and (config.mixup_alpha == 0 or generator.random() < 0.5)
     alpha = config.cutmix_alpha if use_cutmix else config.mixup_alpha
     kept = float(generator.beta(alpha, alpha))
-    partners = torch.from_numpy(generator.permutation(len(images))).to(images.device)
+    partners = torch.from_numpy(generator.permutation(len(images))).to(images.device, non_blocking=True)
     if use_cutmix:
         top, bottom, left, right = _box(images.shape[2], images.shape[3], 1 - kept, generator)
         mixed = images.clone()

@@ -9,9 +9,13 @@ from common.errors import InputError, did_you_mean
 from configs.schema import TrainingConfig
 from models.classifier import Classifier
 from models.layers import head_parameter_names, layer_of_parameter
+from training.adamw import GroupedAdamW
 
 # a placeholder; every step sets the rate of each group
 _UNSET_RATE = 1e-3
+
+# what a group has from the config and the device; the rest of a saved group, such as Lamb's count of steps, is state
+_SETTINGS = ("params", "names", "lr_scale", "weight_decay", "foreach", "fused")
 
 
 def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -20,7 +24,10 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
     `lr_scale` of a group is the factor from layer decay and head; `set_learning_rate` applies it.
     """
     groups = parameter_groups(model, config)
-    options: dict[str, Any] = {"fused": True} if config.optimizer == "adamw" else {}
+    if config.optimizer == "adamw":
+        return GroupedAdamW(groups, _UNSET_RATE)
+    on_cuda = groups[0]["params"][0].is_cuda
+    options: dict[str, Any] = {"fused": True} if on_cuda and config.optimizer == "sgd" else {}
     try:
         return create_optimizer_v2(groups, opt=config.optimizer, lr=_UNSET_RATE, **options)
     except (ValueError, RuntimeError, AssertionError) as error:
@@ -60,3 +67,43 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
     """Give every group `learning_rate` times its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group["lr_scale"]
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Restore `optimizer.state_dict()` of a run, parameter by parameter; rates and decays stay those of `optimizer`.
+
+    So the groups of the saved run may be others. Raises ValueError if its parameters are others.
+    """
+    group_of = {name: group for group in saved["param_groups"] for name in group["names"]}
+    number_of = {
+        name: number
+        for group in saved["param_groups"]
+        for name, number in zip(group["names"], group["params"], strict=True)
+    }
+    groups = []
+    for group in optimizer.state_dict()["param_groups"]:
+        if not group_of.keys() >= set(group["names"]):
+            raise ValueError("other parameters")
+        settings = {key: group[key] for key in _SETTINGS if key in group}
+        groups.append({**group_of[group["names"][0]], **settings})
+    names = {number: name for group in groups for name, number in zip(group["names"], group["params"], strict=True)}
+    if len(names) != len(number_of):
+        raise ValueError("other parameters")
+    states = {number: saved["state"].get(number_of[name]) for number, name in names.items()}
+    state = {number: found for number, found in states.items() if found is not None}
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def reads_found_inf(optimizer: torch.optim.Optimizer) -> bool:
+    """Say whether the optimizer leaves everything as it is where its attribute `found_inf` is 1."""
+    is_fused = all(group.get("fused") for group in optimizer.param_groups)
+    return is_fused and isinstance(optimizer, GroupedAdamW | torch.optim.SGD)
+
+
+def step_unless(optimizer: torch.optim.Optimizer, found_inf: torch.Tensor) -> None:
+    """Take a step, unless `found_inf` (a float32 scalar on the device) is 1; the host does not wait for its value."""
+    setattr(optimizer, "found_inf", found_inf)  # noqa: B010 - torch's types do not know the attribute
+    try:
+        optimizer.step()
+    finally:
+        delattr(optimizer, "found_inf")

@@ -8,6 +8,7 @@ from common import distributed
 from common.errors import InputError
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import leaf_keys, to_plain
+from training.findings import read_findings
 from training.run import Run, check_same_data, describe_table
 from training.start import Start, build_model
 from training.state import TrainingState, new_state
@@ -49,6 +50,7 @@ _NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "out
 
 def save_state(run: Run, state: TrainingState) -> None:
     """Write last.pt and keep the file before it as previous.pt; all ranks must call this at the same step."""
+    read_findings(run, state)
     state.add_up()
     if distributed.is_main():
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}

@@ -1,18 +1,22 @@
 """The state of training: everything that changes while a model trains, and how it is saved and loaded."""
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from timm.layers import convert_sync_batchnorm
-from timm.utils import ModelEmaV3
 
 from common import distributed
 from common.device import Precision
 from common.errors import InputError
 from configs.schema import TrainingConfig
 from models.classifier import Classifier, on_device
-from training.optimizer import build_optimizer
+from training.ema import AveragedModel
+from training.norm_statistics import NormStatistics
+from training.optimizer import build_optimizer, load_optimizer
+
+# float16 gradients overflow at torch's own 2 ** 16 in most runs
+_FIRST_SCALE = 2.0**12
 
 # counters of `TrainingState`: their names in last.pt, which must stay readable
 _COUNTERS = {
@@ -26,7 +30,11 @@ _COUNTERS = {
     "bad_steps": "bad_steps",
     "skipped_steps": "skipped_steps",
     "parts_per_micro_batch": "splits",
+    "lowered_scales": "lowered_scales",
+    "lowered_in_epoch": "lowered_in_epoch",
 }
+# counters that files of earlier versions lack
+_LATER_COUNTERS = ("lowered_scales", "lowered_in_epoch")
 
 
 @dataclass(frozen=True)
@@ -56,21 +64,48 @@ class StepTotals:
         return self.correct.item() / self.images
 
 
+class HostCopy:
+    """A few values on their way from the device to the host; the copy does not make the host wait."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        on_cuda = values.is_cuda
+        self._values = values.to("cpu", non_blocking=on_cuda)
+        self._arrived = torch.cuda.current_stream(values.device).record_event() if on_cuda else None
+
+    def read(self) -> list[float]:
+        """Wait for the work that computes the values, not for what was launched after it, and return them."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._values.tolist()
+
+
+class UnreadStep(NamedTuple):
+    """A step that was launched: this rank's totals and table rows, its place in the run, and what the device found."""
+
+    totals: StepTotals
+    rows: torch.Tensor
+    epoch: int
+    step: int
+    findings: HostCopy
+
+
 @dataclass
 class TrainingState:
     """Weights, EMA weights, optimizer and counters of a run.
 
     `epoch` counts finished epochs, `batch` the micro-batches done in the current epoch, `step` all optimizer steps.
     `totals` and `seconds` belong to the current epoch; each rank has its own until `add_up`. `bad_steps` counts skipped
-    steps in a row, `skipped_steps` all of them. A micro-batch is computed in `parts_per_micro_batch` parts, so that it
-    fits in memory.
+    steps in a row, `skipped_steps` all of them. `lowered_scales` counts steps whose float16 gradients overflowed,
+    `lowered_in_epoch` those of the current epoch. A micro-batch is computed in `parts_per_micro_batch` parts, so that
+    it fits in memory. `unread` steps are counted once the host reads their findings (`training.findings`).
     """
 
     model: Classifier
-    ema: ModelEmaV3 | None
+    ema: AveragedModel | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     totals: StepTotals
+    statistics: NormStatistics
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -81,6 +116,9 @@ class TrainingState:
     bad_steps: int = 0
     skipped_steps: int = 0
     parts_per_micro_batch: int = 1
+    lowered_scales: int = 0
+    lowered_in_epoch: int = 0
+    unread: list[UnreadStep] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -89,10 +127,10 @@ class TrainingState:
         """The model that is validated and saved: the EMA weights if the run averages."""
         return self.model if self.ema is None else self.ema.module
 
-    def update_ema(self) -> None:
-        """Move the EMA weights towards the weights of the step just done, if the run averages."""
+    def update_ema(self, skip: torch.Tensor | None = None) -> None:
+        """Move the EMA weights towards the weights of the step just done, if it averages; `skip` as in `update`."""
         if self.ema is not None:
-            self.ema.update(self.model, step=self.step + 1)
+            self.ema.update(self.step, skip)
 
     def add_up(self) -> None:
         """Give every rank the sum of the totals of all ranks, and all skipped images."""
@@ -113,7 +151,7 @@ class TrainingState:
     def start_next_epoch(self) -> None:
         """Count the epoch as finished, and reset its totals."""
         self.epoch += 1
-        self.batch, self.seconds = 0, 0.0
+        self.batch, self.seconds, self.lowered_in_epoch = 0, 0.0, 0
         self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,13 +174,15 @@ class TrainingState:
             self.model.load_state_dict(saved["model"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(saved["ema"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.scaler.load_state_dict(saved["scaler"])
+            load_optimizer(self.optimizer, saved["optimizer"])
+            if saved["scaler"]:
+                # a run in another precision has saved none: the scale starts anew
+                self.scaler.load_state_dict(saved["scaler"])
             loss_sum, correct = saved["sums"].to(self.totals.loss_sum.device).unbind()
             self.totals = StepTotals(loss_sum, correct, saved["images"])
             self.history, self.skipped = saved["history"], saved["skipped"]
             for name, saved_name in _COUNTERS.items():
-                setattr(self, name, saved[saved_name])
+                setattr(self, name, saved.get(saved_name, 0) if name in _LATER_COUNTERS else saved[saved_name])
             self.reset_totals_on_other_ranks()
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise InputError("The saved training state does not fit this model and optimizer.") from error
@@ -156,8 +196,9 @@ def new_state(model: Classifier, config: TrainingConfig, device: torch.device, p
     model = on_device(model, device)
     return TrainingState(
         model=model,
-        ema=None if config.ema_decay is None else ModelEmaV3(model, decay=config.ema_decay, use_warmup=True),
+        ema=None if config.ema_decay is None else AveragedModel(model, config.ema_decay),
         optimizer=build_optimizer(model, config),
-        scaler=torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16),
+        scaler=torch.amp.GradScaler(device.type, _FIRST_SCALE, enabled=precision.dtype == torch.float16),
         totals=StepTotals.zero(device),
+        statistics=NormStatistics(model),
     )

@@ -12,11 +12,13 @@ from common.memory import is_out_of_memory, release_device_memory
 from common.randomness import Purpose, keyed_generator, keyed_integer
 from configs.input_sizes import training_size
 from data.dataset import Batch
+from training.adamw import create_moments
+from training.findings import examine, read_findings, unread_before_errors
 from training.mixup import mix_batch, mixes
-from training.optimizer import set_learning_rate
+from training.optimizer import reads_found_inf, set_learning_rate, step_unless
 from training.run import Run
 from training.schedule import learning_rate_at
-from training.state import StepTotals, TrainingState
+from training.state import HostCopy, StepTotals, TrainingState, UnreadStep
 
 
 class MicroBatchPart(NamedTuple):
@@ -30,24 +32,31 @@ def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[
     """Train on the micro-batches of one optimizer step.
 
     A step with a loss or gradients that are not finite leaves weights, EMA weights and BatchNorm statistics unchanged.
-    Raises RunError after `training.max_bad_steps` such steps in a row, and if not even one image fits in memory.
+    On CUDA the host counts it one step later, and `read_findings` counts what is left. Raises RunError after
+    `training.max_bad_steps` such steps in a row, and if not even one image fits in memory.
     """
     set_learning_rate(state.optimizer, learning_rate_at(state.step, run.schedule))
-    before = [buffer.clone() for buffer in state.model.buffers()]
-    totals = compute_gradients(run, state, forward, batches)
-    while totals is None:
-        _roll_back(state, before)
-        state.parts_per_micro_batch = _more_parts(state, batches)
-        totals = compute_gradients(run, state, forward, batches)
-    if distributed.add_up([totals.images])[0] > 0:
-        if _apply(run, state, totals):
-            state.totals += totals
-            state.bad_steps = 0
-        else:
-            _roll_back(state, before)
-            _count_bad_step(run, state, batches)
+    with unread_before_errors(run, state):
+        _take_memory_for_moments(run, state)
+        totals = _gradients_that_fit(run, state, forward, batches)
+        if totals.images or distributed.world_size() > 1:
+            findings = _update(run, state, totals)
+            rows = torch.cat([batch.indices for batch in batches])
+            state.unread.append(UnreadStep(totals, rows, state.epoch, state.step, findings))
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
+    read_findings(run, state, leave=1 if _decides_on_device(run, state) else 0)
+
+
+def _gradients_that_fit(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> StepTotals:
+    """Accumulate the gradients in as many parts as memory needs; return this rank's totals."""
+    state.statistics.keep()
+    totals = compute_gradients(run, state, forward, batches)
+    while totals is None:
+        _roll_back(state)
+        state.parts_per_micro_batch = _more_parts(state, batches)
+        totals = compute_gradients(run, state, forward, batches)
+    return totals
 
 
 def compute_gradients(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> StepTotals | None:
@@ -56,21 +65,26 @@ def compute_gradients(run: Run, state: TrainingState, forward: nn.Module, batche
     Each micro-batch is computed in `state.parts_per_micro_batch` parts. Each part is weighted by its share of the
     images of the step, so that the sum is the mean over the images.
     """
+    try:
+        return _sum_of_parts(run, state, forward, batches)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if distributed.world_size() > 1:
+            raise RunError(_ADVICE_FOR_MEMORY) from error
+    # outside of the block, at whose end the exception lets go of the failed graph
+    return None
+
+
+def _sum_of_parts(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> StepTotals:
     totals = StepTotals.zero(run.device)
     for number, batch in enumerate(batches):
         parts = _parts_of(run, state, batch, state.batch + number)
         for place, part in enumerate(parts):
             is_last = number == len(batches) - 1 and place == len(parts) - 1
             torch.manual_seed(_dropout_seed(run, state, state.batch + number, place))
-            try:
-                with distributed.without_averaging(forward, not is_last):
-                    totals += _backward(run, state, forward, part)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                if distributed.world_size() > 1:
-                    raise RunError(_ADVICE_FOR_MEMORY) from error
-                return None
+            with distributed.without_averaging(forward, not is_last):
+                totals += _backward(run, state, forward, part)
     return totals
 
 
@@ -82,19 +96,20 @@ _ADVICE_FOR_MEMORY = (
 
 def _parts_of(run: Run, state: TrainingState, batch: Batch, number: int) -> list[MicroBatchPart]:
     """Return images and targets of micro-batch `number` of the epoch, mixed and split into parts."""
-    images, labels = batch.images.to(run.device, non_blocking=True), batch.labels.to(run.device, non_blocking=True)
+    images, labels, indices = (
+        tensor.to(run.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.indices)
+    )
     if len(images) == 0:
         # every rank must join the last backward pass of a step, because DDP waits for the gradients of all
         size = training_size(run.config, state.epoch)
         blank = MicroBatchPart(images.new_zeros((0, 3, size, size)), labels)
         return [blank] if distributed.world_size() > 1 else []
-    targets = run.objective.targets(labels, batch.indices.to(run.device))
+    targets = run.objective.targets(labels, indices)
     if mixes(run.config.training, state.epoch):
         generator = keyed_generator(run.config.seed, Purpose.MIXING, state.epoch, number, *_own_number())
         images, targets = mix_batch(images, targets, run.config.training, generator)
     parts = min(state.parts_per_micro_batch, len(images))
-    rows = torch.arange(len(images), device=run.device).tensor_split(parts)
-    return [MicroBatchPart(images[part], targets[part]) for part in rows]
+    return list(map(MicroBatchPart, images.tensor_split(parts), targets.tensor_split(parts)))
 
 
 def _own_number() -> tuple[int, ...]:
@@ -152,25 +167,68 @@ def planned_images(run: Run, batch: int) -> int:
     return run.batches.first_image(last) - run.batches.first_image(batch)
 
 
-def _apply(run: Run, state: TrainingState, totals: StepTotals) -> bool:
-    """Clip the gradients, update weights and EMA, if everything is finite; return whether it was."""
-    state.scaler.unscale_(state.optimizer)
-    largest = run.config.training.clip_grad_norm or math.inf
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), largest)
-    finite = not distributed.any_rank(not bool(torch.isfinite(norm) & torch.isfinite(totals.loss_sum)))
-    if finite:
-        state.scaler.step(state.optimizer)
-    state.scaler.update()
-    if finite:
-        state.update_ema()
-    return finite
+def _update(run: Run, state: TrainingState, totals: StepTotals) -> HostCopy:
+    """Clip the gradients, and update weights and EMA if everything is finite; return what was found."""
+    try:
+        state.scaler.unscale_(state.optimizer)
+        largest = run.config.training.clip_grad_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), largest)
+        bad, findings = examine(state, totals, norm)
+        if _decides_on_device(run, state):
+            step_unless(state.optimizer, bad)
+            state.statistics.restore_if(bad)
+            state.update_ema(skip=bad)
+        elif bad.item():
+            state.statistics.restore()
+        else:
+            state.optimizer.step()
+            state.update_ema()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(
+            f"The device is out of memory in the step of training.optimizer={run.config.training.optimizer}, which may "
+            f"have updated a part of the weights: the run ends, and they are not saved. {_ADVICE_FOR_STATE}"
+        ) from error
+    return findings
 
 
-def _roll_back(state: TrainingState, buffers: list[torch.Tensor]) -> None:
-    """Undo the effects of the forward and backward passes of a step: gradients and buffers."""
+_ADVICE_FOR_STATE = (
+    "Give a smaller model, or an optimizer that keeps less (training.optimizer=sgd), or end what else uses the device."
+)
+
+
+def _decides_on_device(run: Run, state: TrainingState) -> bool:
+    """Say whether the device alone decides if a step counts, so that the host need not wait for it."""
+    return run.device.type == "cuda" and reads_found_inf(state.optimizer)
+
+
+def _take_memory_for_moments(run: Run, state: TrainingState) -> None:
+    """Create the moments of parameters that are trained from now on, while the device holds nothing of a step."""
+    if _moments_fit(state):
+        return
+    release_device_memory()
+    if not _moments_fit(state):
+        raise RunError(
+            "The device's memory does not hold the weights with the state of "
+            f"training.optimizer={run.config.training.optimizer}. {_ADVICE_FOR_STATE}"
+        )
+
+
+def _moments_fit(state: TrainingState) -> bool:
+    try:
+        create_moments(state.optimizer)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _roll_back(state: TrainingState) -> None:
+    """Undo the effects of the forward and backward passes of a step: gradients and statistics."""
     state.optimizer.zero_grad(set_to_none=True)
-    for buffer, saved in zip(state.model.buffers(), buffers, strict=True):
-        buffer.copy_(saved)
+    state.statistics.restore()
 
 
 def _more_parts(state: TrainingState, batches: list[Batch]) -> int:
@@ -191,19 +249,3 @@ def _more_parts(state: TrainingState, batches: list[Batch]) -> int:
     )
     release_device_memory()
     return parts
-
-
-def _count_bad_step(run: Run, state: TrainingState, batches: list[Batch]) -> None:
-    state.bad_steps += 1
-    state.skipped_steps += 1
-    limit = run.config.training.max_bad_steps
-    rows = [int(row) for rows in distributed.gather(torch.cat([batch.indices for batch in batches])) for row in rows]
-    names = ", ".join(run.table.image_ids[row] for row in rows)
-    where = f"epoch {state.epoch + 1}, optimizer step {state.step + 1} (images {names})"
-    if state.bad_steps >= limit:
-        raise RunError(
-            f"Loss or gradients were not finite in {state.bad_steps} steps in a row (training.max_bad_steps), the last "
-            f"in {where}. {run.folder.last} has finite weights. Lower training.learning_rate, or try "
-            "training.use_amp=false."
-        )
-    print(f"warning: loss or gradients were not finite in {where}: the step is skipped", flush=True)

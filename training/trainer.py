@@ -18,6 +18,7 @@ from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint, save_checkpoint
 from prediction.logits import LoaderOutputs, compute_logits
+from training.findings import read_findings, say_lowered_scales
 from training.freezing import set_trainable
 from training.interrupts import Interrupts
 from training.resume import save_state
@@ -99,6 +100,9 @@ def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
                 saved = last = time.perf_counter()
             advance(run.batches.first_image(state.batch) - done)
             done = run.batches.first_image(state.batch)
+    read_findings(run, state)
+    state.seconds += time.perf_counter() - last
+    say_lowered_scales(state)
 
 
 def _steps(run: Run, state: TrainingState) -> Iterator[list[Batch]]:
@@ -122,6 +126,7 @@ def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, st
     state.skipped.update({run.table.image_ids[row]: problem for row, problem in skipped})
     images, limit = len(run.split.train) + len(run.split.val), run.config.dataset.max_bad_fraction
     if distributed.any_rank(len(state.skipped) > limit * images):
+        read_findings(run, state)
         state.add_up()
         path = run.folder.skipped_images
         if distributed.is_main():

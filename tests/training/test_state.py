@@ -9,7 +9,7 @@ from models.classifier import build_classifier
 from tests.helpers import training_config
 from training.state import new_state
 
-# of version 1; a newer version may add names, but not take any away
+# a newer version may add names, but not take any away
 NAMES = {
     "model",
     "ema",
@@ -29,13 +29,15 @@ NAMES = {
     "bad_steps",
     "skipped_steps",
     "splits",
+    "lowered_scales",
+    "lowered_in_epoch",
 }
 
 
-def state_of(**options):
+def state_of(dtype=None, **options):
     torch.manual_seed(0)
     model = build_classifier("test_resnet.r160_in1k", 4, 32)
-    return new_state(model, training_config(**options), torch.device("cpu"), Precision("cpu", None))
+    return new_state(model, training_config(**options), torch.device("cpu"), Precision("cpu", dtype))
 
 
 def test_the_names_in_last_pt_stay():
@@ -50,6 +52,26 @@ def test_a_state_comes_back_under_its_old_names():
     other.load_dict(saved)
     assert (saved["splits"], saved["step"]) == (4, 7)
     assert (other.step, other.parts_per_micro_batch, other.best_top1) == (7, 4, 0.5)
+
+
+def test_a_state_without_the_later_counters_is_read():
+    saved = state_of().to_dict()
+    del saved["lowered_scales"], saved["lowered_in_epoch"]
+    other = state_of()
+    other.lowered_scales = 3
+    other.load_dict(saved)
+    assert (other.lowered_scales, other.lowered_in_epoch) == (0, 0)
+
+
+def test_a_state_of_another_precision_is_read():
+    saved = state_of().to_dict()
+    assert saved["scaler"] == {}
+    other = state_of(dtype=torch.float16)
+    other.load_dict(saved)
+    assert other.scaler.get_scale() == 2**12
+    plain = state_of()
+    plain.load_dict(other.to_dict())
+    assert not plain.scaler.is_enabled()
 
 
 def test_a_state_that_lacks_a_part_is_refused():
