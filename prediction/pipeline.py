@@ -215,9 +215,25 @@ def require_torch(pipeline: Pipeline, what: str) -> None:
 
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
     """Return the pipeline with one model of these weights instead of its members; classes stay those of the first."""
-    model = _classifier(checkpoint, "torch", pipeline.device, pipeline.precision)
-    averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
-    return only_member(pipeline, dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged))
+    return with_weights(only_member(pipeline, pipeline.members[0]), [checkpoint])
+
+
+def with_weights(pipeline: Pipeline, checkpoints: Sequence[Checkpoint]) -> Pipeline:
+    """Return the pipeline with the weights of `checkpoints`, one for each member."""
+    members = []
+    for member, checkpoint in zip(pipeline.members, checkpoints, strict=True):
+        model = _classifier(checkpoint, "torch", pipeline.device, pipeline.precision)
+        averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
+        members.append(dataclasses.replace(member, checkpoint=checkpoint, model=averaged))
+    return dataclasses.replace(pipeline, members=members)
+
+
+def in_float32(pipeline: Pipeline) -> Pipeline:
+    """Return a pipeline of torch with the same members, computed in float32 wherever it runs."""
+    if pipeline.precision.dtype is None:
+        return pipeline
+    exact = dataclasses.replace(pipeline, precision=Precision(pipeline.device.type, None), asked_precision="fp32")
+    return with_weights(exact, [member.checkpoint for member in pipeline.members])
 
 
 def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:

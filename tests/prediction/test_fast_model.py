@@ -6,7 +6,6 @@
 
 import contextlib
 import copy
-import dataclasses
 import threading
 from unittest import mock
 
@@ -22,7 +21,7 @@ from models.classifier import HeadLinear, build_classifier, on_device
 from prediction.cuda_graph import LARGEST_BATCH, SHAPES, GraphedModel
 from prediction.fast_model import FastClassifier, fast_copy, fold_batchnorm, halve_weights, prepared
 from prediction.forward import ForwardPass
-from prediction.pipeline import load_pipeline, predict_images, with_checkpoint
+from prediction.pipeline import in_float32, load_pipeline, predict_images, with_weights
 
 CPU = torch.device("cpu")
 # architecture: its input size, its BatchNorms, and how many of them follow a convolution directly
@@ -317,7 +316,8 @@ def test_the_pipeline_predicts_with_the_fast_model(checkpoint, test_folder, monk
     found = predict_images(pipeline, inputs)
     assert abs(found.probabilities - expected.probabilities).max() < 3e-3
     assert pipeline.computed_in == "mixed float16"
-    exact = dataclasses.replace(pipeline, precision=Precision("cpu", None))
-    assert abs(predict_images(exact, inputs).probabilities - expected.probabilities).max() < 1e-6
-    again = with_checkpoint(pipeline, pipeline.members[0].checkpoint)
+    exact = in_float32(pipeline)
+    assert exact.computed_in == "float32"
+    assert abs(predict_images(exact, inputs).probabilities - expected.probabilities).max() < 1e-5
+    again = with_weights(pipeline, [member.checkpoint for member in pipeline.members])
     assert (predict_images(again, inputs).probabilities == found.probabilities).all()
