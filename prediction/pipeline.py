@@ -5,7 +5,6 @@ The same object is evaluated, timed and packed.
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -337,6 +336,5 @@ def _choose_precision(device: torch.device, config: Config, name: str | None) ->
     if precision.note and name is not None and precision.dtype is None:
         raise InputError(f"precision {name}: {precision.note}. Choose fp32, or leave it to the device.")
     if precision.note:
-        # standard output is for results
-        print(f"note: {precision.note}", file=sys.stderr, flush=True)
+        _warn_once(precision.note)
     return precision
