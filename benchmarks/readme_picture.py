@@ -7,6 +7,7 @@ python benchmarks/readme_picture.py
 import argparse
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from data.listing import list_images
 from data.transforms import eval_image
 from evaluation.grad_cam import attention_map
 from evaluation.plots import class_labels
+from models.classifier import Classifier
 from prediction.pipeline import Pipeline, load_pipeline, predict_file
 
 IMAGES, BARS = 4, 5
@@ -43,7 +45,7 @@ def draw(pipeline: Pipeline, answers: dict[Path, np.ndarray]) -> Figure:
     figure = Figure(figsize=(3 * len(answers), 6.2), layout="constrained")
     axes = figure.subplots(3, len(answers), height_ratios=(3, 3, 1.6), squeeze=False)
     checkpoint = pipeline.members[0].checkpoint
-    model = checkpoint.build_model()
+    model = cast(Classifier, pipeline.members[0].model.classifier)
     for column, (path, probabilities) in enumerate(answers.items()):
         pixels = read_image(path).pixels
         seen = eval_image(pixels, checkpoint.input_size, checkpoint.crop_pct)

@@ -37,7 +37,7 @@ class GraphedModel(nn.Module):
             graph = self._graph_of(images)
             return self.model(images) if graph is None else graph.replay(images)
 
-    def forget(self) -> None:
+    def forget_graphs(self) -> None:
         """Give the graphs' memory back, and record no more."""
         self._works = False
         self._graphs.clear()
@@ -60,7 +60,7 @@ class GraphedModel(nn.Module):
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
         print_warning(f"the model runs without a CUDA graph, which takes longer for single images: {reason}")
-        self.forget()
+        self.forget_graphs()
         return None
 
 
@@ -86,10 +86,3 @@ class _Graph:
         self.graph.replay()
         # the next replay overwrites it
         return self.output.clone()
-
-
-def forget_graphs(model: nn.Module) -> None:
-    """Give back the memory of all graphs in `model`."""
-    for module in model.modules():
-        if isinstance(module, GraphedModel):
-            module.forget()

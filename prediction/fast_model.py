@@ -27,25 +27,38 @@ _IN_16_BITS = (*_CONVOLUTIONS, nn.Linear, TimmLinear)
 _FOLDING_TOLERANCE = 1e-3
 
 
-class FastClassifier(nn.Module):
-    """A classifier prepared for one device and precision.
+class FastClassifier(Classifier):
+    """A classifier that answers by a copy of itself, prepared for one device, under the autocast of one precision.
 
-    Under the autocast of that precision it answers as the plain classifier does. Without autocast it is the plain one
-    in float32, whose weights stay in the machine's memory until then.
+    Without autocast it computes in float32, and itself; its weights stay in the machine's memory until then. New ones
+    may be loaded.
     """
 
     def __init__(self, plain: Classifier, precision: Precision, example: torch.Tensor) -> None:
-        super().__init__()
-        self.device, self._precision = example.device, precision
-        self.fast = GraphedModel(fast_copy(on_device(plain, self.device), precision, example))
-        # in a tuple: its parameters are not this module's
-        self._plain = (plain.cpu(),)
+        super().__init__(plain.backbone, tuple(plain.mean.tolist()), tuple(plain.std.tolist()))
+        self._precision, self._example = precision, example
+        self._prepare()
+        self.register_load_state_dict_post_hook(lambda _module, _keys: self._prepare())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, C) of images uint8 (N, 3, H, W)."""
         if self._precision.dtype is None or torch.is_autocast_enabled(images.device.type):
-            return self.fast(images)
-        return on_device(self._plain[0], self.device)(images)
+            return self._fast[0](images)
+        # weights moved in inference mode could not be loaded anew
+        with torch.inference_mode(False):
+            on_device(self, self._example.device)
+        return super().forward(images)
+
+    def forget_graphs(self) -> None:
+        """Give the memory of recorded graphs back, and record no more."""
+        self._fast[0].forget_graphs()
+
+    def _prepare(self) -> None:
+        plain = Classifier(self.backbone, tuple(self.mean.tolist()), tuple(self.std.tolist()))
+        on_device(plain, self._example.device)
+        # in a tuple: its parameters are no further ones of this module
+        self._fast = (GraphedModel(fast_copy(plain, self._precision, self._example)).eval(),)
+        self.eval().cpu()
 
 
 def prepared(plain: Classifier, device: torch.device, precision: Precision, input_size: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 from common.device import Precision
 from common.errors import RunError, print_warning
 from common.memory import is_out_of_memory, release_device_memory
-from prediction.cuda_graph import forget_graphs
 
 TOO_LARGE_FOR_DEVICE = (
     "The device's memory does not hold the model and a single image. Close what else uses it, give fewer views of an "
@@ -26,6 +26,15 @@ class Started:
 
     images: torch.Tensor
     wait: Callable[[], np.ndarray]
+
+
+@runtime_checkable
+class KeepsGraphs(Protocol):
+    """A module that keeps device memory for recorded graphs."""
+
+    def forget_graphs(self) -> None:
+        """Give that memory back."""
+        ...
 
 
 class ForwardPass:
@@ -69,7 +78,9 @@ class ForwardPass:
             if logits is not None:
                 return logits
             # only here: within `except` the error would keep all that the failed pass has computed
-            forget_graphs(self.model)
+            for module in self.model.modules():
+                if isinstance(module, KeepsGraphs):
+                    module.forget_graphs()
             release_device_memory()
             self._at_once = _half_of(size)
 

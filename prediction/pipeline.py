@@ -5,7 +5,6 @@ The same object is evaluated, timed and packed.
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -215,8 +214,7 @@ def require_torch(pipeline: Pipeline, what: str) -> None:
 
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
     """Return the pipeline with one model of these weights instead of its members; classes stay those of the first."""
-    alone = only_member(pipeline, pipeline.members[0])
-    return with_weights(alone, [checkpoint])
+    return with_weights(only_member(pipeline, pipeline.members[0]), [checkpoint])
 
 
 def with_weights(pipeline: Pipeline, checkpoints: Sequence[Checkpoint]) -> Pipeline:
@@ -338,6 +336,5 @@ def _choose_precision(device: torch.device, config: Config, name: str | None) ->
     if precision.note and name is not None and precision.dtype is None:
         raise InputError(f"precision {name}: {precision.note}. Choose fp32, or leave it to the device.")
     if precision.note:
-        # standard output is for results
-        print(f"note: {precision.note}", file=sys.stderr, flush=True)
+        _warn_once(precision.note)
     return precision

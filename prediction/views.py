@@ -17,19 +17,24 @@ CROP = 0.875
 def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float = 0.0, y: float = 0.0) -> torch.Tensor:
     """Rotate uint8 images (N, 3, H, W) counter-clockwise and enlarge them about the centre; bilinear, mirrored.
 
-    `x` and `y`, from -1 to 1, move the part that is cut from an enlarged image to the right and down. Always computed
-    in float32: places in 16 bits would be off by more than a pixel.
+    `x` and `y`, from -1 to 1, move the part that is cut from an enlarged image to the right and down. Computed in
+    float32 under mixed precision too.
     """
     height, width = images.shape[-2:]
     cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
     rest = 1 - 1 / zoom
-    theta = [[cosine, -sine * height / width, x * rest], [sine * width / height, cosine, y * rest]]
-    # the GPU is not waited for
-    places = torch.tensor([theta]).to(images.device, non_blocking=True).expand(len(images), 2, 3)
-    with torch.autocast(images.device.type, enabled=False):
-        grid = F.affine_grid(places, [len(images), 3, height, width], align_corners=False)
-        warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    # no matrix product: mixed precision and TF32 would round it, and move places by up to a pixel
+    across, down = centres(width, images.device), centres(height, images.device)[:, None]
+    columns = across * cosine - down * (sine * height / width) + x * rest
+    rows = across * (sine * width / height) + down * cosine + y * rest
+    grid = torch.stack([columns, rows], dim=-1).expand(len(images), height, width, 2)
+    warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return warped.round().clamp(0, 255).to(torch.uint8)
+
+
+def centres(count: int, device: torch.device) -> torch.Tensor:
+    """Return the middle of each of `count` pixels in a row from -1 to 1, float32 (count,)."""
+    return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def brighten(images: torch.Tensor, factor: float) -> torch.Tensor:

@@ -500,11 +500,18 @@ def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float
     height, width = images.shape[-2:]
     cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
     rest = 1 - 1 / zoom
-    theta = [[cosine, -sine * height / width, x * rest], [sine * width / height, cosine, y * rest]]
-    places = torch.tensor([theta], device=images.device).expand(len(images), 2, 3)
-    grid = F.affine_grid(places, [len(images), 3, height, width], align_corners=False)
+    # no matrix product: mixed precision and TF32 would round it, and move places by up to a pixel
+    across, down = centres(width, images.device), centres(height, images.device)[:, None]
+    columns = across * cosine - down * (sine * height / width) + x * rest
+    rows = across * (sine * width / height) + down * cosine + y * rest
+    grid = torch.stack([columns, rows], dim=-1).expand(len(images), height, width, 2)
     warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return warped.round().clamp(0, 255).to(torch.uint8)
+
+
+def centres(count: int, device: torch.device) -> torch.Tensor:
+    """Return the middle of each of `count` pixels in a row from -1 to 1, float32 (count,)."""
+    return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def brighten(images: torch.Tensor, factor: float) -> torch.Tensor:

@@ -7,6 +7,7 @@
 import contextlib
 import copy
 import threading
+from unittest import mock
 
 import pytest
 import torch
@@ -17,8 +18,9 @@ from common.device import Precision
 from common.errors import RunError
 from data.inputs import find_inputs
 from models.classifier import HeadLinear, build_classifier, on_device
-from prediction.cuda_graph import LARGEST_BATCH, SHAPES, GraphedModel, forget_graphs
+from prediction.cuda_graph import LARGEST_BATCH, SHAPES, GraphedModel
 from prediction.fast_model import FastClassifier, fast_copy, fold_batchnorm, halve_weights, prepared
+from prediction.forward import ForwardPass
 from prediction.pipeline import in_float32, load_pipeline, predict_images, with_weights
 
 CPU = torch.device("cpu")
@@ -123,7 +125,6 @@ def test_without_autocast_the_fast_model_is_the_plain_one():
     model, images = on_device(trained("test_efficientnet", 32), CPU), pictures_of(32, 2)
     precision = Precision("cpu", torch.float16)
     fast = FastClassifier(copy.deepcopy(model), precision, images[:1])
-    assert sum(parameter.numel() for parameter in fast.parameters()) < 1.01 * sum(p.numel() for p in model.parameters())
     with torch.inference_mode():
         assert torch.equal(fast(images), model(images))
         with precision.context():
@@ -131,6 +132,29 @@ def test_without_autocast_the_fast_model_is_the_plain_one():
         assert found.dtype == torch.float32
         assert not torch.equal(found, model(images))
         assert (found.softmax(dim=1) - model(images).softmax(dim=1)).abs().max() < 3e-3
+
+
+def test_the_fast_model_has_the_plain_weights_and_takes_new_ones():
+    model, images = on_device(trained("test_efficientnet", 32), CPU), pictures_of(32, 2)
+    fast = FastClassifier(copy.deepcopy(model), Precision("cpu", None), images[:1])
+    assert list(fast.state_dict()) == list(model.state_dict())
+    assert all(torch.equal(fast.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+    other = {name: tensor * 1.1 if name.endswith("weight") else tensor for name, tensor in model.state_dict().items()}
+    before = fast(images)
+    for classifier in (fast, model):
+        classifier.load_state_dict(other)
+    torch.testing.assert_close(fast(images), model(images), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(fast(images), before, atol=1e-3)
+
+
+def test_weights_can_be_loaded_after_an_overflow_has_moved_the_model(monkeypatch):
+    model, images = trained("test_efficientnet", 32), pictures_of(32)
+    fast = FastClassifier(copy.deepcopy(model), Precision("cpu", torch.float16), images)
+    # as a move to another device does
+    monkeypatch.setattr("prediction.fast_model.on_device", lambda module, _device: module._apply(torch.clone))
+    with torch.inference_mode():
+        fast(images)
+    fast.load_state_dict(model.state_dict())
 
 
 def test_weights_in_16_bits_that_do_not_run_stay_in_float32(capsys):
@@ -251,13 +275,13 @@ def test_where_recording_fails_kernels_start_one_by_one(graphs, monkeypatch, cap
     assert capsys.readouterr().err.count("warning: the model runs without a CUDA graph") == 1
 
 
-def test_graphs_are_given_back_when_memory_is_short(graphs):
+def test_graphs_are_given_back_when_memory_is_short(graphs, monkeypatch):
     graphed = GraphedModel(Doubled(graphs))
     for _ in range(2):
         graphed(torch.zeros(1, 3))
-    forget_graphs(nn.Sequential(graphed))
-    for _ in range(3):
-        graphed(torch.zeros(1, 3))
+    full = torch.OutOfMemoryError("CUDA out of memory")
+    monkeypatch.setattr(graphed.model, "forward", mock.Mock(side_effect=[full, torch.zeros(1, 3), torch.zeros(1, 3)]))
+    ForwardPass(nn.Sequential(graphed), CPU, Precision("cpu", None)).start(torch.zeros(2, 3))
     assert len(graphs) == 1
     assert graphed._graphs == {}
 

@@ -1,12 +1,13 @@
 """Views: what each does to an image, and that their average is the average."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
 
 from common.errors import InputError
-from prediction.views import CROP, PLAIN, SETS, VIEWS, ViewAverage, parse_views
+from prediction.views import CROP, PLAIN, SETS, VIEWS, ViewAverage, parse_views, warp
 
 
 class Corner(torch.nn.Module):
@@ -130,6 +131,35 @@ def test_mixed_precision_moves_no_pixel_of_a_view(smooth, dtype):
         found = {name: view(smooth) for name, view in VIEWS.items()}
     for name, images in expected.items():
         assert torch.equal(found[name], images), name
+
+
+def test_places_come_from_no_matrix_product(smooth):
+    """TF32, which only a GPU has, would round its factors."""
+    used = []
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            used.append(getattr(function, "__name__", ""))
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        VIEWS["rotate+5"](smooth)
+    assert "grid_sample" in used
+    assert not {"affine_grid", "bmm", "matmul", "einsum", "mm"} & set(used)
+
+
+def test_places_are_those_of_torchs_own_grid():
+    image = torch.zeros(1, 3, 30, 50, dtype=torch.uint8)
+    grids = []
+    with mock.patch(
+        "torch.nn.functional.grid_sample", side_effect=lambda images, grid, **_: grids.append(grid) or images
+    ):
+        warp(image, degrees=7, zoom=1.2, x=-1, y=0.5)
+    cosine, sine = math.cos(math.radians(7)) / 1.2, math.sin(math.radians(7)) / 1.2
+    rest = 1 - 1 / 1.2
+    theta = torch.tensor([[[cosine, -sine * 30 / 50, -rest], [sine * 50 / 30, cosine, 0.5 * rest]]])
+    expected = torch.nn.functional.affine_grid(theta, [1, 3, 30, 50], align_corners=False)
+    torch.testing.assert_close(grids[0], expected, rtol=0, atol=1e-6)
 
 
 def test_every_column_of_a_large_image_has_its_own_place_under_mixed_precision():
