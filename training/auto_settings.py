@@ -85,7 +85,7 @@ def _largest_batch(
     """Return the largest divisor of the effective batch that fits on all ranks, and how that was found."""
     sizes = [size for size in range(effective, 0, -1) if effective % size == 0]
     if device.type == "cuda":
-        found = _largest_tried(config, sizes, num_classes, device, precision)
+        found = largest_tried(config, sizes, num_classes, device, precision)
         how = "tried on this GPU"
     else:
         memory = training_memory(config, num_classes, precision.dtype, as_cuda=False)
@@ -107,7 +107,7 @@ def _largest_computed(memory: TrainingMemory, sizes: list[int]) -> tuple[int, st
     return found, f"computed: {needed / 1e9:.1f} GB of {usable / 1e9:.1f} GB, half of the free memory"
 
 
-def _largest_tried(
+def largest_tried(
     config: Config, sizes: list[int], num_classes: int, device: torch.device, precision: Precision
 ) -> int:
     """Return the largest of `sizes`, which fall, with which steps of a throw-away model run; 0 if none does."""
