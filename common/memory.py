@@ -77,13 +77,15 @@ def free_memory() -> int:
 
 
 def _free_memory_of_windows() -> int:
+    names = ("total", "free", "total_page", "free_page", "virtual", "free_virtual", "extended")
+
     class Status(ctypes.Structure):
-        _fields_ = [
+        # MEMORYSTATUSEX of sysinfoapi.h
+        _fields_ = (
             ("size", ctypes.c_uint32),
             ("load", ctypes.c_uint32),
-            *((name, ctypes.c_uint64) for name in ("total", "free", "total_page", "free_page", "virtual", "free_virtual")),
-            ("extended", ctypes.c_uint64),
-        ]  # MEMORYSTATUSEX of sysinfoapi.h
+            *((name, ctypes.c_uint64) for name in names),
+        )
 
     status = Status(size=ctypes.sizeof(Status))
     # the name exists on Windows alone

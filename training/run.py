@@ -31,7 +31,8 @@ class Run:
     """What stays the same while a run trains; `val_loader` is None if no images are held back.
 
     `config` has no value `auto` for the batch or checkpointing any more; `choices` are sentences on what took its
-    place. `memory_limit` is in bytes, None if the card has none. `val_copies` validation images show the picture of a training image, which a table of their own may bring about.
+    place. `memory_limit` is in bytes, None if the card has none. `val_copies` validation images show the picture of a
+    training image, which a table of their own may bring about.
     """
 
     config: Config

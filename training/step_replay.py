@@ -141,7 +141,8 @@ def materialise(model: nn.Module, device: str = "cpu") -> None:
 
     `Module.to_empty` cannot do this with fake tensors.
     """
-    made: dict[int, torch.Tensor] = {}
+    # parameters among the parameters, which a type cannot say
+    made: dict[int, Any] = {}
     for module in model.modules():
         for tensors in (module._parameters, module._buffers):
             for name, tensor in tensors.items():

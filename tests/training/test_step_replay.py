@@ -114,5 +114,7 @@ def test_autocast_on_the_cpu_is_as_before_afterwards():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         before = norm(pixels).dtype
         with fake_step(torch.bfloat16):
-            assert torch.nn.functional.layer_norm(torch.zeros((2, 4), dtype=torch.bfloat16), (4,)).dtype == torch.float32
+            assert (
+                torch.nn.functional.layer_norm(torch.zeros((2, 4), dtype=torch.bfloat16), (4,)).dtype == torch.float32
+            )
         assert norm(pixels).dtype == before == torch.bfloat16
