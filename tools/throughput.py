@@ -11,7 +11,7 @@ import torch
 
 from configs.input_sizes import training_size
 from configs.schema import Config, DemoConfig
-from data.dataloader import batch_reader, num_workers
+from data.dataloader import BatchReader
 from data.dataset import Batch
 from data.sampler import SampleKey
 from training.auto_settings import with_values
@@ -66,7 +66,7 @@ def throughput(config: Config, seconds: float = 12) -> Throughput:
         steps=steps,
         step_images=step_images,
         batch_size=run.config.dataset.batch_size,
-        workers=num_workers(run.config.dataset),
+        workers=run.train_loader.num_workers,
         images=images,
         device=run.device,
         precision=str(run.precision),
@@ -92,9 +92,10 @@ def _images_of(config: Config) -> Iterator[tuple[Config, str]]:
 
 def loader_rate(run: Run, seconds: float) -> float:
     """Return the images/s of the run's training loader when nothing waits for it."""
-    reader = batch_reader(run.train_loader.dataset, _endless_batches(run), run.config.dataset, run.device)
+    own = run.train_loader
+    reader = BatchReader(own.dataset, _endless_batches(run), own.num_workers, own.pin_memory, own.timeout)
     # what workers have read ahead would count as read in no time
-    ahead = 2 * num_workers(run.config.dataset)
+    ahead = 2 * own.num_workers
     begun, images, since = time.perf_counter(), 0, None
     for number, batch in enumerate(reader):
         now = time.perf_counter()
