@@ -142,6 +142,10 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ),
     ("training.resume_force",): (lambda config: config.training.resume is not None, "training.resume=auto or a file"),
     ("dataset.loader_timeout",): (lambda config: config.dataset.num_workers != 0, "dataset.num_workers above 0"),
+    ("training.accumulation_steps",): (
+        lambda config: config.dataset.batch_size != "auto",
+        "dataset.batch_size=8 (or another number)",
+    ),
     ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
     ("training.allow_tf32",): (lambda config: config.device in ("auto", "cuda"), "device=auto or cuda"),
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (

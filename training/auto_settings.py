@@ -1,6 +1,6 @@
 """Keys with the value `auto`: training replaces them by what suits the memory of its device.
 
-`dataset.batch_size=auto` is the largest batch that fits; accumulation keeps the effective batch of the recipe.
+`dataset.batch_size=auto` is the largest batch that fits; accumulation makes the effective batch of the recipes of it.
 `model.grad_checkpointing=auto` is on only where a step does not fit without it.
 """
 
@@ -24,7 +24,7 @@ from training.freezing import set_trainable
 from training.memory_estimate import USABLE, TrainingMemory, training_memory
 from training.state import TrainingState, new_state
 
-# the effective batch for which the learning rates of configs/ are meant
+# the effective batch of every config of ours, for which their learning rates are meant
 RECIPE_BATCH = 32
 
 # images that a step should hold at once, also without checkpointing; BatchNorm's statistics get poor below
@@ -49,9 +49,10 @@ def with_choices(
         config = with_values(config, {"model.grad_checkpointing": wanted})
         sentences.append(f"model.grad_checkpointing=auto: {'on' if wanted else 'off'}, {why}")
     if config.dataset.batch_size == "auto":
-        effective = RECIPE_BATCH * config.training.accumulation_steps
-        batch, why = _largest_batch(config, effective, num_classes, device, precision)
-        steps = effective // batch
+        # memory for accumulated gradients is counted, because it is needed unless the whole batch fits
+        accumulating = with_values(config, {"training.accumulation_steps": 2})
+        batch, why = _largest_batch(accumulating, num_classes, device, precision)
+        steps = RECIPE_BATCH // batch
         config = with_values(config, {"dataset.batch_size": batch, "training.accumulation_steps": steps})
         sentences.append(f"dataset.batch_size=auto: {batch} images fit ({why}), training.accumulation_steps={steps}")
     return config, sentences
@@ -79,11 +80,9 @@ def _needs_checkpointing(
     return needed > usable, words
 
 
-def _largest_batch(
-    config: Config, effective: int, num_classes: int, device: torch.device, precision: Precision
-) -> tuple[int, str]:
-    """Return the largest divisor of the effective batch that fits on all ranks, and how that was found."""
-    sizes = [size for size in range(effective, 0, -1) if effective % size == 0]
+def _largest_batch(config: Config, num_classes: int, device: torch.device, precision: Precision) -> tuple[int, str]:
+    """Return the largest divisor of the recipes' batch that fits on all ranks, and how that was found."""
+    sizes = [size for size in range(RECIPE_BATCH, 0, -1) if RECIPE_BATCH % size == 0]
     if device.type == "cuda":
         found = largest_tried(config, sizes, num_classes, device, precision)
         how = "tried on this GPU"

@@ -145,6 +145,7 @@ def test_a_mistake_is_one_line(override, message):
         (["training.mix_off_epochs=2"], "training.mixup_alpha"),
         (["training.use_amp=false", "training.amp_dtype=bfloat16"], "training.use_amp=true"),
         (["device=cpu", "training.allow_tf32=false"], "device=auto or cuda"),
+        (["dataset.batch_size=auto", "training.accumulation_steps=2"], "dataset.batch_size=8 (or another number)"),
         (["training.scheduler=constant", "training.min_lr=0"], "training.scheduler=cosine"),
         (["dataset.val_split=0", "training.early_stopping.patience=3"], "dataset.val_split above 0"),
         (["model.pretrained=false", "model.weights=hub"], "model.pretrained=true"),

@@ -11,9 +11,10 @@ import training.auto_settings as auto_settings
 from common.device import Precision
 from common.errors import RunError
 from configs.compose import compose
+from configs.options import config_names
 from models.checkpoint import load_checkpoint
 from models.classifier import Classifier
-from training.auto_settings import RECIPE_BATCH, largest_tried, with_choices
+from training.auto_settings import RECIPE_BATCH, largest_tried, with_choices, with_values
 from training.memory_estimate import training_memory
 from training.resume import load_training_state
 from training.train import train
@@ -34,23 +35,23 @@ def free_bytes(monkeypatch):
 
 
 def for_batch(config, images):
-    """Return the free memory with whose half the step of a batch just fits."""
-    return 2 * training_memory(config, 4, as_cuda=False).total(images) + 2
+    """Return the free memory with whose half the accumulated steps of a batch just fit."""
+    accumulating = with_values(config, {"training.accumulation_steps": 2})
+    return 2 * training_memory(accumulating, 4, as_cuda=False).total(images) + 2
 
 
-def test_the_recipes_batch_is_the_default():
-    assert compose().dataset.batch_size == RECIPE_BATCH
+@pytest.mark.parametrize("name", config_names())
+def test_every_config_has_the_recipes_batch(name):
+    config = compose(name)
+    assert config.dataset.batch_size * config.training.accumulation_steps == RECIPE_BATCH
 
 
-@pytest.mark.parametrize(
-    ("room_for", "accumulation", "batch", "steps"), [(500, 1, 32, 1), (13, 1, 8, 4), (13, 3, 12, 8), (0, 1, 1, 32)]
-)
-def test_the_largest_divisor_that_fits_is_taken(tiny, free_bytes, room_for, accumulation, batch, steps):
-    config = tiny("dataset.batch_size=auto", f"training.accumulation_steps={accumulation}")
+@pytest.mark.parametrize(("room_for", "batch", "steps"), [(500, 32, 1), (13, 8, 4), (0, 1, 32)])
+def test_the_largest_divisor_that_fits_is_taken(tiny, free_bytes, room_for, batch, steps):
+    config = tiny("dataset.batch_size=auto")
     free_bytes(for_batch(config, room_for))
     chosen, sentences = with_choices(config, 4, CPU, FLOAT32)
     assert (chosen.dataset.batch_size, chosen.training.accumulation_steps) == (batch, steps)
-    assert batch * steps == RECIPE_BATCH * accumulation
     [sentence] = sentences
     assert sentence.startswith(f"dataset.batch_size=auto: {batch} images fit (computed: ")
     assert sentence.endswith(f"half of the free memory), training.accumulation_steps={steps}")
@@ -163,4 +164,3 @@ def test_high_performance_by_card(free_bytes, gigabytes, is_on):
     free_bytes(gigabytes * 1e9)
     config, _ = with_choices(compose("high_performance"), 100, CUDA, BFLOAT16)
     assert config.model.grad_checkpointing is is_on
-    assert config.dataset.batch_size * config.training.accumulation_steps == RECIPE_BATCH
