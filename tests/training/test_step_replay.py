@@ -1,6 +1,7 @@
 """A step replayed on fake tensors allocates what a real step does, and casts as autocast does on CUDA."""
 
 import contextlib
+import re
 
 import pytest
 import torch
@@ -98,7 +99,8 @@ def test_it_casts_as_autocast_on_cuda(architecture, size):
 def test_the_list_of_float32_operations_is_torchs_own():
     registered = torch._C._dispatch_get_registrations_for_dispatch_key
     only_cuda = set(registered("AutocastCUDA")) - set(registered("AutocastCPU"))
-    names = {name.removeprefix("aten::") for name in only_cuda if name.startswith("aten::")}
+    # image classifiers use neither torchvision's operations nor named dimensions, which later versions of torch lack
+    names = {name.removeprefix("aten::") for name in only_cuda if not re.search("torchvision|imname|names_", name)}
     lower_or_widest = {
         *("convolution", "_convolution", "cudnn_convolution", "cudnn_convolution_transpose", "addmv", "addr", "mv"),
         *("chain_matmul", "einsum", "linalg_multi_dot", "_scaled_dot_product_flash_attention"),
