@@ -115,11 +115,13 @@ def configure_algorithms(device: torch.device, search_kernels: bool = False, all
 
     On CUDA `search_kernels` lets cuDNN try several convolutions for each new shape: fast for training, but two
     processes may then choose different ones. `allow_tf32` computes float32 products in TF32 (10 bits of mantissa), for
-    cards from Ampere on.
+    cards from Ampere on; it has no effect elsewhere.
     """
-    torch.backends.cudnn.benchmark = search_kernels and device.type == "cuda"
-    torch.backends.cudnn.allow_tf32 = allow_tf32
-    torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
+    on_cuda = device.type == "cuda"
+    torch.backends.cudnn.benchmark = search_kernels and on_cuda
+    torch.backends.cudnn.allow_tf32 = allow_tf32 and on_cuda
+    # "high" would let oneDNN round on some CPUs too
+    torch.set_float32_matmul_precision("high" if allow_tf32 and on_cuda else "highest")
     torch.use_deterministic_algorithms(device.type == "cpu")
     # a property of the module, which its types do not show
     setattr(deterministic, "fill_uninitialized_memory", False)  # noqa: B010
