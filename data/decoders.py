@@ -1,7 +1,8 @@
 """The decoders, OpenCV and Pillow: which one reads what, so that every version of both gives the same pixels.
 
 OpenCV reads JPEG, and opaque 8-bit PNG, BMP and WebP, because it is faster. Pillow reads the rest: versions of OpenCV
-differ in it, or cannot read it. OpenCV also reads colours of 16 bits, which Pillow cuts to 8.
+differ in it, or cannot read it. OpenCV also reads colours of 16 bits, which Pillow cuts to 8. Pillow opens every file
+before, for its size and kind, except JPEG files with an ordinary header.
 """
 
 import functools
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from data.image_rescue import claims_too_much
+from data.jpeg_header import plain_jpeg_size
 from data.pixel_values import to_rgb, turned_upright
 
 MAX_PIXELS = 178_000_000
@@ -62,6 +64,10 @@ class UnreadableImage(Exception):
 
 def decode(data: np.ndarray, name: str, reduction: Reduction | None = None) -> np.ndarray | None:
     """Return the pixels, or None where a decoder finds damage. Raises UnreadableImage for what is no image."""
+    size = plain_jpeg_size(data[:4096].tobytes())
+    if size is not None:
+        _check_size(*size, name)
+        return _decode_plain(data, reduction(*size) if reduction else 1)
     formats = _formats(data, name)
     if formats == ("AVIF",) and not _pillow_reads_avif():
         return _decode_avif(data, name)

@@ -260,8 +260,8 @@ def test_views_of_a_reduced_image_are_those_of_the_whole_one():
     ],
 )
 def test_every_pixel_counts_where_no_crop_comes_first_or_the_image_is_small_or_long(entries, size):
-    transform = TrainTransform(entries, SIZE, seed=1)
-    assert {transform.reduction(*size, 0, index) for index in range(20)} == {1}
+    transform, (width, height) = TrainTransform(entries, SIZE, seed=1), size
+    assert {transform.reduction(width, height, 0, index) for index in range(20)} == {1}
 
 
 def test_a_large_photograph_is_reduced_by_eight_at_most():

@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def warnings_of(capsys, *words):
     """Return what is printed when the reader of a training run is made."""
     config = compose("config", list(words))
     batches = EpochBatches(np.arange(4), np.zeros(4, int), 4, "shuffle", 0)
-    table = types.SimpleNamespace(image_dir="", image_ids=["a.jpg"] * 4, labels=np.zeros(4, int))
+    table: Any = types.SimpleNamespace(image_dir="", image_ids=["a.jpg"] * 4, labels=np.zeros(4, int))
     train_loader(config, table, batches, torch.device("cpu"))
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
 
