@@ -1,4 +1,4 @@
-"""flower_cli.py info: libraries and hardware of this machine, and the memory that training a model takes."""
+"""flower_cli.py info: libraries and hardware of this machine; with keys, what a training takes and what limits it."""
 
 import argparse
 import json
@@ -10,11 +10,10 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 
-HELP = "show Python, libraries and hardware; with model=... and other keys, the memory that this training takes"
-
-_CARDS_GB = (8, 12, 16, 24, 40, 80)
-
-_CLASSES = 100
+HELP = (
+    "show Python, libraries and hardware; with model=... and other keys, the memory that this training takes, or with "
+    "--throughput its speed"
+)
 
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
 
@@ -24,13 +23,22 @@ _CUDA_WHEELS = "https://download.pytorch.org/whl/cu128"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    parser.add_argument(
+        "--throughput",
+        action="store_true",
+        help="measure images/s of the loader and of training steps on this device (a minute), and say which limits",
+    )
+    parser.add_argument("--config-name", default="config", help="the config to start from (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the facts; the exit code is 0 even with a warning."""
-    if overrides:
-        facts = training_facts(overrides)
-        print_facts(facts, arguments.json)
+    if overrides or arguments.throughput or arguments.config_name != "config":
+        from cli.info_training import memory_facts, throughput_facts
+        from configs.compose import compose
+
+        config = compose(arguments.config_name, overrides)
+        print_facts(throughput_facts(config) if arguments.throughput else memory_facts(config), arguments.json)
         return 0
 
     import torch
@@ -49,33 +57,6 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     warning = gpu_warning(torch.version.cuda, torch.cuda.is_available(), torch.backends.mps.is_available())
     print_facts({**facts, "warning": warning} if warning or arguments.json else facts, arguments.json)
     return 0
-
-
-def training_facts(overrides: list[str]) -> dict[str, str]:
-    """Return the memory that training the config of `overrides` takes, in float32 and with 16-bit mixed precision."""
-    import torch
-
-    from configs.compose import compose
-    from training.memory_estimate import training_memory
-
-    config = compose("config", overrides)
-    batch = config.dataset.batch_size
-    facts = {"model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px"}
-    for name, dtype in (("float32", None), ("16-bit", torch.bfloat16)):
-        memory = training_memory(config, _CLASSES, dtype)
-        if dtype is None:
-            facts["weights"] = f"{memory.weights / 1e9:.2f} GB"
-            facts["gradients"] = f"{memory.gradients / 1e9:.2f} GB"
-            facts["optimizer"] = f"{memory.optimizer / 1e9:.2f} GB ({config.training.optimizer})"
-            facts["averages"] = f"{memory.averages / 1e9:.2f} GB (training.ema_decay)"
-        facts[f"an image, {name}"] = f"{memory.per_image / 1e9:.3f} GB"
-        facts[f"batch {batch}, {name}"] = f"{memory.total(batch) / 1e9:.1f} GB"
-        fits = ", ".join(f"{gigabytes} GB: {memory.largest_batch(gigabytes * 1e9)}" for gigabytes in _CARDS_GB)
-        facts[f"largest batch, {name}"] = fits
-    facts["note"] = (
-        f"computed from the sizes of tensors, for {_CLASSES} classes; leave a fifth of a card for workspaces"
-    )
-    return facts
 
 
 def print_facts(facts: Mapping[str, str | None], as_json: bool) -> None:

@@ -31,7 +31,11 @@ def add_pipeline_flags(parser: argparse.ArgumentParser, required: bool = True) -
         help=f"{AUTO_RUNTIME}: the fastest that is installed; exported .onnx and .xml have theirs "
         f"(default: {RUNTIMES[0]})",
     )
-    parser.add_argument("--precision", choices=tuple(PRECISIONS), help="default: as trained on CUDA, fp32 elsewhere")
+    parser.add_argument(
+        "--precision",
+        choices=tuple(PRECISIONS),
+        help="default: fp16 on CUDA (fp32 if trained without mixed precision), fp32 elsewhere",
+    )
 
 
 def add_format_flag(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from common.errors import InputError
 
 @dataclass(frozen=True)
 class Precision:
-    """Mixed precision on a device type: its dtype, or None for plain float32; `note` says why a wish was refused."""
+    """Mixed precision on a device type: its dtype, or None for float32; `note` says why a wish was refused.
+
+    `tf32`: products of float32 values are computed in TF32, which has 10 bits of mantissa instead of 23.
+    """
 
     device_type: str
     dtype: torch.dtype | None
     note: str = ""
+    tf32: bool = False
 
     def context(self) -> contextlib.AbstractContextManager:
         """Return the autocast context for a forward pass."""
@@ -27,7 +32,9 @@ class Precision:
         return torch.autocast(self.device_type, dtype=self.dtype)
 
     def __str__(self) -> str:
-        return "float32" if self.dtype is None else f"mixed {str(self.dtype).removeprefix('torch.')}"
+        if self.dtype is None:
+            return "float32 (TF32 in products and convolutions)" if self.tf32 else "float32"
+        return f"mixed {str(self.dtype).removeprefix('torch.')}"
 
 
 def choose_device(name: str) -> torch.device:
@@ -40,25 +47,48 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name, distributed.local_rank()) if name == "cuda" else torch.device(name)
 
 
-def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Precision:
-    """Return the precision of forward passes.
+def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str, allow_tf32: bool = False) -> Precision:
+    """Return the precision of training: of its forward passes, and whether float32 products are computed in TF32.
 
     `auto` is bfloat16 on a CUDA device that computes it natively, else float16; on other devices it is float32. A CPU
-    uses bfloat16 only if it is asked for, because few models gain from it. The result is float32 where the device would
-    only emulate the dtype.
+    uses bfloat16 only if it is asked for, because few models gain from it. Where the device would only emulate the
+    dtype, the result is float16 on CUDA and float32 elsewhere, and `note` says so.
     """
     if not use_amp:
-        return Precision(device.type, None)
+        return Precision(device.type, None, tf32=allow_tf32 and device.type == "cuda" and _is_from_ampere_on(device))
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        if amp_dtype == "auto":
-            amp_dtype = "bfloat16" if native else "float16"
-        return Precision("cuda", getattr(torch, amp_dtype))
+        return _choose_on_cuda(device, amp_dtype)
     if amp_dtype == "auto":
         return Precision(device.type, None)
     if device.type == "cpu" and amp_dtype == "bfloat16" and _cpu_computes_bfloat16():
         return Precision("cpu", torch.bfloat16)
     return Precision(device.type, None, note=f"{amp_dtype} is not fast on this {device.type} device: float32 is used")
+
+
+def choose_inference_precision(device: torch.device, use_amp: bool, amp_dtype: str) -> Precision:
+    """Return the precision of validation and prediction: float16 on CUDA, whichever 16-bit dtype trains the model.
+
+    Its steps are an eighth of bfloat16's, so two kernels seldom disagree on a label, and every card computes it. What
+    is too large for it is computed again in float32.
+    """
+    dtype = "float16" if device.type == "cuda" else amp_dtype
+    return choose_precision(device, use_amp, dtype)
+
+
+def _choose_on_cuda(device: torch.device, amp_dtype: str) -> Precision:
+    native = torch.version.hip is not None or _is_from_ampere_on(device)
+    if amp_dtype == "auto":
+        amp_dtype = "bfloat16" if native else "float16"
+    if amp_dtype == "bfloat16" and not native:
+        version = ".".join(map(str, torch.cuda.get_device_capability(device)))
+        note = f"cards of compute capability {version} only emulate bfloat16: float16 is used"
+        return Precision("cuda", torch.float16, note)
+    return Precision("cuda", getattr(torch, amp_dtype))
+
+
+def _is_from_ampere_on(device: torch.device) -> bool:
+    """Say whether a CUDA device computes bfloat16 and TF32 itself."""
+    return torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def describe_device(device: torch.device) -> str:
@@ -85,14 +115,33 @@ def configure_algorithms(device: torch.device, search_kernels: bool = False, all
 
     On CUDA `search_kernels` lets cuDNN try several convolutions for each new shape: fast for training, but two
     processes may then choose different ones. `allow_tf32` computes float32 products in TF32 (10 bits of mantissa), for
-    cards from Ampere on.
+    cards from Ampere on; it has no effect elsewhere.
     """
-    torch.backends.cudnn.benchmark = search_kernels and device.type == "cuda"
-    torch.backends.cudnn.allow_tf32 = allow_tf32
-    torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
+    on_cuda = device.type == "cuda"
+    torch.backends.cudnn.benchmark = search_kernels and on_cuda
+    torch.backends.cudnn.allow_tf32 = allow_tf32 and on_cuda
+    # "high" would let oneDNN round on some CPUs too
+    torch.set_float32_matmul_precision("high" if allow_tf32 and on_cuda else "highest")
     torch.use_deterministic_algorithms(device.type == "cpu")
     # a property of the module, which its types do not show
     setattr(deterministic, "fill_uninitialized_memory", False)  # noqa: B010
+
+
+@contextlib.contextmanager
+def algorithms_kept() -> Iterator[None]:
+    """Put back, at the end, the choice of algorithms of before: work on another device must not change a run's."""
+    searched, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    products = torch.get_float32_matmul_precision()
+    deterministic_before = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = getattr(deterministic, "fill_uninitialized_memory")  # noqa: B009
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = searched, tf32
+        torch.set_float32_matmul_precision(products)
+        torch.use_deterministic_algorithms(deterministic_before, warn_only=warns)
+        setattr(deterministic, "fill_uninitialized_memory", filled)  # noqa: B010
 
 
 def _cpu_computes_bfloat16() -> bool:

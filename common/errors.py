@@ -26,12 +26,13 @@ class RunError(Exception):
         self.result = result
 
 
-def _print_warning(text: str) -> None:
+def print_warning(text: str) -> None:
+    """Print a warning where it does not mix with results."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def as_warning(what: str, say: Callable[[str], object] = _print_warning) -> Iterator[None]:
+def as_warning(what: str, say: Callable[[str], object] = print_warning) -> Iterator[None]:
     """Do what is worth less than the work around it, such as a figure: whatever it raises becomes one line for `say`.
 
     `what` names it: `the picture worst_pairs.png`.

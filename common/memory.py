@@ -1,7 +1,10 @@
 """Memory: settings of the C library, the share of a card that may be used, and errors that mean that it is full."""
 
+import contextlib
 import ctypes
+import os
 import platform
+from pathlib import Path
 
 import torch
 
@@ -13,6 +16,11 @@ _FULL = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+
+# what cuDNN, cuBLAS and loaded kernels take of a card beside torch's tensors
+_FOR_LIBRARIES = 512 * 2**20
+
+_PROC_MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -28,17 +36,61 @@ def release_device_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def cap_device_memory(device: torch.device) -> bool:
-    """Limit this process to the card's free memory on Windows and WSL; return whether that was needed.
+def cap_device_memory(device: torch.device) -> int | None:
+    """Limit the tensors of this process to the card's free memory on Windows and WSL; return the limit in bytes.
 
     There the driver moves what does not fit to the machine's memory: no error comes, and a run is ten times slower.
-    With the cap torch raises the error that training answers by smaller parts.
+    With the limit torch raises the error that training answers by smaller parts. It is fixed at the start: a program
+    that takes more of the card later makes the driver move memory all the same. None where nothing is limited.
     """
     if device.type != "cuda" or not _driver_spills():
-        return False
-    free, total = torch.cuda.mem_get_info(device)
-    torch.cuda.set_per_process_memory_fraction(min((free + torch.cuda.memory_reserved(device)) / total, 1.0), device)
-    return True
+        return None
+    total = torch.cuda.mem_get_info(device)[1]
+    # at least a tenth, so that a start on a card that others fill fails with torch's own words
+    limit = max(free_device_memory(device) - _FOR_LIBRARIES, total // 10)
+    torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0), device)
+    return limit
+
+
+def free_device_memory(device: torch.device) -> int:
+    """Return the bytes of a CUDA device that this process has reserved for tensors, or could reserve."""
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+
+
+def free_memory() -> int:
+    """Return the bytes of the machine's memory that can still be taken, also within the limit of a container.
+
+    Where the system does not say (macOS), all that there is.
+    """
+    if platform.system() == "Windows":
+        return _free_memory_of_windows()
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError):
+        lines = _PROC_MEMINFO.read_text(encoding="ascii").splitlines()
+        free = next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), free)
+    with contextlib.suppress(OSError, ValueError):
+        # `max` where there is no limit; cached files count as used, but give way
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        facts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+        free = min(free, max(limit - used + int(facts.get("file", 0)), 0))
+    return free
+
+
+def _free_memory_of_windows() -> int:
+    names = ("total", "free", "total_page", "free_page", "virtual", "free_virtual", "extended")
+
+    class Status(ctypes.Structure):
+        # MEMORYSTATUSEX of sysinfoapi.h
+        _fields_ = (
+            ("size", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            *((name, ctypes.c_uint64) for name in names),
+        )
+
+    status = Status(size=ctypes.sizeof(Status))
+    # the name exists on Windows alone
+    getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # noqa: B009
+    return int(status.free)
 
 
 def _driver_spills() -> bool:

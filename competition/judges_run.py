@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,20 +16,34 @@ from competition.checks import Check
 from competition.zip_layout import CODE_DIR, model_names, provenance_name
 from configs.schema import CompetitionConfig
 from data.listing import list_images
-from prediction.options import AVERAGES, PLAIN
+from prediction.options import AVERAGES, PLAIN, PRECISIONS
+from prediction.provenance import provenance_path
 from prediction.views import VIEWS
 
 OWN_PYTHON = Path(sys.executable)
 SANDBOX = Path(__file__).resolve().parent / "sandbox.py"
 _START_SECONDS, _SECONDS_AN_IMAGE = 600, 5
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "SYSTEMROOT", "USERPROFILE")
+# what Python needs, and what decides which card and which of NVIDIA's libraries a process finds
+_KEPT_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "SYSTEMROOT",
+    "USERPROFILE",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_PATH",
+    "LD_LIBRARY_PATH",
+)
+# the template's line for the device and the dtype of the model
+_DEVICE_LINE = re.compile(r"^device: \w+, (float32|float16|bfloat16)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Execution:
     """One run of the ZIP's command: from which folder, under which versions, and how it ended.
 
-    `under` names the interpreter if it is not the kit's own; `versions` are those of the packages that it imported.
+    `under` names the interpreter if it is not the kit's own; `versions` are those of the packages that it imported;
+    `precision` is a name of torch's dtype, float32 where the code does not tell.
     """
 
     place: str
@@ -40,6 +55,7 @@ class Execution:
     peak_memory_mb: float | None
     network_attempts: list[str]
     versions: dict[str, str]
+    precision: str
     output: Path
 
     @property
@@ -70,6 +86,7 @@ def run_command(
     count, report = len(list_images(images)), output.parent.with_suffix(".json")
     words = _words(root, folder, profile, images, output)
     command = [str(python), "-E", "-s", str(SANDBOX), str(report), *words]
+    printed = ""
     environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     started = time.perf_counter()
     try:
@@ -82,6 +99,7 @@ def run_command(
             timeout=_START_SECONDS + _SECONDS_AN_IMAGE * count,
             check=False,
         )
+        printed = done.stdout.decode("utf-8", errors="replace")
         exit_code, message = done.returncode, _last_line(done.stderr) or _last_line(done.stdout)
     except subprocess.TimeoutExpired:
         exit_code, message = -1, "did not end in time"
@@ -98,6 +116,7 @@ def run_command(
         peak_memory_mb=facts.get("peak_memory_mb"),
         network_attempts=facts.get("network_attempts", []),
         versions=versions,
+        precision=_precision_of(printed, output),
         output=output,
     )
     return execution, _check_end(execution)
@@ -141,6 +160,24 @@ def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
     words = ["--tta", ",".join(views if known else PLAIN)]
     words += ["--average", average] if average in AVERAGES else []
     return [*words, "--weights", *map(str, weights)] if len(weights) > 1 else words
+
+
+def _precision_of(printed: str, output: Path) -> str:
+    """Return the dtype that a run tells: the template prints it, the kit writes it beside its CSV."""
+    line = _DEVICE_LINE.search(printed)
+    return line.group(1) if line else read_precision(provenance_path(output), "precision")
+
+
+def read_precision(path: Path, key: str, default: str = PRECISIONS["fp32"]) -> str:
+    """Return the dtype that a JSON file names under `key`, `default` where it names none: rules are strict in float32.
+
+    The kit writes `mixed float16`.
+    """
+    try:
+        told = str(json.loads(path.read_text(encoding="utf-8"))[key]).removeprefix("mixed ")
+    except (OSError, ValueError, TypeError, KeyError):
+        return default
+    return told if told in PRECISIONS.values() else default
 
 
 def _last_line(output: bytes) -> str:

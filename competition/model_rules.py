@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from competition.checks import Check
+from competition.half_precision import packed_megabytes
 from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
 from data.table import read_classes
-from models.classifier import meta_classifier, parameter_count, size_in_bytes
+from models.classifier import meta_classifier, parameter_count
 from prediction.latency import IMAGES, measure_latency
 from prediction.pipeline import Pipeline, predict_file
 from prediction.runtimes import files_of
@@ -31,7 +32,7 @@ def _check_size(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
     megabytes = sum(file.stat().st_size for member in pipeline.members for file in files_of(member.path)) / 1e6
     figure = f"{megabytes:.1f} MB in {len(pipeline.members)} file(s)"
     if megabytes > limits.max_model_mb:
-        half = sum(size_in_bytes(member.model, bytes_per_value=2) for member in pipeline.members) / 1e6
+        half = packed_megabytes(pipeline, bytes_per_value=2)
         if pipeline.runtime == "torch" and half <= limits.max_model_mb:
             figure += f"; prepare_submission.py packs them as fp16, about {half:.0f} MB, which fits"
     return Check("size of all models", megabytes <= limits.max_model_mb, figure, f"{limits.max_model_mb:g} MB")

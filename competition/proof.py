@@ -15,13 +15,15 @@ from competition.archive import check_archive, unpack
 from competition.checks import Check
 from competition.csv_rules import check_csv
 from competition.folder_rules import check_folder
-from competition.judges_run import OWN_PYTHON, Execution, run_command
-from competition.zip_layout import CODE_DIR
+from competition.judges_run import OWN_PYTHON, Execution, read_precision, run_command
+from competition.zip_layout import CODE_DIR, provenance_name
 from competition.zip_rules import inspect_folder
 from configs.schema import CompetitionConfig
 from data.flower_drawing import draw_jpegs
 from data.listing import list_images
+from prediction.options import PRECISIONS
 from prediction.predictions_csv import Prediction, read_predictions
+from prediction.tolerance import confidence_tolerance
 
 # images of the second run, from code/
 SAMPLE = 16
@@ -31,7 +33,8 @@ DRAWN = 8
 # images by which the runs must differ for a time an image: two start-ups differ by up to a second or two
 MIN_TIMED = 64
 
-CONFIDENCE_TOLERANCE = 1e-3
+# the share of labels that may tip between two runs in 16 bits; where more do, the model hardly tells classes apart
+MAX_TIPPED = 0.01
 
 # a folder of a kind that many machines have and many scripts do not expect
 _AWKWARD = "judges 评审 (1)"
@@ -55,7 +58,7 @@ class _Trial:
     """An unpacked ZIP, the images of its two runs, and what their rows must be equal to.
 
     `classes` are None if the ZIP names none. Without a `reference` of the kit, the rows must be those of the CSV in the
-    ZIP, if it is one of these images.
+    ZIP, if it is one of these images. `precision` is the dtype in which the reference was computed.
     """
 
     root: Path
@@ -64,6 +67,7 @@ class _Trial:
     images: Path
     sample: Path
     reference: Sequence[Prediction] | None
+    precision: str
     has_csv_of_images: bool
 
 
@@ -73,13 +77,14 @@ def prove(
     input_dir: str | Path | None,
     reference: Sequence[Prediction] | None,
     pythons: Sequence[str | Path] = (OWN_PYTHON,),
+    precision: str = PRECISIONS["fp32"],
 ) -> Proof:
     """Check a ZIP and run it under each interpreter of `pythons`, which have their own packages.
 
     It is run from its root on all images of `input_dir` and from code/ on some; None draws some images, damaged ones
-    among them. `reference` are the kit's own predictions of the images, to which every row must be equal; None compares
-    with the CSV in the ZIP. The CSV and the time an image are those of the first interpreter. Raises InputError for
-    what is no ZIP.
+    among them. `reference` are the kit's own predictions of the images in `precision` (see `confidence_tolerance`), to
+    which every row must be equal; None compares with the CSV in the ZIP. The CSV and the time an image are those of the
+    first interpreter. Raises InputError for what is no ZIP.
     """
     path, folder = as_path(path), None if input_dir is None else as_path(input_dir)
     archive = check_archive(path, profile.max_model_mb)
@@ -96,7 +101,7 @@ def prove(
             raise InputError(f"{images}: no images in this folder to run the ZIP on.")
         inspection = inspect_folder(root, path, profile, names if folder else None, with_csv=reference is None)
         sample = _copy_sample(files, workspace / "sample")
-        trial = _Trial(root, profile, inspection.classes, images, sample, reference, folder is not None)
+        trial = _Trial(root, profile, inspection.classes, images, sample, reference, precision, folder is not None)
         checks = [archive, *inspection.checks, *([check_folder(images)] if folder else [])]
         runs: list[Execution] = []
         for number, python in enumerate(as_paths(pythons, "interpreters"), start=1):
@@ -157,6 +162,7 @@ def _figures(execution: Execution) -> dict[str, Any]:
         "images": execution.images,
         "seconds": round(execution.seconds, 2),
         "peak_memory_mb": execution.peak_memory_mb,
+        "precision": execution.precision,
         "versions": execution.versions,
     }
 
@@ -174,26 +180,47 @@ def _judge(trial: _Trial, execution: Execution, ran: Check, names: Sequence[str]
 
 
 def _compare_all(trial: _Trial, classes: list[ImageClass], from_root: Execution, from_code: Execution) -> list[Check]:
-    under = from_root.under
+    under, ran_in = from_root.under, from_root.precision
     try:
         first, second = (read_predictions(execution.output, classes) for execution in (from_root, from_code))
-        checks = [compare(second, first, f"from code/ = from the root{under}")]
+        both = f"{ran_in}+{from_code.precision}"
+        checks = [compare(second, first, f"from code/ = from the root{under}", both)]
         if trial.reference is not None:
-            checks.append(compare(first, trial.reference, f"from the root = the kit's predictions{under}"))
+            both = f"{ran_in}+{trial.precision}"
+            checks.append(compare(first, trial.reference, f"from the root = the kit's predictions{under}", both))
         elif trial.has_csv_of_images:
             packed = read_predictions(trial.root / trial.profile.zip_layout.predictions, classes)
-            checks.append(compare(first, packed, f"from the root = the CSV in the ZIP{under}"))
+            both = f"{ran_in}+{_packed_precision(trial.root, trial.profile)}"
+            checks.append(compare(first, packed, f"from the root = the CSV in the ZIP{under}", both))
     except InputError as error:
         return [Check("comparison", False, str(error), "readable CSVs")]
     return checks
 
 
-def compare(found: Sequence[Prediction], expected: Sequence[Prediction], rule: str) -> Check:
-    """Compare the rows of `found` with those of the same images in `expected`: labels equal, confidences close."""
+def _packed_precision(root: Path, profile: CompetitionConfig) -> str:
+    """Return the dtype in which the CSV in a ZIP was computed, if the ZIP tells: perhaps on another machine."""
+    layout = profile.zip_layout
+    provenance = provenance_name(layout)
+    if provenance:
+        return read_precision(root / provenance, "precision")
+    return read_precision(root / layout.model_config, "csv_dtype") if layout.model_config else PRECISIONS["fp32"]
+
+
+def compare(
+    found: Sequence[Prediction], expected: Sequence[Prediction], rule: str, precision: str = PRECISIONS["fp32"]
+) -> Check:
+    """Compare the rows of `found` with those of the same images in `expected`: labels equal, confidences close.
+
+    How close depends on `precision`, that of both runs (see `confidence_tolerance`). In float32 all labels must be
+    equal. In 16 bits few may tip, each between two classes that are equally probable within the tolerance.
+    """
+    tolerance, exact = confidence_tolerance(precision), confidence_tolerance(PRECISIONS["fp32"])
     by_id = {prediction.image_id: prediction for prediction in expected}
     missing = [row.image_id for row in found if row.image_id not in by_id]
     shared = [(row, by_id[row.image_id]) for row in found if row.image_id in by_id]
-    labels = [row.image_id for row, other in shared if row.label != other.label]
+    differing = [(row, other) for row, other in shared if row.label != other.label]
+    wrong = [row.image_id for row, other in differing if tolerance == exact or not _may_tip(row, other, tolerance)]
+    tipped = len(differing) - len(wrong)
     gaps = [
         abs(row.confidence - other.confidence)
         for row, other in shared
@@ -203,13 +230,30 @@ def compare(found: Sequence[Prediction], expected: Sequence[Prediction], rule: s
     problems = []
     if missing:
         problems.append(f"{len(missing)} images have no row to compare with, first {missing[0]!r}")
-    if labels:
-        problems.append(f"{len(labels)} of {len(shared)} labels differ, first {labels[0]!r}")
-    if largest > CONFIDENCE_TOLERANCE:
+    if wrong:
+        problems.append(f"{len(wrong)} of {len(shared)} labels differ, first {wrong[0]!r}")
+    if tipped > max(1, MAX_TIPPED * len(shared)):
+        problems.append(f"{tipped} of {len(shared)} labels tip between classes of equal probability")
+    if largest > tolerance:
         problems.append(f"confidences differ by up to {largest:.4f}")
     gap = f", confidences within {largest:.1e}" if gaps else ", no confidences to compare"
-    figure = "; ".join(problems) or f"{len(shared)} labels equal{gap}"
-    return Check(rule, not problems, figure, f"labels equal, confidences within {CONFIDENCE_TOLERANCE:g}")
+    equal = f"{len(shared) - tipped} labels equal"
+    equal += f", {tipped} tip between classes of equal probability" if tipped else ""
+    allowed = f"labels equal, confidences within {tolerance:g}"
+    if tolerance > exact:
+        allowed += f"; {100 * MAX_TIPPED:g} % of labels may tip where the two best classes are as close"
+    return Check(rule, not problems, "; ".join(problems) or equal + gap, allowed)
+
+
+def _may_tip(row: Prediction, other: Prediction, tolerance: float) -> bool:
+    """Say whether two different labels of an image can come from runs whose probabilities differ by `tolerance`.
+
+    A CSV holds the best class's probability alone. Where none moves by more than the tolerance, that of the best does
+    not either; and since both classes share one image, the two confidences sum to at most 1 and the tolerance. So two
+    sure answers never pass. Where one file has no confidences, the other's must do; without any, no label may tip.
+    """
+    known = [prediction.confidence for prediction in (row, other) if prediction.confidence is not None]
+    return bool(known) and max(known) - min(known) <= tolerance and max(known) + min(known) <= 1 + tolerance
 
 
 def _hostile_images(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from common.files import as_path, check_writable, replacing, to_json, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
-from competition.judges_run import OWN_PYTHON
+from competition.judges_run import OWN_PYTHON, read_precision
 from competition.proof import prove
 from competition.zip_layout import check_paths
 from competition.zip_rules import inspect_zip
@@ -22,6 +22,7 @@ from models.checkpoint import versions
 from prediction.latency import IMAGES, Latency, measure_latency
 from prediction.pipeline import Pipeline
 from prediction.predictions_csv import Prediction, read_predictions
+from prediction.provenance import provenance_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +62,18 @@ def prepare_submission(
     check_paths(profile.zip_layout, len(pipeline.members))
     inputs = find_inputs([input_dir])
     reference = _read_reference(predictions, inputs, pipeline)
+    # perhaps on another machine
+    precision = read_precision(provenance_path(predictions), "precision", pipeline.computed_in)
     proof_path = _proof_path(output)
     with replacing(output) as temporary:
         try:
             latency = _measure(pipeline, profile)
-            half = round_to_half(pipeline, inputs, reference) if needs_half(pipeline, profile) else None
+            half = round_to_half(pipeline, inputs, reference, precision) if needs_half(pipeline, profile) else None
             write_zip(temporary, pipeline, profile, half is not None)
             pythons = [OWN_PYTHON, *([python] if python else [])]
-            proof = prove(temporary, profile, input_dir, half.predictions if half else reference, pythons)
+            if half:
+                reference, precision = half.predictions, half.precision
+            proof = prove(temporary, profile, input_dir, reference, pythons, precision)
             _refuse(proof.checks)
             add_csv(temporary, profile, proof)
             final = inspect_zip(temporary, profile, inputs.image_ids)

@@ -16,6 +16,7 @@ from competition.zip_layout import code_files, model_names, provenance_name, req
 from configs.schema import CompetitionConfig
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
 from models.classifier import pretrained_config
+from prediction.options import PRECISIONS
 from prediction.pipeline import Pipeline
 from prediction.provenance import describe_pipeline
 
@@ -67,7 +68,7 @@ def _save_weights(checkpoint: Checkpoint, path: Path, half: bool, whole: bool) -
 
 def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, Any]:
     """Return config.json: all that the template needs beside the weights."""
-    config, dtype = pipeline.config, pipeline.precision.dtype
+    config, cuda_dtype = pipeline.config, _cuda_dtype(pipeline)
     training = dataclasses.asdict(config.training) | {
         "batch_size": config.dataset.batch_size,
         "seed": config.seed,
@@ -100,11 +101,25 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
         "models": models,
         "views": list(pipeline.views),
         "average": pipeline.average,
-        "cuda_dtype": str(dtype).removeprefix("torch.") if dtype and pipeline.device.type == "cuda" else None,
+        "cuda_dtype": cuda_dtype,
+        # the proof writes the CSV here and now, on CUDA where there is one
+        "csv_dtype": (cuda_dtype if torch.cuda.is_available() else None) or PRECISIONS["fp32"],
         "batch_size": config.dataset.batch_size,
         "csv_columns": list(profile.csv_columns),
         "training": training,
     }
+
+
+def _cuda_dtype(pipeline: Pipeline) -> str | None:
+    """Return the dtype in which the judges' CUDA device computes, None for float32.
+
+    It is that of the pipeline on CUDA. A pipeline on another device says nothing about CUDA: float16 there, which every
+    card computes, unless the model was trained without mixed precision.
+    """
+    dtype = pipeline.precision.dtype
+    if pipeline.device.type == "cuda":
+        return str(dtype).removeprefix("torch.") if dtype else None
+    return PRECISIONS["fp16"] if pipeline.config.training.use_amp else None
 
 
 def add_csv(path: Path, profile: CompetitionConfig, proof: Proof) -> None:

@@ -20,7 +20,7 @@ from common.errors import InputError, did_you_mean
 from common.files import expand_home
 from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
-from configs.validate import PATH_KEYS, validate
+from configs.validate import AUTO_KEYS, PATH_KEYS, auto_keys, validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
 
@@ -85,7 +85,10 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collect
             OmegaConf.update(config, override.key_or_group, override.value())
     except OmegaConfBaseException as error:
         raise InputError(f"{source}: {_explain(error, parsed)}") from error
-    return _to_config(config, [])
+    whole = _to_config(config, [])
+    for key in auto_keys(whole):
+        raise InputError(f"{source}: {key}=auto: only training chooses a value. Give one, or leave the key out.")
+    return whole
 
 
 @functools.cache
@@ -194,7 +197,7 @@ def _check_override(override: Override) -> None:
         raise InputError(f"{key}: unknown key.{did_you_mean(key, leaves) or _siblings(key)}")
     elif override.is_delete():
         raise InputError(f"~{key}: this key cannot be removed; give it another value.")
-    elif key in leaves and isinstance(override.value(), bool) and leaves[key] is not bool:
+    elif key in leaves and isinstance(override.value(), bool) and leaves[key] is not bool and key not in AUTO_KEYS:
         raise InputError(f"{key}={str(override.value()).lower()}: expected {_type_name(leaves[key])}.")
 
 

@@ -2,7 +2,7 @@
 
 There is one set of defaults: the YAML files. A key that no file gives is an error; only a list of augmentations may be
 left out, and is then empty. Keys that may be a number or a list are `Any`, because OmegaConf refuses unions with
-containers; `configs.validate` checks them.
+containers, and so are keys that may be `auto`; `configs.validate` checks them.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class ModelConfig:
     input_size: int
     eval_input_size: int | None
     crop_pct: float
-    grad_checkpointing: bool
+    grad_checkpointing: Any
     finetune_learning_rate: float
 
 
@@ -45,7 +45,7 @@ class DatasetConfig:
     test_split: float
     num_folds: int
     fold: int | None
-    batch_size: int
+    batch_size: Any
     num_workers: int | None
     sampler: str
     loader_timeout: float
@@ -92,6 +92,7 @@ class TrainingConfig:
     distillation_hard_labels: bool
     use_amp: bool
     amp_dtype: str
+    allow_tf32: bool
     accumulation_steps: int
     clip_grad_norm: float | None
     ema_decay: float | None

@@ -28,6 +28,9 @@ CHOICES = {
     ),
 }
 
+# keys that may be `auto`, which training replaces by a value that suits the memory of its device: their kind of value
+AUTO_KEYS = {"dataset.batch_size": int, "model.grad_checkpointing": bool}
+
 # key: (lowest, highest, lowest and highest excluded?)
 RANGES = {
     "seed": (0, 2**32 - 1, ""),
@@ -139,7 +142,12 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ),
     ("training.resume_force",): (lambda config: config.training.resume is not None, "training.resume=auto or a file"),
     ("dataset.loader_timeout",): (lambda config: config.dataset.num_workers != 0, "dataset.num_workers above 0"),
+    ("training.accumulation_steps",): (
+        lambda config: config.dataset.batch_size != "auto",
+        "dataset.batch_size=8 (or another number)",
+    ),
     ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
+    ("training.allow_tf32",): (lambda config: config.device in ("auto", "cuda"), "device=auto or cuda"),
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (
         lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,
         "dataset.val_split above 0",
@@ -173,6 +181,8 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
     """
     for key, choices in CHOICES.items():
         check_choice(f"{key}={_value(config, key)}", _value(config, key), choices)
+    for key, kind in AUTO_KEYS.items():
+        _check_auto(key, _value(config, key), kind)
     for key, (low, high, excluded) in RANGES.items():
         _check_range(key, _value(config, key), low, high, excluded)
     _check_text(config)
@@ -197,8 +207,20 @@ def _value(config: Config, key: str) -> Any:
     return value
 
 
-def _check_range(key: str, value: float | None, low: float, high: float, excluded: str) -> None:
-    if value is None:
+def auto_keys(config: Config) -> list[str]:
+    """Return the keys whose value is `auto`."""
+    return [key for key in AUTO_KEYS if _value(config, key) == "auto"]
+
+
+def _check_auto(key: str, value: Any, kind: type) -> None:
+    if value != "auto" and type(value) is not kind:
+        shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+        kinds = {int: "a whole number", bool: "true, false"}
+        raise InputError(f"{key}={shown}: expected {kinds[kind]} or auto.")
+
+
+def _check_range(key: str, value: float | str | None, low: float, high: float, excluded: str) -> None:
+    if value is None or isinstance(value, str):
         return
     above = value > low if excluded in ("low", "both") else value >= low
     below = value < high if excluded in ("high", "both") else value <= high

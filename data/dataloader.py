@@ -15,13 +15,14 @@ from torch.utils.data._utils.worker import WorkerInfo
 
 from common import distributed
 from common.errors import RunError
-from common.processors import default_workers
-from configs.input_sizes import eval_size
+from common.processors import processes_here, reading_workers
+from configs.input_sizes import eval_size, final_size
 from configs.schema import Config, DatasetConfig
 from data.dataset import Batch, ImageDataset, collate
 from data.sampler import EpochBatches, SampleKey, eval_batches
 from data.table import ImageTable
 from data.transforms import EvalTransform, train_transform
+from data.worker_memory import keep_freed_memory, shared_memory_warning
 
 # skip an image after this many worker deaths while reading it; one may be a coincidence
 DEATHS_OF_AN_IMAGE = 2
@@ -33,12 +34,16 @@ DEATHS_IN_A_ROW = 6
 SECONDS_BETWEEN_CHECKS = 2
 
 
+class _PinningEnded(RuntimeError):
+    """The thread that copies batches into pinned memory has ended; nothing would ever come from it."""
+
+
 class BatchReader:
     """Iterates over `batches`, which are lists of sample keys; `collate` says what a batch holds.
 
-    A worker that dies is replaced, and its batch is read again. An image during whose reading a second worker dies is
-    skipped and reported like an unreadable image. Workers stay alive from one iteration to the next. `timeout`
-    (seconds, 0 = none) limits the wait for a batch; it needs workers.
+    A worker that dies is replaced, as is the thread that pins memory, and its batch is read again. An image during
+    whose reading a second worker dies is skipped and reported like an unreadable image. Workers stay alive from one
+    iteration to the next. `timeout` (seconds, 0 = none) limits the wait for a batch; it needs workers.
 
     Raises RunError if a batch does not come in time, or workers keep dying.
     """
@@ -72,7 +77,7 @@ class BatchReader:
             except RuntimeError as error:
                 pids = [int(pid) for pid in re.findall(r"\d+", str(error).partition("(pid(s)")[2])]
                 deaths_in_a_row += 1
-                if not pids:
+                if not pids and not isinstance(error, _PinningEnded):
                     raise
                 if deaths_in_a_row > DEATHS_IN_A_ROW:
                     raise RunError(f"Worker processes that read images keep dying: {error}") from error
@@ -99,6 +104,10 @@ class BatchReader:
                     raise
                 if self._broken_off:
                     raise self._broken_off from error
+                # torch looks at this thread only where it waits without a limit
+                pinning = getattr(batches, "_pin_memory_thread", None)
+                if pinning is not None and not pinning.is_alive():
+                    raise _PinningEnded("the thread that pins memory ended") from error
                 if self.timeout and time.monotonic() - started >= self.timeout:
                     raise RunError(self._describe_wait()) from error
 
@@ -161,39 +170,66 @@ def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the workers already use all cores; threads inside them would only compete
     cv2.setNumThreads(0)
+    keep_freed_memory()
     cast(ImageDataset, cast(WorkerInfo, get_worker_info()).dataset).enter_worker(worker)
 
 
 def train_loader(config: Config, table: ImageTable, batches: EpochBatches, device: torch.device) -> BatchReader:
-    transform = train_transform(config)
-    images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
-    return batch_reader(images, batches, config.dataset, device)
+    """Return this rank's share of the training images; `eval_loader` may read beside it."""
+    images = ImageDataset(table.image_dir, table.image_ids, table.labels, train_transform(config))
+    dataset, side = config.dataset, max(config.model.input_size, final_size(config), eval_size(config))
+    training, validation = num_workers(dataset, device), num_workers(dataset, device, beside_training=True)
+    share = -(-dataset.batch_size // distributed.world_size())
+    _warn_of_little_memory(training * share + validation * dataset.batch_size, side)
+    return BatchReader(images, batches, training, device.type == "cuda", dataset.loader_timeout)
 
 
 def eval_loader(
-    config: Config, table: ImageTable, rows: Sequence[int] | np.ndarray, device: torch.device
+    config: Config,
+    table: ImageTable,
+    rows: Sequence[int] | np.ndarray,
+    device: torch.device,
+    beside_training: bool = False,
 ) -> BatchReader:
-    """Return this rank's share of the batches of table rows, transformed as in evaluation."""
+    """Return this rank's share of the batches of table rows, transformed as in evaluation.
+
+    `beside_training`: while the reader of training images keeps its processes, this one starts fewer.
+    """
     transform = EvalTransform(eval_size(config), config.model.crop_pct)
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
-    return eval_reader(images, rows, config.dataset, device)
+    return _share_of(images, rows, config.dataset, device, num_workers(config.dataset, device, beside_training))
 
 
 def eval_reader(
     images: ImageDataset, rows: Sequence[int] | np.ndarray, config: DatasetConfig, device: torch.device
 ) -> BatchReader:
     """Return this rank's share of the batches of `rows`, for `compute_logits`."""
-    batches = eval_batches(rows, config.batch_size, distributed.rank(), distributed.world_size())
-    return batch_reader(images, batches, config, device)
+    workers = num_workers(config, device)
+    if isinstance(images.transform, EvalTransform):
+        _warn_of_little_memory(workers * config.batch_size, images.transform.input_size)
+    return _share_of(images, rows, config, device, workers)
 
 
-def batch_reader(
-    images: ImageDataset, batches: Iterable[list[SampleKey]], config: DatasetConfig, device: torch.device
+def _share_of(
+    images: ImageDataset,
+    rows: Sequence[int] | np.ndarray,
+    config: DatasetConfig,
+    device: torch.device,
+    workers: int,
 ) -> BatchReader:
-    """Return the reader of `batches` with the config's workers and timeout."""
-    return BatchReader(images, batches, num_workers(config), device.type == "cuda", config.loader_timeout)
+    batches = eval_batches(rows, config.batch_size, distributed.rank(), distributed.world_size())
+    return BatchReader(images, batches, workers, device.type == "cuda", config.loader_timeout)
 
 
-def num_workers(config: DatasetConfig) -> int:
-    """Return the number of worker processes per reader."""
-    return default_workers() if config.num_workers is None else config.num_workers
+def num_workers(config: DatasetConfig, device: torch.device, beside_training: bool = False) -> int:
+    """Return the number of worker processes of a reader: what the config says, or what suits the machine."""
+    if config.num_workers is not None:
+        return config.num_workers
+    return reading_workers(device.type == "cuda", beside_training)
+
+
+def _warn_of_little_memory(images: int, side: int) -> None:
+    """Say, before it kills workers, that `images` of each process, a batch for each worker, have too little room."""
+    warning = shared_memory_warning(images * processes_here() * side * side * 3)
+    if warning:
+        print(warning, flush=True)

@@ -1,7 +1,8 @@
 """The decoders, OpenCV and Pillow: which one reads what, so that every version of both gives the same pixels.
 
 OpenCV reads JPEG, and opaque 8-bit PNG, BMP and WebP, because it is faster. Pillow reads the rest: versions of OpenCV
-differ in it, or cannot read it. OpenCV also reads colours of 16 bits, which Pillow cuts to 8.
+differ in it, or cannot read it. OpenCV also reads colours of 16 bits, which Pillow cuts to 8. Pillow opens every file
+before, for its size and kind, except JPEG files with an ordinary header.
 """
 
 import functools
@@ -10,7 +11,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import cv2
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from data.image_rescue import claims_too_much
+from data.jpeg_header import plain_jpeg_size
 from data.pixel_values import to_rgb, turned_upright
 
 MAX_PIXELS = 178_000_000
@@ -28,6 +30,11 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # byte of a PNG file
 _PNG_DEPTH = 24
+
+# (width, height) of an upright picture -> 1, 2, 4 or 8: by how much smaller a JPEG file may be decoded
+Reduction = Callable[[int, int], int]
+
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 # EXIF and TIFF tags
 _ORIENTATION = 0x0112
@@ -55,14 +62,19 @@ class UnreadableImage(Exception):
         return type(self), (self.path, self.reason)
 
 
-def decode(data: np.ndarray, name: str) -> np.ndarray | None:
+def decode(data: np.ndarray, name: str, reduction: Reduction | None = None) -> np.ndarray | None:
     """Return the pixels, or None where a decoder finds damage. Raises UnreadableImage for what is no image."""
+    size = plain_jpeg_size(data[:4096].tobytes())
+    if size is not None:
+        _check_size(*size, name)
+        return _decode_plain(data, reduction(*size) if reduction else 1)
     formats = _formats(data, name)
     if formats == ("AVIF",) and not _pillow_reads_avif():
         return _decode_avif(data, name)
     with _quiet(), _open(data, name, formats) as image:
         if _is_plain(image, data):
-            return _opencv(data, cv2.IMREAD_COLOR_RGB)
+            factor = reduction(*_upright_size(image)) if reduction and image.format in ("JPEG", "MPO") else 1
+            return _decode_plain(data, factor)
         with _pillow_lock, suppress(Exception):
             return _decode_odd(data, image)
     return None
@@ -79,8 +91,7 @@ def jpeg_size(data: np.ndarray, name: str) -> tuple[int, int] | None:
     with _quiet(), _open(data, name, _FORMATS) as image:
         if image.format not in ("JPEG", "MPO") or _opencv(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) is None:
             return None
-        width, height = image.size
-        return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
+        return _upright_size(image)
 
 
 def _formats(data: np.ndarray, name: str) -> tuple[str, ...]:
@@ -168,6 +179,20 @@ def _orientation(image: Image.Image) -> int:
         exif.load(image.info.get("exif", b""))
         return exif.get(_ORIENTATION, 1)
     return 1
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return (width, height) of the picture when it is turned as EXIF says."""
+    width, height = image.size
+    return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
+
+
+def _decode_plain(data: np.ndarray, factor: int) -> np.ndarray | None:
+    """Decode with OpenCV. A JPEG file reduced by 2, 4 or 8 takes half the time: all code, but fewer pixels."""
+    if factor == 1:
+        return _opencv(data, cv2.IMREAD_COLOR_RGB)
+    pixels = _opencv(data, _REDUCED[factor])
+    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def _decode_odd(data: np.ndarray, image: Image.Image) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from data.decoders import UnreadableImage, decode, jpeg_size, recover
+from data.decoders import Reduction, UnreadableImage, decode, jpeg_size, recover
 from data.image_rescue import essence
 
 Result = TypeVar("Result")
@@ -25,10 +25,10 @@ class DecodedImage(NamedTuple):
     recovered: bool
 
 
-def read_image(path: Path) -> DecodedImage:
+def read_image(path: Path, reduction: Reduction | None = None) -> DecodedImage:
     """Decode an image file. Raises UnreadableImage, and OSError if the file itself cannot be read."""
     # numpy reads paths that cv2.imread cannot open on Windows
-    return decode_image(np.fromfile(path, dtype=np.uint8), str(path))
+    return decode_image(np.fromfile(path, dtype=np.uint8), str(path), reduction)
 
 
 def attempt(work: Callable[[], Result]) -> tuple[Result | None, str]:
@@ -56,17 +56,18 @@ def measure_image(data: np.ndarray, name: str) -> tuple[tuple[int, int], bool]:
     return (pixels.shape[1], pixels.shape[0]), recovered
 
 
-def decode_image(data: np.ndarray, name: str) -> DecodedImage:
+def decode_image(data: np.ndarray, name: str, reduction: Reduction | None = None) -> DecodedImage:
     """Decode the bytes of a file, uint8 (N,), to its first frame or picture.
 
     EXIF orientation is applied, transparent pixels are laid over white, and 16 bits become 8. Where a PNG or JPEG file
-    is refused, its essential parts are tried alone. Raises UnreadableImage.
+    is refused, its essential parts are tried alone. A JPEG file is decoded smaller by `reduction`, if that is given.
+    Raises UnreadableImage.
     """
     if len(data) == 0:
         raise UnreadableImage(name, "the file is empty")
     refusal = None
     try:
-        pixels = decode(data, name)
+        pixels = decode(data, name, reduction)
         if pixels is not None:
             return DecodedImage(pixels, recovered=False)
     except UnreadableImage as error:

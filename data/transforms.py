@@ -1,8 +1,10 @@
 """Transforms: one function for evaluation, and albumentations with per-sample randomness for training."""
 
+import functools
 import inspect
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -47,7 +49,8 @@ def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.
 class TrainTransform:
     """The training transform: the entries of `augmentation.train`, applied in order.
 
-    Random draws depend on (seed, epoch, sample index) alone. The result is always cut to (input_size, input_size, 3) by
+    Random draws depend on (seed, epoch, sample index) alone. Names are those of albumentations, and of the faster
+    forms in data/fast_transforms.py. The result is always cut to (input_size, input_size, 3) by
     `eval_image`. A transform that needs an output size gets this size, unless its entry gives one. Raises InputError,
     naming the config key below `section`, for a transform or an argument that albumentations does not have. It is a
     class because spawned workers must be able to pickle it.
@@ -56,22 +59,45 @@ class TrainTransform:
     def __init__(
         self, entries: dict[str, Any], input_size: int, seed: int, section: str = "augmentation.train"
     ) -> None:
-        albumentations = _import_albumentations()
+        albumentations, classes = _import_albumentations()
         self.input_size = input_size
         self.seed = seed
         self.compose = albumentations.Compose(
             [
-                _build_transform(albumentations, f"{section}.{name}", entry, input_size)
+                _build_transform(albumentations, classes, f"{section}.{name}", entry, input_size)
                 for name, entry in entries.items()
             ]
         )
+        first: Any = self.compose.transforms[0] if entries else None
+        self._crop = first if isinstance(first, albumentations.RandomResizedCrop) and first.p >= 1 else None
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """Return the augmented image, uint8 RGB (input_size, input_size, 3)."""
+        self._restart_draws(epoch, index)
+        return eval_image(self.compose(image=cut_to_aspect(image))["image"], self.input_size)
+
+    def reduction(self, width: int, height: int, epoch: int, index: int) -> int:
+        """Return 1, 2, 4 or 8: how much smaller an image may be decoded, so that no crop must be enlarged for it.
+
+        The crop that a random crop at the start of the list will take is drawn ahead; it is the same share of the
+        smaller image, unless rounding decides whether it fits into the image (fewer than 2 % of the draws).
+        """
+        if self._crop is None or max(width, height) > MAX_ASPECT * min(width, height):
+            return 1
+        rows, columns = self._crop.size
+        if min(width / columns, height / rows) < 2:
+            return 1
+        self._restart_draws(epoch, index)
+        # Compose draws once before its first transform
+        self.compose.py_random.random()
+        box = self._crop.get_params_dependent_on_data({"shape": (height, width, 3)}, {})["crop_coords"]
+        room = min((box[2] - box[0]) / columns, (box[3] - box[1]) / rows)
+        return max(factor for factor in (1, 2, 4, 8) if factor <= max(room, 1))
+
+    def _restart_draws(self, epoch: int, index: int) -> None:
         sequence = keyed_sequence(self.seed, Purpose.AUGMENTATION, epoch, index)
         python_seed = int(sequence.generate_state(1)[0])
         self.compose.set_random_state(np.random.default_rng(sequence), random.Random(python_seed))
-        return eval_image(self.compose(image=cut_to_aspect(image))["image"], self.input_size)
 
 
 class FinishingTransform:
@@ -84,7 +110,11 @@ class FinishingTransform:
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """Return the augmented image, uint8 RGB, in the size of its epoch."""
-        return (self.final if epoch >= self.final_from else self.first)(image, epoch, index)
+        return self.at(epoch)(image, epoch, index)
+
+    def at(self, epoch: int) -> TrainTransform:
+        """Return the transform of an epoch."""
+        return self.final if epoch >= self.final_from else self.first
 
 
 class EvalTransform:
@@ -99,22 +129,36 @@ class EvalTransform:
         return eval_image(image, self.input_size, self.crop_pct)
 
 
-def _import_albumentations() -> Any:
+def reduction_of(transform: Any, epoch: int, index: int) -> Callable[[int, int], int] | None:
+    """Return how much smaller a JPEG file may be decoded for a view; None where every pixel counts."""
+    if isinstance(transform, FinishingTransform):
+        transform = transform.at(epoch)
+    if not isinstance(transform, TrainTransform):
+        return None
+    return functools.partial(transform.reduction, epoch=epoch, index=index)
+
+
+def _import_albumentations() -> tuple[Any, dict[str, type]]:
+    """Return the library, and the classes of transforms by name: its own, and those of data/fast_transforms.py."""
     # without this, importing albumentations asks the network for a newer release
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
-    return albumentations
+    from data import fast_transforms
+
+    members, base = vars(albumentations) | vars(fast_transforms), albumentations.BasicTransform
+    classes = {name: it for name, it in members.items() if isinstance(it, type) and issubclass(it, base)}
+    return albumentations, classes
 
 
-def _build_transform(albumentations: Any, key: str, entry: Any, input_size: int) -> Any:
+def _build_transform(albumentations: Any, classes: dict[str, type], key: str, entry: Any, input_size: int) -> Any:
     if not isinstance(entry, dict):
         raise InputError(f"{key}: expected a mapping of arguments such as {{p: 0.5}}, not {entry!r}.")
     arguments = {argument: value for argument, value in entry.items() if argument != "transform"}
     class_name = entry.get("transform", key.rpartition(".")[2])
-    transform_class = _transform_classes(albumentations).get(class_name)
+    transform_class = classes.get(class_name)
     if transform_class is None:
-        hint = did_you_mean(str(class_name), _transform_classes(albumentations))
+        hint = did_you_mean(str(class_name), classes)
         raise InputError(f"{key}: albumentations {albumentations.__version__} has no transform '{class_name}'.{hint}")
     size = inspect.signature(transform_class).parameters.get("size")
     if size is not None and size.default is inspect.Parameter.empty:
@@ -131,12 +175,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error.__cause__, pydantic.ValidationError):
         return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.__cause__.errors())
     return " ".join(str(error).split())
-
-
-def _transform_classes(albumentations: Any) -> dict[str, type]:
-    base = albumentations.BasicTransform
-    members = {name: getattr(albumentations, name) for name in dir(albumentations)}
-    return {name: member for name, member in members.items() if isinstance(member, type) and issubclass(member, base)}
 
 
 def train_transform(config: Config) -> TrainTransform | FinishingTransform:

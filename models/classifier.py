@@ -40,6 +40,33 @@ class Classifier(nn.Module):
         return self.backbone(images.float() * scale[:, None, None] - shift[:, None, None])
 
 
+class HeadLinear(nn.Linear):
+    """The last linear layer: float32 also where the rest of a model computes in 16 bits.
+
+    Those would round the logits, and tip labels whose two best classes are close.
+    """
+
+    @classmethod
+    def of(cls, layer: nn.Linear) -> "HeadLinear":
+        """Return the layer with the parameters of another."""
+        # on the meta device, so that nothing is drawn
+        head = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        head.weight, head.bias = layer.weight, layer.bias
+        return head
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return float32 (..., C) of (..., D)."""
+        if not _autocast_is_on(input.device.type):
+            return super().forward(input)
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def _autocast_is_on(device_type: str) -> bool:
+    # the meta device, which computes shapes alone, has none
+    return device_type != "meta" and torch.is_autocast_enabled(device_type)
+
+
 def build_classifier(
     architecture: str,
     num_classes: int,
@@ -57,6 +84,7 @@ def build_classifier(
     backbone = _create(architecture, num_classes, input_size, drop_rate, drop_path_rate)
     if grad_checkpointing:
         _enable_grad_checkpointing(backbone, architecture)
+    _keep_heads_exact(backbone)
     normalisation = resolve_model_data_config(backbone)
     return Classifier(backbone, normalisation["mean"], normalisation["std"])
 
@@ -119,6 +147,13 @@ def _create(
             if f"'{name}'" in str(error):
                 raise InputError(f"model.{name}: {architecture} has no such option. Set it to 0.") from error
         raise
+
+
+def _keep_heads_exact(backbone: Any) -> None:
+    names, modules = backbone.pretrained_cfg["classifier"], dict(backbone.named_modules())
+    for name in (names,) if isinstance(names, str) else names:
+        if type(modules.get(name)) in (nn.Linear, timm.layers.Linear):
+            backbone.set_submodule(name, HeadLinear.of(modules[name]))
 
 
 def _takes_img_size(architecture: str) -> bool:

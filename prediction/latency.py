@@ -12,6 +12,7 @@ import torch
 from common.device import describe_device
 from common.errors import InputError
 from common.files import as_paths
+from common.memory import is_out_of_memory, release_device_memory
 from common.progress import progress
 from data.flower_drawing import drawn_jpegs
 from data.images import attempt, read_image
@@ -117,18 +118,29 @@ def best_batch(pipeline: Pipeline, paths: Sequence[Path], seconds: float = 20.0)
     best, started = (1, float("inf")), time.perf_counter()
     for exponent in range(7):
         size = 2**exponent
-        batches = [batch.repeat(size, 1, 1, 1) for batch in one]
-        try:
-            taken = [_seconds(predict_batches, pipeline, batches) for _ in range(REPETITIONS)]
-        except (RuntimeError, MemoryError) as error:
-            if "memory" not in str(error):
-                raise
+        taken = _seconds_of_batch(pipeline, one, size)
+        if taken is None:
+            # outside `except`, where the error would keep what the failed pass has computed
+            release_device_memory()
             break
-        milliseconds = 1000 * float(np.median(taken)) / size
+        milliseconds = 1000 * taken / size
         if milliseconds >= best[1] or time.perf_counter() - started > seconds:
             break
         best = (size, milliseconds)
     return best
+
+
+def _seconds_of_batch(pipeline: Pipeline, one: Sequence[torch.Tensor], size: int) -> float | None:
+    """Return the median time of `size` copies of an image, or None if they do not fit in memory."""
+    try:
+        batches = [batch.repeat(size, 1, 1, 1) for batch in one]
+        predict_batches(pipeline, batches, may_split=False)
+        timed = [_seconds(lambda: predict_batches(pipeline, batches, may_split=False)) for _ in range(REPETITIONS)]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+    return float(np.median(timed))
 
 
 def _first_readable(pipeline: Pipeline, paths: Sequence[Path]) -> list[torch.Tensor]:
@@ -151,9 +163,9 @@ def _percentiles(milliseconds: np.ndarray) -> Percentiles:
     return Percentiles(*(float(value) for value in np.percentile(milliseconds, [50, 95, 99])))
 
 
-def _seconds(function: Callable, *arguments: object) -> float:
+def _seconds(function: Callable[[], object]) -> float:
     started = time.perf_counter()
-    function(*arguments)
+    function()
     return time.perf_counter() - started
 
 
@@ -165,7 +177,7 @@ def _time(pipeline: Pipeline, path: Path) -> tuple[float, float, float] | None:
         return None
     moments.append(time.perf_counter())
     # the result is on the CPU, so the device has finished
-    predict_batches(pipeline, batches)
+    predict_batches(pipeline, batches, [path.name])
     moments.append(time.perf_counter())
     decode, preprocess, forward = (1000 * float(passed) for passed in np.diff(moments))
     return decode, preprocess, forward

@@ -1,6 +1,6 @@
 """Images to logits, the same for validation, evaluation and prediction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,10 @@ from torch import nn
 
 from common import distributed
 from common.device import Precision
+from common.errors import print_warning
 from data.dataloader import BatchReader
+from data.dataset import Batch
+from prediction.forward import ForwardPass, Started, overflow_note
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,44 @@ def compute_logits(
     """Run `model` in evaluation mode over `loader`; `advance` gets the number of images after each batch.
 
     With several ranks, each computes every n-th batch, and all return the logits of all images, in the order of a
-    single process.
+    single process. Images that overflow in 16 bits are computed again in float32, and counted in a warning; a batch
+    that does not fit into memory is split. Raises RunError, with names, for logits that are not finite in float32
+    either, and if the memory does not hold one image.
     """
     model.eval()
-    parts = []
-    for batch in loader:
-        logits = np.empty((0, num_classes), np.float32)
-        if len(batch.images):
-            with precision.context():
-                logits = model(batch.images.to(device, non_blocking=True)).float().cpu().numpy()
-        parts.append(LoaderOutputs(logits, batch.labels.numpy(), batch.indices.numpy(), batch.skipped, batch.recovered))
+    forward, parts = ForwardPass(model, device, precision), []
+    for batch, logits in _one_in_flight(forward, loader):
+        found = np.empty((0, num_classes), np.float32) if logits is None else logits
+        parts.append(LoaderOutputs(found, batch.labels.numpy(), batch.indices.numpy(), batch.skipped, batch.recovered))
         advance((len(batch.images) + len(batch.skipped)) * distributed.world_size())
-    return _join(distributed.gather_in_turn(parts), num_classes)
+    outputs = _join(distributed.gather_in_turn(parts), num_classes)
+    (overflowed,) = distributed.add_up([forward.overflowed])
+    if overflowed and distributed.is_main():
+        print_warning(overflow_note(overflowed, precision))
+    return outputs
+
+
+def _one_in_flight(forward: ForwardPass, loader: BatchReader) -> Iterator[tuple[Batch, np.ndarray | None]]:
+    """Yield each batch with its logits, None if it is empty. A batch is read only when the next one is being computed,
+    so that the device need not wait.
+    """
+    waiting: tuple[Batch, Started | None] | None = None
+    for batch in loader:
+        started = forward.start(batch.images) if len(batch.images) else None
+        if waiting is not None:
+            yield _finish(forward, loader, *waiting)
+        waiting = batch, started
+    if waiting is not None:
+        yield _finish(forward, loader, *waiting)
+
+
+def _finish(
+    forward: ForwardPass, loader: BatchReader, batch: Batch, started: Started | None
+) -> tuple[Batch, np.ndarray | None]:
+    if started is None:
+        return batch, None
+    names = [str(loader.dataset.image_ids[int(row)]) for row in batch.indices]
+    return batch, forward.finish(started, names)
 
 
 def _join(parts: Sequence[LoaderOutputs], num_classes: int) -> LoaderOutputs:

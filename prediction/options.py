@@ -22,8 +22,9 @@ class PredictionOptions:
 
     `views` are names of views or of sets of them, as a sequence or as a text with commas. `weights` are one number per
     checkpoint, at least 0, of any sum; None weights all equally. `precision` is a key of `PRECISIONS`; None means
-    that of the training of the first checkpoint on CUDA, and fp32 elsewhere. `runtime` is one of `RUNTIMES`, or `auto`
-    for the fastest one installed; exported files have their own. `load_pipeline` checks all of them.
+    fp16 on CUDA, unless the first checkpoint was trained with training.use_amp=false, and fp32 elsewhere. `runtime` is
+    one of `RUNTIMES`, or `auto` for the fastest one installed; exported files have their own. `load_pipeline` checks
+    all of them.
     """
 
     views: str | Sequence[str] = PLAIN

@@ -4,6 +4,7 @@ The same object is evaluated, timed and packed.
 """
 
 import dataclasses
+import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -14,8 +15,14 @@ import torch
 from torch import nn
 
 from common.classes import ImageClass, reordering
-from common.device import Precision, choose_device, choose_precision, configure_algorithms
-from common.errors import InputError, check_choice
+from common.device import (
+    Precision,
+    choose_device,
+    choose_inference_precision,
+    choose_precision,
+    configure_algorithms,
+)
+from common.errors import InputError, check_choice, print_warning
 from common.files import as_paths
 from common.memory import cap_device_memory, tune_cpu_memory
 from common.progress import progress
@@ -28,7 +35,8 @@ from data.images import read_image
 from data.inputs import Inputs
 from data.transforms import EvalTransform, eval_image
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.classifier import on_device
+from prediction.fast_model import prepared
+from prediction.forward import ForwardPass, overflow_note
 from prediction.logits import compute_logits, softmax
 from prediction.options import AUTO_RUNTIME, AVERAGES, DEFAULTS, PRECISIONS, RUNTIMES, PredictionOptions
 from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
@@ -61,7 +69,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Members that share classes, views and device; `config` is that of the first checkpoint, with overrides."""
+    """Members that share classes, views and device; `config` is that of the first checkpoint, with overrides.
+
+    `asked_precision` is the key of `PRECISIONS` that they compute in if it was given by hand, None if the device chose.
+    """
 
     members: list[Member]
     config: Config
@@ -71,6 +82,7 @@ class Pipeline:
     average: str
     device: torch.device
     precision: Precision
+    asked_precision: str | None = None
 
     @property
     def runtime(self) -> str:
@@ -130,7 +142,8 @@ def load_pipeline(
     if device.type == "cpu":
         tune_cpu_memory()
     cap_device_memory(device)
-    configure_algorithms(device)
+    # the judges' copy computes products in float32 too
+    configure_algorithms(device, allow_tf32=False)
     classes = first.classes
     runtime = choose_runtime(options.runtime, device)
     if options.precision not in (None, "fp32") and (runtime != "torch" or any(model for _, model in loaded)):
@@ -138,10 +151,11 @@ def load_pipeline(
             f"precision {options.precision}: only torch chooses it when it runs; "
             "'python cli/flower_cli.py export' writes models of other runtimes in it."
         )
+    precision = _choose_precision(device, config, options.precision)
     members = []
     for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
         outputs = _output_of_class(checkpoint, classes, path, paths[0])
-        model = model or _classifier(checkpoint, runtime, device)
+        model = model or _classifier(checkpoint, runtime, device, precision)
         averaged = ViewAverage(model, views, options.average).eval()
         members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, outputs, share))
     return Pipeline(
@@ -152,7 +166,8 @@ def load_pipeline(
         views=views,
         average=options.average,
         device=device,
-        precision=_choose_precision(device, config, options.precision),
+        precision=precision,
+        asked_precision=None if options.precision is None else short_name(precision),
     )
 
 
@@ -163,11 +178,17 @@ def _check_words(options: PredictionOptions) -> None:
         check_choice(f"precision {options.precision!r}", options.precision, PRECISIONS)
 
 
-def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device) -> nn.Module:
+def short_name(precision: Precision) -> str:
+    """Return the key of `PRECISIONS` of a precision."""
+    dtype = precision.dtype or torch.float32
+    return next(name for name, dtype_name in PRECISIONS.items() if getattr(torch, dtype_name) == dtype)
+
+
+def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device, precision: Precision) -> nn.Module:
     model = checkpoint.build_model()
     if runtime != "torch":
         return converted(model, checkpoint, runtime)
-    return on_device(model, device)
+    return prepared(model, device, precision, checkpoint.input_size)
 
 
 def with_views(pipeline: Pipeline, views: str | Sequence[str]) -> Pipeline:
@@ -193,9 +214,25 @@ def require_torch(pipeline: Pipeline, what: str) -> None:
 
 def with_checkpoint(pipeline: Pipeline, checkpoint: Checkpoint) -> Pipeline:
     """Return the pipeline with one model of these weights instead of its members; classes stay those of the first."""
-    model = _classifier(checkpoint, "torch", pipeline.device)
-    averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
-    return only_member(pipeline, dataclasses.replace(pipeline.members[0], checkpoint=checkpoint, model=averaged))
+    return with_weights(only_member(pipeline, pipeline.members[0]), [checkpoint])
+
+
+def with_weights(pipeline: Pipeline, checkpoints: Sequence[Checkpoint]) -> Pipeline:
+    """Return the pipeline with the weights of `checkpoints`, one for each member."""
+    members = []
+    for member, checkpoint in zip(pipeline.members, checkpoints, strict=True):
+        model = _classifier(checkpoint, "torch", pipeline.device, pipeline.precision)
+        averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
+        members.append(dataclasses.replace(member, checkpoint=checkpoint, model=averaged))
+    return dataclasses.replace(pipeline, members=members)
+
+
+def in_float32(pipeline: Pipeline) -> Pipeline:
+    """Return a pipeline of torch with the same members, computed in float32 wherever it runs."""
+    if pipeline.precision.dtype is None:
+        return pipeline
+    exact = dataclasses.replace(pipeline, precision=Precision(pipeline.device.type, None), asked_precision="fp32")
+    return with_weights(exact, [member.checkpoint for member in pipeline.members])
 
 
 def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
@@ -246,7 +283,7 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
 
 def predict_file(pipeline: Pipeline, path: Path) -> np.ndarray:
     """Return the probabilities (C,) of one image file: decoded once, resized for each member, batch size 1."""
-    return predict_batches(pipeline, to_batches(pipeline, read_image(path).pixels))[0]
+    return predict_batches(pipeline, to_batches(pipeline, read_image(path).pixels), [path.name])[0]
 
 
 def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
@@ -259,14 +296,27 @@ def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
 
 
 @torch.inference_mode()
-def predict_batches(pipeline: Pipeline, batches: Sequence[torch.Tensor]) -> np.ndarray:
-    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, S, S) per member."""
+def predict_batches(
+    pipeline: Pipeline, batches: Sequence[torch.Tensor], names: list[str] | None = None, may_split: bool = True
+) -> np.ndarray:
+    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, S, S) per member; `names` are the images'.
+
+    Full memory and numbers that are not finite are answered as by `compute_logits`; if `may_split` is false, full
+    memory raises the error of the device.
+    """
     total = np.zeros((len(batches[0]), len(pipeline.classes)))
     for member, batch in zip(pipeline.members, batches, strict=True):
-        with pipeline.precision.context():
-            logits = member.model(batch)
-        total += softmax(logits.float().cpu().numpy())[:, member.output_of_class] * member.weight
+        forward = ForwardPass(member.model, pipeline.device, pipeline.precision, may_split)
+        logits = forward.finish(forward.start(batch), names)
+        total += softmax(logits)[:, member.output_of_class] * member.weight
+        if forward.overflowed:
+            _warn_once(overflow_note(forward.overflowed, pipeline.precision))
     return total
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    print_warning(text)
 
 
 def _output_of_class(checkpoint: Checkpoint, classes: list[ImageClass], path: Path, first: Path) -> np.ndarray:
@@ -277,11 +327,14 @@ def _output_of_class(checkpoint: Checkpoint, classes: list[ImageClass], path: Pa
 
 
 def _choose_precision(device: torch.device, config: Config, name: str | None) -> Precision:
-    if name is None:
-        return choose_precision(device, config.training.use_amp, config.training.amp_dtype)
     if name == "fp32":
         return Precision(device.type, None)
-    precision = choose_precision(device, True, PRECISIONS[name])
-    if precision.note:
+    if name is None:
+        precision = choose_inference_precision(device, config.training.use_amp, config.training.amp_dtype)
+    else:
+        precision = choose_precision(device, True, PRECISIONS[name])
+    if precision.note and name is not None and precision.dtype is None:
         raise InputError(f"precision {name}: {precision.note}. Choose fp32, or leave it to the device.")
+    if precision.note:
+        _warn_once(precision.note)
     return precision

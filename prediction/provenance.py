@@ -53,6 +53,7 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
         "average": pipeline.average,
         "runtime": pipeline.runtime,
         "precision": pipeline.computed_in,
+        "asked_precision": pipeline.asked_precision,
         "device": describe_device(pipeline.device),
         "batch_size": pipeline.config.dataset.batch_size,
         "versions": versions(),
@@ -82,7 +83,7 @@ def read_provenance(predictions: Path) -> Provenance | None:
             views=tuple(facts.get("views", PLAIN)),
             average=facts.get("average", AVERAGES[0]),
             runtime=_runtime_of(facts, checkpoints),
-            precision="fp32" if facts.get("precision") == PRECISIONS["fp32"] else None,
+            precision=_precision_of(facts),
             input=Path(facts["input"]) if facts.get("input") else None,
         )
     except (ValueError, TypeError, KeyError) as error:
@@ -95,6 +96,14 @@ def read_provenance(predictions: Path) -> Provenance | None:
 def _runtime_of(facts: dict[str, Any], checkpoints: list[Path]) -> str:
     converted = any(path.suffix.lower() not in SUFFIXES for path in checkpoints)
     return facts["runtime"] if converted and facts.get("runtime") in RUNTIMES else RUNTIMES[0]
+
+
+def _precision_of(facts: dict[str, Any]) -> str | None:
+    """Return the precision given by hand, or fp32 if the device chose that; other choices are left to each device."""
+    asked = facts.get("asked_precision")
+    if asked in PRECISIONS:
+        return asked
+    return "fp32" if facts.get("precision") == PRECISIONS["fp32"] else None
 
 
 def check_hashes(provenance: Provenance, checkpoints: list[Path], predictions: Path) -> None:

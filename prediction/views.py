@@ -17,16 +17,24 @@ CROP = 0.875
 def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float = 0.0, y: float = 0.0) -> torch.Tensor:
     """Rotate uint8 images (N, 3, H, W) counter-clockwise and enlarge them about the centre; bilinear, mirrored.
 
-    `x` and `y`, from -1 to 1, move the part that is cut from an enlarged image to the right and down.
+    `x` and `y`, from -1 to 1, move the part that is cut from an enlarged image to the right and down. Computed in
+    float32 under mixed precision too.
     """
     height, width = images.shape[-2:]
     cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
     rest = 1 - 1 / zoom
-    theta = [[cosine, -sine * height / width, x * rest], [sine * width / height, cosine, y * rest]]
-    places = torch.tensor([theta], device=images.device).expand(len(images), 2, 3)
-    grid = F.affine_grid(places, [len(images), 3, height, width], align_corners=False)
+    # no matrix product: mixed precision and TF32 would round it, and move places by up to a pixel
+    across, down = centres(width, images.device), centres(height, images.device)[:, None]
+    columns = across * cosine - down * (sine * height / width) + x * rest
+    rows = across * (sine * width / height) + down * cosine + y * rest
+    grid = torch.stack([columns, rows], dim=-1).expand(len(images), height, width, 2)
     warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return warped.round().clamp(0, 255).to(torch.uint8)
+
+
+def centres(count: int, device: torch.device) -> torch.Tensor:
+    """Return the middle of each of `count` pixels in a row from -1 to 1, float32 (count,)."""
+    return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def brighten(images: torch.Tensor, factor: float) -> torch.Tensor:
@@ -94,9 +102,16 @@ class ViewAverage(nn.Module):
         self.average = average
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 (N, C) whose softmax is the averaged prediction of images uint8 (N, 3, H, W)."""
+        """Return float32 (N, C) whose softmax is the averaged prediction of images uint8 (N, 3, H, W).
+
+        Where the classifier's logits of a view are not finite, all numbers of that image are NaN: an average could hide
+        it.
+        """
         batch = torch.cat([VIEWS[name](images) for name in self.views])
-        logits = self.classifier(batch).float().view(len(self.views), len(images), -1)
+        logits = self.classifier(batch).float()
+        logits = logits.masked_fill(~logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
+        logits = logits.view(len(self.views), len(images), -1)
         if self.average == "logits" or len(self.views) == 1:
             return logits.mean(dim=0)
-        return logits.softmax(dim=-1).mean(dim=0).log()
+        # the logarithm of the mean probability, which is finite also where float32 has no number for the probability
+        return logits.log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(self.views))

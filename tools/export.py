@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.device import algorithms_kept
 from common.errors import InputError, RunError
 from common.files import as_path, check_writable, move_into_place, run_all
 from configs.compose import listed
@@ -77,10 +78,11 @@ class Export:
         """Whether the models are close enough: in probabilities, or for int8 in top-1."""
         found = self.comparison
         change = found.top1_before - found.top1_after if self.precision == "int8" else found.largest_difference
-        # a difference that is not a number is too large, too
-        return bool(np.isfinite(found.largest_difference) and change <= self.tolerance)
+        return bool(change <= self.tolerance)
 
 
+# it runs on the CPU, for whose algorithms a GPU that the caller uses would be slower
+@algorithms_kept()
 def export(
     path: str | Path,
     runtime: str,
@@ -92,8 +94,9 @@ def export(
 ) -> Export:
     """Convert a checkpoint, compare on validation images (or `data`), and only then give the files their names.
 
-    Raises InputError for a combination that is not offered, a wrong suffix or a missing package, and RunError, with the
-    comparison and with nothing written, if the answers differ by more than `tolerance` (see `TOLERANCES`).
+    Raises InputError for a combination that is not offered, a wrong suffix or a missing package, and RunError, with
+    nothing written, if answers are no finite numbers or, with the comparison, if they differ by more than `tolerance`
+    (see `TOLERANCES`).
     """
     path, output, overrides = as_path(path), as_path(output), ["device=cpu", *listed(overrides)]
     _check(runtime, precision, output)
@@ -107,7 +110,11 @@ def export(
         _convert(pipeline, runtime, precision, target)
         exported = load_pipeline([target], overrides=overrides, keys=KEYS)
         limit = TOLERANCES[precision] if tolerance is None else tolerance
-        found = Export(compare(pipeline, exported, data), precision, limit)
+        try:
+            found = Export(compare(pipeline, exported, data), precision, limit)
+        except RunError as error:
+            # as of weights that are too large for 16 bits
+            raise RunError(f"{output}: not written: {error}") from error
         if not found.within_tolerance:
             raise RunError(f"{output}: not written: it answers otherwise than {path}.", found)
         run_all(partial(move_into_place, file, output.with_suffix(file.suffix)) for file in files_of(target))

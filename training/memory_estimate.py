@@ -1,46 +1,67 @@
-"""Memory estimate: what training a model takes, computed on torch's meta device, which has only shapes."""
+"""Memory estimate: what training a model takes, found by replaying its step on tensors that have no memory."""
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from configs.input_sizes import final_size
 from configs.schema import Config
 from models.classifier import Classifier, build_classifier
 from models.losses import get_loss_function
 from training.freezing import set_trainable
+from training.mixup import mixes
+from training.optimizer import build_optimizer
+from training.step_replay import AllocatedBytes, fake_step, materialise
+
+# the share of a GPU that may hold tensors; the rest is for the CUDA context, workspaces of cuDNN and cuBLAS, gaps
+# between blocks, and what the desktop takes
+USABLE = 0.85
+
+# batch sizes that are replayed; what a step takes grows in a straight line between and beyond them
+_BATCHES = (4, 8)
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes: `fixed` for weights, gradients, optimizer and EMA; `per_image` for what the backward pass keeps."""
+    """Bytes of tensors in training.
+
+    `weights`, `gradients`, `optimizer` and `averages` (EMA) stay for the whole run. A forward and a backward pass take
+    at most `base` + batch x `per_image`, an update of the weights `update`; both contain what stays.
+    """
 
     weights: int
     gradients: int
     optimizer: int
     averages: int
+    base: int
     per_image: int
-
-    @property
-    def fixed(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.averages
+    update: int
 
     def total(self, batch_size: int) -> int:
-        """Return the bytes at a batch size."""
-        return self.fixed + batch_size * self.per_image
+        """Return the most bytes that a step takes at a batch size."""
+        return max(self.base + batch_size * self.per_image, self.update)
 
     def largest_batch(self, bytes_of_device: float) -> int:
-        """Return how many images fit, 0 if none does."""
-        return max(0, int((bytes_of_device - self.fixed) // self.per_image))
+        """Return how many images fit into the usable share of a device, 0 if none does."""
+        usable = USABLE * bytes_of_device
+        return max(0, int((usable - self.base) // self.per_image)) if usable >= self.update else 0
 
 
-def training_memory(config: Config, num_classes: int, dtype: torch.dtype | None = None) -> TrainingMemory:
+def training_memory(
+    config: Config,
+    num_classes: int,
+    dtype: torch.dtype | None = None,
+    checkpointing: bool | None = None,
+    as_cuda: bool = True,
+) -> TrainingMemory:
     """Return the memory for training the model of `config`; `dtype` is that of mixed precision, None for float32.
 
-    Only tensors are counted. With `dtype`, everything that the backward pass keeps counts at its size, although
-    autocast leaves some operations in float32. Workspaces of convolutions, fragmentation and the CUDA context come on
-    top.
+    `checkpointing` takes the place of `model.grad_checkpointing`, where `auto` counts as off. Without `as_cuda`,
+    autocast works as on a CPU. A teacher (`training.teacher`) is not counted.
     """
+    wanted = config.model.grad_checkpointing if checkpointing is None else checkpointing
     with torch.device("meta"):
         model = build_classifier(
             config.model.architecture,
@@ -48,42 +69,62 @@ def training_memory(config: Config, num_classes: int, dtype: torch.dtype | None 
             config.model.input_size,
             drop_rate=config.model.drop_rate,
             drop_path_rate=config.model.drop_path_rate,
-            grad_checkpointing=config.model.grad_checkpointing,
+            grad_checkpointing=wanted is True,
         )
-    set_trainable(model, config)
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-    optimizer = trained * (2 if config.training.optimizer == "adamw" else 1)
-    if dtype is not None:
-        model = model.to(dtype)
-    # the difference of two batch sizes, because a part of the memory does not grow with the batch
-    two, three = (saved_bytes(model, config, batch_size, num_classes) for batch_size in (2, 3))
+    averages = 0 if config.training.ema_decay is None else weights
+    with fake_step(dtype, as_cuda) as allocated:
+        materialise(model)
+        set_trainable(model, config)
+        gradients = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+        optimizer, before = build_optimizer(model, config.training), allocated.now
+        update = _peak_of_update(model, optimizer, allocated)
+        state = allocated.now - before
+        low, high = (_peak_of_passes(model, config, num_classes, dtype, count, allocated) for count in _BATCHES)
+    per_image = (high - low) // (_BATCHES[1] - _BATCHES[0])
     return TrainingMemory(
         weights=weights,
-        gradients=trained,
-        optimizer=optimizer,
-        averages=0 if config.training.ema_decay is None else weights,
-        per_image=three - two,
+        gradients=gradients,
+        optimizer=state,
+        averages=averages,
+        base=low - _BATCHES[0] * per_image + averages,
+        per_image=per_image,
+        update=update + averages,
     )
 
 
-def saved_bytes(model: Classifier, config: Config, batch_size: int, num_classes: int) -> int:
-    """Return the bytes of the distinct tensors, without weights, that a forward pass keeps for the backward pass."""
-    own = {tensor.untyped_storage()._cdata for tensor in [*model.parameters(), *model.buffers()]}
-    kept: dict[int, torch.Tensor] = {}
+def _peak_of_update(model: Classifier, optimizer: torch.optim.Optimizer, allocated: AllocatedBytes) -> int:
+    """Return the most bytes during a step of the optimizer, which makes its state; that stays."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.empty_like(parameter)
+    allocated.restart()
+    # what an optimizer of timm does with numbers that it reads from tensors is not followed
+    with contextlib.suppress(DataDependentOutputException):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return allocated.peak
 
-    def remember(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()._cdata
-        if storage not in own:
-            # keep the tensor alive, because another one could get its address
-            kept[storage] = tensor
-        return tensor
 
+def _peak_of_passes(
+    model: Classifier,
+    config: Config,
+    num_classes: int,
+    dtype: torch.dtype | None,
+    batch_size: int,
+    allocated: AllocatedBytes,
+) -> int:
+    """Return the most bytes during a forward and a backward pass; with accumulation, those of a second batch."""
     size = max(config.model.input_size, final_size(config))
-    dtype = next(model.parameters()).dtype
-    images = torch.empty((batch_size, 3, size, size), dtype=dtype, device="meta")
-    labels = torch.empty(batch_size, dtype=torch.int64, device="meta")
-    loss_function = get_loss_function(config.training, [1] * num_classes).to("meta")
-    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
-        loss_function(model.backbone(images), labels)
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    loss_function = get_loss_function(config.training, [1] * num_classes)
+    for _ in range(min(config.training.accumulation_steps, 2)):
+        allocated.restart()
+        images = torch.empty((batch_size, 3, size, size), dtype=torch.uint8)
+        if mixes(config.training, 0) and config.training.mixup_alpha > 0:
+            images = images.float()
+        targets = torch.empty((batch_size, num_classes))
+        with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            loss = loss_function(model(images), targets)
+        loss.backward()
+    model.zero_grad(set_to_none=True)
+    return allocated.peak

@@ -27,7 +27,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
         f"({config.competition.name})",
         "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
-        "device": f"{describe_device(run.device)}, {run.precision}{memory}{_describe_processes()}",
+        "device": f"{describe_device(run.device)}, {run.precision}{_describe_tf32(run)}{memory}{_describe_processes()}",
         "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
         f"{training.loss_function}, peak rate {training.learning_rate:g}, augmentation {config.augmentation.name}",
@@ -37,6 +37,11 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
     return [f"{name:<9} {text}" for name, text in parts.items()]
 
 
+def _describe_tf32(run: Run) -> str:
+    used = run.device.type == "cuda" and run.config.training.allow_tf32
+    return ", float32 products in TF32 (training.allow_tf32)" if used else ""
+
+
 def _describe_processes() -> str:
     size = distributed.world_size()
     return f", {size} processes share each batch" if size > 1 else ""
@@ -44,7 +49,12 @@ def _describe_processes() -> str:
 
 def _notes(run: Run, state: TrainingState) -> list[str]:
     """Return notes on this run that the user should know before it starts."""
-    config, schedule, notes = run.config, run.schedule, []
+    config, schedule, notes = run.config, run.schedule, list(run.choices)
+    if run.memory_limit is not None:
+        notes.append(
+            f"this run takes at most {run.memory_limit / 1e9:.1f} GB of the card, less than what is free now, because "
+            "the driver would move more to the machine's memory and slow the run down"
+        )
     megabytes, limits = size_in_bytes(state.model) / 1e6, config.competition
     if megabytes > limits.max_model_mb:
         notes.append(f"over the limit of size in float32; float16 weights would be {megabytes / 2:.1f} MB")

@@ -7,7 +7,11 @@ from typing import Any
 from common.errors import InputError
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import leaf_keys, to_plain
+from configs.schema import Config
+from configs.validate import auto_keys
+from training.auto_settings import with_values
 from training.run import Run, check_same_data
+from training.run_folder import RunFolder
 from training.start import Start, build_model
 from training.state import new_state
 
@@ -32,6 +36,7 @@ _FREE_KEYS = (
     "training.name",
     "training.epochs",
     "training.compile",
+    "training.allow_tf32",
     "training.resume",
     "training.resume_force",
     "training.max_bad_steps",
@@ -46,12 +51,26 @@ _FREE_SECTIONS = ("competition.",)
 _NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "output_dir")
 
 
-def resume_files(run: Run) -> list[Path]:
+def resume_files(config: Config) -> list[Path]:
     """Return the state files named by `training.resume`, newest first; empty for a new run."""
-    wanted = run.config.training.resume
+    wanted, folder = config.training.resume, RunFolder(Path(config.output_dir))
     if wanted == "auto":
-        return [path for path in (run.folder.last, run.folder.previous) if path.is_file()]
+        return [path for path in (folder.last, folder.previous) if path.is_file()]
     return [] if wanted is None else [Path(wanted)]
+
+
+def with_saved_choices(config: Config) -> Config:
+    """Return the config of a resumed run with what its first start chose in place of `auto`."""
+    keys = auto_keys(config)
+    paths = resume_files(config) if keys else []
+    if not paths:
+        return config
+    saved = _first_whole(paths)[1]["config"]
+    values = {key: _value(saved, key) for key in keys}
+    if "dataset.batch_size" in values:
+        # both were chosen together
+        values["training.accumulation_steps"] = _value(saved, "training.accumulation_steps")
+    return with_values(config, values)
 
 
 def resume_run(run: Run, paths: Sequence[Path]) -> Start:

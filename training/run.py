@@ -19,6 +19,7 @@ from data.prepared import load_table
 from data.sampler import EpochBatches
 from data.split import Split, copies_in_training, needs_groups, split_table
 from data.table import ImageTable
+from training.auto_settings import with_choices
 from training.distillation import Teacher, load_teacher
 from training.objective import Objective, build_objective
 from training.run_folder import RunFolder
@@ -29,7 +30,9 @@ from training.schedule import Schedule, build_schedule
 class Run:
     """What stays the same while a run trains; `val_loader` is None if no images are held back.
 
-    `val_copies` validation images show the picture of a training image, which a table of their own may bring about.
+    `config` has no value `auto` for the batch or checkpointing any more; `choices` are sentences on what took its
+    place. `memory_limit` is in bytes, None if the card has none. `val_copies` validation images show the picture of a
+    training image, which a table of their own may bring about.
     """
 
     config: Config
@@ -39,6 +42,8 @@ class Run:
     device: torch.device
     precision: Precision
     memory_tuned: bool
+    memory_limit: int | None
+    choices: list[str]
     objective: Objective
     teacher: Teacher | None
     steps_per_epoch: int
@@ -53,14 +58,16 @@ def set_up_run(config: Config) -> Run:
     """Read the data and build all parts of a run except the model. Raises InputError if it cannot work."""
     config = with_learning_rate(config)
     device = choose_device(config.device)
+    precision = choose_precision(device, config.training.use_amp, config.training.amp_dtype)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
-    cap_device_memory(device)
-    configure_algorithms(device, search_kernels=True)
+    memory_limit = cap_device_memory(device)
+    configure_algorithms(device, search_kernels=True, allow_tf32=config.training.allow_tf32)
     distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
     with distributed.main_first():
         table = load_table(config.dataset)
         groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None
     split = split_table(table, config.dataset, config.seed, groups)
+    config, choices = with_choices(config, len(table.classes), device, precision)
     batches = EpochBatches(
         split.train,
         table.labels,
@@ -78,15 +85,17 @@ def set_up_run(config: Config) -> Run:
         table=table,
         split=split,
         device=device,
-        precision=choose_precision(device, config.training.use_amp, config.training.amp_dtype),
+        precision=precision,
         memory_tuned=memory_tuned,
+        memory_limit=memory_limit,
+        choices=choices,
         objective=build_objective(config.training, training_counts(table, split), teacher, device),
         teacher=teacher,
         steps_per_epoch=steps_per_epoch,
         schedule=build_schedule(config.training, steps_per_epoch),
         batches=batches,
         train_loader=train_loader(config, table, batches, device),
-        val_loader=eval_loader(config, table, split.val, device) if len(split.val) else None,
+        val_loader=eval_loader(config, table, split.val, device, beside_training=True) if len(split.val) else None,
         val_copies=0 if groups is None else copies_in_training(split, groups),
     )
 

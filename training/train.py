@@ -9,7 +9,7 @@ from configs.compose import to_yaml
 from configs.schema import Config
 from training.forward import check_compile
 from training.messages import describe_result, describe_run
-from training.resume import resume_files, resume_run
+from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
 from training.start import Start, start_run
 from training.trainer import TrainingResult, fit, is_complete
@@ -18,8 +18,8 @@ from training.trainer import TrainingResult, fit, is_complete
 def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
     check_writable_folder(Path(config.output_dir))
-    run = set_up_run(config)
-    check_compile(config.training.compile, run.device)
+    run = set_up_run(with_saved_choices(config))
+    check_compile(run.config.training.compile, run.device)
     with run.folder.locked() if distributed.is_main() else nullcontext():
         start = _start(run)
         state = start.state
@@ -37,5 +37,5 @@ def train(config: Config) -> TrainingResult:
 
 def _start(run: Run) -> Start:
     # all ranks must look before rank 0 changes a file
-    paths = distributed.gather(resume_files(run))[0]
+    paths = distributed.gather(resume_files(run.config))[0]
     return resume_run(run, paths) if paths else start_run(run)

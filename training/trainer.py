@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from common import distributed
+from common.device import choose_inference_precision
 from common.errors import RunError, as_warning
 from common.progress import progress
 from data.dataset import Batch
@@ -187,13 +188,14 @@ def validate(run: Run, state: TrainingState, course: Course) -> LoaderOutputs | 
     if run.val_loader is None:
         return None
     distributed.share_buffers(state.shipped_model)
+    config = run.config.training
     with progress("validation", len(run.split.val)) as advance:
         return compute_logits(
             state.shipped_model,
             run.val_loader,
             len(run.table.classes),
             run.device,
-            run.precision,
+            choose_inference_precision(run.device, config.use_amp, config.amp_dtype),
             _leave_when_asked(run, state, course, advance),
         )
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Tuple
 import timm
 import torch
 from torch import nn
+from utils import mixed_precision
 
 
 class Classifier(nn.Module):
@@ -43,8 +44,22 @@ def load_models(
     for entry in config["models"]:
         model = build_model(entry)
         model.load_state_dict(load_weights(model_dir / entry["weights"]))
+        keep_classifier_exact(model)
         models.append((entry, model.eval().to(device=device, memory_format=torch.channels_last)))
     return models
+
+
+def keep_classifier_exact(model: Classifier) -> None:
+    """Compute the last linear layer in float32 even where the rest is 16 bits: it decides between close classes."""
+    layer = model.backbone.get_classifier()
+    if not isinstance(layer, nn.Linear):
+        return
+
+    def exact(features: torch.Tensor) -> torch.Tensor:
+        with mixed_precision(features.device.type, None):
+            return nn.Linear.forward(layer, features.float())
+
+    layer.forward = exact
 
 
 def load_weights(path: Path) -> Dict[str, torch.Tensor]:

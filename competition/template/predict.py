@@ -1,35 +1,35 @@
 """Predict all images of a folder: python code/predict.py <test_dir> <output.csv>
 
 Needs no network and no GPU. Every image has its row; an unreadable one has the most frequent class of the training
-images and confidence 0. The exit code is 0 only if all rows were written.
+images and confidence 0, like one whose answer is no number. The exit code is 0 only if all rows were written.
 """
 
 import argparse
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 import torch
 from model import load_models, read_config
 from utils import (
     VIEWS,
     average_views,
+    choose_dtype,
+    choose_same_algorithms,
     describe,
     eval_image,
+    in_batches,
+    is_memory_full,
     keep_memory,
     list_images,
-    mixed_precision,
     printable,
     read_image,
     write_csv,
 )
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "model"
-READERS = 4
 SECONDS_BETWEEN_LINES = 30
 
 # what each possible column of the CSV holds
@@ -39,6 +39,9 @@ CATEGORY_COLUMNS = ("category_id", "predicted_class")
 
 # an image for each model, uint8 RGB (input_size, input_size, 3)
 Squares = List[np.ndarray]
+# label and confidence; None where there is no answer
+Answer = Optional[Tuple[int, float]]
+Models = Sequence[Tuple[Dict[str, Any], torch.nn.Module]]
 
 
 class BadInput(Exception):
@@ -73,25 +76,31 @@ def predict_folder(flags: argparse.Namespace) -> int:
     names = list_images(flags.test_dir)
     if not names:
         raise BadInput("{}: no images in this folder.".format(flags.test_dir))
-    batch_size = config["batch_size"] if flags.batch_size is None else flags.batch_size
-    if batch_size < 1:
-        raise BadInput("--batch-size {}: expected 1 or more.".format(batch_size))
+    if flags.batch_size is not None:
+        config["batch_size"] = flags.batch_size
+    if config["batch_size"] < 1:
+        raise BadInput("--batch-size {}: expected 1 or more.".format(flags.batch_size))
     device = choose_device(flags.device)
     if device.type == "cpu":
         keep_memory()
+    choose_same_algorithms()
+    dtype = choose_dtype(config["cuda_dtype"], device)
+    print("device: {}, {}".format(device.type, dtype or "float32"), flush=True)
     models = load_models(config, flags.model_dir, device)
-    answers = []  # type: List[Tuple[int, float]]
+    answers = []  # type: List[Answer]
     printed = started
-    for images in read_in_batches(flags.test_dir, names, batch_size, [entry for entry, _ in models]):
-        answers.extend(answer(models, images, config, device))
+    for images in read_in_batches(flags.test_dir, names, config["batch_size"], [entry for entry, _ in models]):
+        found = answer(models, images, config, device, dtype)
+        warn_of_missing(names[len(answers) :], images, found)
+        answers.extend(found)
         if time.time() - printed > SECONDS_BETWEEN_LINES:
             printed = time.time()
             print("{} of {} images, {:.0f} s".format(len(answers), len(names), printed - started), flush=True)
-    rows = [to_row(config, printable(name), label, confidence) for name, (label, confidence) in zip(names, answers)]
+    rows = [to_row(config, printable(name), found) for name, found in zip(names, answers)]
     write_csv(flags.output, config["csv_columns"], rows)
     print("{} images in {:.1f} s: {}".format(len(rows), time.time() - started, flags.output))
-    if not any(confidence for _, confidence in answers):
-        print("error: none of the images could be read", file=sys.stderr)
+    if not any(answers):
+        print("error: none of the images has an answer", file=sys.stderr)
         return 1
     return 0 if len(rows) == len(names) else 1
 
@@ -133,60 +142,82 @@ def read_in_batches(
             print("warning: {}: {}; confidence 0".format(printable(name), describe(error)), file=sys.stderr)
             return None
 
-    cv2.setNumThreads(0)
-    chunks = [names[start : start + size] for start in range(0, len(names), size)]
-    with ThreadPoolExecutor(READERS) as pool:
-        ahead = [pool.submit(read, name) for name in chunks[0]]
-        for position in range(len(chunks)):
-            images = [future.result() for future in ahead]
-            following = chunks[position + 1] if position + 1 < len(chunks) else []
-            ahead = [pool.submit(read, name) for name in following]
-            yield images
+    return in_batches(read, names, size)
 
 
 def answer(
-    models: Sequence[Tuple[Dict[str, Any], torch.nn.Module]],
+    models: Models,
     images: Sequence[Optional[Squares]],
     config: Dict[str, Any],
     device: torch.device,
-) -> List[Tuple[int, float]]:
-    """Return (label, confidence) of each image; on CUDA a batch that does not fit is halved."""
-    readable = [image for image in images if image is not None]
-    try:
-        found = iter(answer_readable(models, readable, config, device) if readable else [])
-    except RuntimeError as error:
-        if "out of memory" not in str(error) or len(images) == 1:
-            raise
+    dtype: Optional[str],
+) -> List[Answer]:
+    """Return (label, confidence) of each image, or None. Where memory is full, this and later batches are halved."""
+    found = []  # type: List[Answer]
+    while len(found) < len(images):
+        part = images[len(found) : len(found) + config["batch_size"]]
+        try:
+            found += answer_at_once(models, part, config, device, dtype)
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if config["batch_size"] == 1 or not is_memory_full(error):
+                raise
+        # after the block above: within it the error still holds all that the failed pass has computed
+        config["batch_size"] //= 2
         torch.cuda.empty_cache()
-        half = len(images) // 2
-        return answer(models, images[:half], config, device) + answer(models, images[half:], config, device)
-    return [(config["fallback_label"], 0.0) if image is None else next(found) for image in images]
+    return found
 
 
-def answer_readable(
-    models: Sequence[Tuple[Dict[str, Any], torch.nn.Module]],
-    images: Sequence[Squares],
+def answer_at_once(
+    models: Models,
+    images: Sequence[Optional[Squares]],
     config: Dict[str, Any],
     device: torch.device,
-) -> List[Tuple[int, float]]:
+    dtype: Optional[str],
+) -> List[Answer]:
     """Average the probabilities of all models and views for a batch."""
-    total = torch.zeros(len(images), len(config["classes"]), dtype=torch.float64)
+    readable = [image for image in images if image is not None]
+    if not readable:
+        return [None] * len(images)
+    total = torch.zeros(len(readable), len(config["classes"]), dtype=torch.float64)
     weights = sum(entry["weight"] for entry, _ in models)
-    autocast = mixed_precision(config["cuda_dtype"] if device.type == "cuda" else None)
     for position, (entry, model) in enumerate(models):
-        pixels = np.stack([squares[position] for squares in images])
-        batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
-        with torch.no_grad(), autocast:
-            probabilities = average_views(model, batch, config["views"], config["average"]).cpu()
+        pixels = [squares[position] for squares in readable]
+        if dtype is not None:
+            # kernels depend on the size of a batch, and 16 bits show which one was taken
+            pixels += pixels[-1:] * (config["batch_size"] - len(pixels))
+        batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(device)
+        probabilities = probabilities_of(model, batch, config, dtype)[: len(readable)]
         if entry["class_order"] is not None:
             probabilities = probabilities[:, entry["class_order"]]
         total += probabilities * (entry["weight"] / weights)
     confidences, labels = total.max(dim=1)
-    return list(zip(labels.tolist(), confidences.clamp(max=1.0).tolist()))
+    known = zip(labels.tolist(), confidences.clamp(max=1.0).tolist(), torch.isfinite(total).all(dim=1).tolist())
+    found = iter([(label, confidence) if finite else None for label, confidence, finite in known])
+    return [None if image is None else next(found) for image in images]
 
 
-def to_row(config: Dict[str, Any], name: str, label: int, confidence: float) -> Tuple[Any, ...]:
+def probabilities_of(
+    model: torch.nn.Module, batch: torch.Tensor, config: Dict[str, Any], dtype: Optional[str]
+) -> torch.Tensor:
+    """Return probabilities float64 (N, C); float32 computes a batch again whose values are too large for 16 bits."""
+    with torch.no_grad():
+        found = average_views(model, batch, config["views"], config["average"], dtype).cpu()
+        if dtype is not None and not torch.isfinite(found).all():
+            found = average_views(model, batch, config["views"], config["average"], None).cpu()
+    return found
+
+
+def warn_of_missing(names: Sequence[str], images: Sequence[Optional[Squares]], found: Sequence[Answer]) -> None:
+    """Name the images of a batch that could be read, but whose answers are no numbers."""
+    for name, image, one in zip(names, images, found):
+        if image is not None and one is None:
+            print("warning: {}: the answer is no number; confidence 0".format(printable(name)), file=sys.stderr)
+
+
+def to_row(config: Dict[str, Any], name: str, found: Answer) -> Tuple[Any, ...]:
     """Return the cells of one image in the order of the config's columns."""
+    label, confidence = found or (config["fallback_label"], 0.0)
     cells = {"label": label, "confidence": "{:.6f}".format(confidence)}  # type: Dict[str, Any]
     cells.update(dict.fromkeys(IMAGE_COLUMNS, name))
     cells.update(dict.fromkeys(CATEGORY_COLUMNS, config["classes"][label]["category_id"]))

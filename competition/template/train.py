@@ -8,13 +8,14 @@ random weights, of which nothing is frozen.
 """
 
 import argparse
+import contextlib
 import copy
 import csv
 import json
 import math
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from model import Classifier, build_model, load_weights, read_config
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional
-from utils import describe, eval_image, mixed_precision, read_image
+from utils import choose_dtype, describe, eval_image, in_batches, loss_scaler, mixed_precision, read_image
 
 try:
     from timm.optim import auto_group_layers
@@ -199,8 +200,9 @@ def train(
     """Run all epochs and return the state dict of the best one (averaged weights, if the recipe averages)."""
     optimizer = build_optimizer(model, recipe)
     averaged = copy.deepcopy(model) if recipe["ema_decay"] else model
-    # torch 1.9 has no autocast to bfloat16; float16 would need a scaled loss
-    amp = device.type == "cuda" and recipe["use_amp"] and hasattr(torch, "autocast") and torch.cuda.is_bf16_supported()
+    wanted = "float16" if recipe["amp_dtype"] == "float16" else "bfloat16"
+    dtype = choose_dtype(wanted if recipe["use_amp"] else None, device)
+    scaler = loss_scaler(device.type, dtype)
     accumulation = recipe["accumulation_steps"]
     micro_batches = math.ceil(len(training) / recipe["batch_size"])
     steps = math.ceil(micro_batches / accumulation)
@@ -213,21 +215,24 @@ def train(
         mixing = left > max(recipe["mix_off_epochs"], recipe["final_epochs"])
         size = (recipe["final_input_size"] if final else None) or recipe["input_size"]
         for number, (images, labels) in enumerate(batches(training, size, recipe["batch_size"], generator, final), 1):
-            targets = functional.one_hot(labels, entry["arguments"]["num_classes"]).float()
+            images, targets = images.to(device), functional.one_hot(labels, entry["arguments"]["num_classes"])
+            targets = targets.to(device).float()
             if mixing:
                 images, targets = mix(images, targets, recipe, generator)
-            with mixed_precision("bfloat16" if amp else None):
-                logits = model(images.to(device, memory_format=torch.channels_last))
-            loss = loss_of(logits.float(), targets.to(device))
-            (loss / accumulation).backward()
+            with mixed_precision(device.type, dtype):
+                logits = model(images.to(memory_format=torch.channels_last))
+            loss = loss_of(logits.float(), targets)
+            scaler.scale(loss / accumulation).backward()
             if number % accumulation and number < micro_batches:
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * learning_rate(step, steps, recipe)
             if recipe["clip_grad_norm"]:
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), recipe["clip_grad_norm"])
-            optimizer.step()
-            optimizer.zero_grad()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
             step += 1
             if averaged is not model:
                 update_average(averaged, model, min(recipe["ema_decay"], (1 + step) / (10 + step)))
@@ -264,19 +269,25 @@ def set_trainable(model: Classifier, recipe: Dict[str, Any], head_only: bool) ->
 def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Optimizer:
     """Return AdamW; deep layers learn faster than the stem, and biases and norms do not decay.
 
-    `scale` of a group is its share of the learning rate; layer_decay is meant for 12 groups, as of a ViT-B.
+    `scale` of a group is its share of the learning rate; layer_decay is meant for 12 groups, as of a ViT-B. Parameters
+    of one scale and decay are one group: a GPU updates each group at once.
     """
     layers = layer_depths(model.backbone)
     last = max(layers.values())
     per_layer = recipe["layer_decay"] ** (13 / max(last, 1))
     heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
     unregularised = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
-    groups = []
+    groups = {}  # type: Dict[Tuple[float, float], List[nn.Parameter]]
     for name, parameter in model.backbone.named_parameters():
         scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else recipe["weight_decay"]
-        groups.append({"params": [parameter], "scale": scale, "weight_decay": decay})
-    return torch.optim.AdamW(groups)
+        groups.setdefault((scale, decay), []).append(parameter)
+    merged = [{"params": found, "scale": scale, "weight_decay": decay} for (scale, decay), found in groups.items()]
+    if next(model.parameters()).is_cuda:
+        with contextlib.suppress(TypeError, RuntimeError):
+            # one kernel for all of a group; torch has it from 2.0 on
+            return torch.optim.AdamW(merged, fused=True)
+    return torch.optim.AdamW(merged)
 
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
@@ -293,32 +304,56 @@ def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> fl
 def batches(
     rows: Sequence[Row], size: int, batch_size: int, generator: np.random.RandomState, final: bool
 ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
-    """Yield augmented images uint8 (N, 3, size, size) and labels (N,); unreadable files are left out and named."""
-    order, read = generator.permutation(len(rows)), 0
-    for start in range(0, len(rows), batch_size):
-        images, labels = [], []
-        for index in order[start : start + batch_size]:
-            try:
-                images.append(augment(read_image(rows[index][0]), size, generator, final))
-                labels.append(rows[index][1])
-            except Exception as error:  # noqa: BLE001 - one odd image must not end the training
-                print("warning: {}: {}; left out".format(rows[index][0], describe(error)), file=sys.stderr)
+    """Yield augmented images uint8 (N, 3, size, size) and labels (N,) of an epoch; unreadable files are named."""
+    shuffled = [rows[index] for index in generator.permutation(len(rows))]
+    # all at once and here: the threads that read end in any order
+    draws = generator.uniform(size=(len(rows), 5))
+    read = 0
+    for images, labels in read_batches(
+        shuffled, lambda image, place: augment(image, size, draws[place], final), batch_size
+    ):
         read += len(images)
-        if images:
-            yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+        yield images, labels
     if not read:
         raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
 
 
-def augment(image: np.ndarray, size: int, generator: np.random.RandomState, final: bool) -> np.ndarray:
-    """Return a random square of half to all of the image, perhaps mirrored; before the last epochs with other light."""
+def read_batches(
+    rows: Sequence[Row], prepare: Callable[[np.ndarray, int], np.ndarray], batch_size: int
+) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+    """Yield images uint8 (N, 3, size, size) and labels (N,); unreadable files are left out and named.
+
+    `prepare` makes the square of an image from its pixels and its place in `rows`; it runs in threads.
+    """
+
+    def read(place: int) -> Optional[Tuple[np.ndarray, int]]:
+        path, label = rows[place]
+        try:
+            return prepare(read_image(path), place), label
+        except Exception as error:  # noqa: BLE001 - one odd image must not end the training
+            print("warning: {}: {}; left out".format(path, describe(error)), file=sys.stderr)
+            return None
+
+    for found in in_batches(read, range(len(rows)), batch_size):
+        readable = [pair for pair in found if pair is not None]
+        if readable:
+            images, labels = zip(*readable)
+            yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+
+
+def augment(image: np.ndarray, size: int, draws: np.ndarray, final: bool) -> np.ndarray:
+    """Return a random square of half to all of the image, perhaps mirrored; before the last epochs with other light.
+
+    `draws` are five numbers from 0 to 1: for the square's size and place, the mirror and the light.
+    """
     height, width = image.shape[:2]
-    side = max(int(min(height, width) * math.sqrt(generator.uniform(0.6 if final else 0.5, 1.0))), 1)
-    top, left = generator.randint(height - side + 1), generator.randint(width - side + 1)
+    least = 0.6 if final else 0.5
+    side = max(int(min(height, width) * math.sqrt(least + (1 - least) * draws[0])), 1)
+    top, left = int(draws[1] * (height - side + 1)), int(draws[2] * (width - side + 1))
     crop = eval_image(image[top : top + side, left : left + side], size)
-    if generator.uniform() < 0.5:
+    if draws[3] < 0.5:
         crop = crop[:, ::-1]
-    light = 1.0 if final else generator.uniform(0.8, 1.2)
+    light = 1.0 if final else 0.8 + 0.4 * draws[4]
     return cv2.convertScaleAbs(np.ascontiguousarray(crop), alpha=light, beta=0)
 
 
@@ -407,16 +442,7 @@ def eval_batches(
     rows: Sequence[Row], entry: Dict[str, Any], batch_size: int
 ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
     """Yield images uint8 (N, 3, H, W) as they are evaluated, and labels (N,); unreadable files are left out."""
-    for start in range(0, len(rows), batch_size):
-        images, labels = [], []
-        for path, label in rows[start : start + batch_size]:
-            try:
-                images.append(eval_image(read_image(path), entry["input_size"], entry["crop_pct"]))
-                labels.append(label)
-            except Exception as error:  # noqa: BLE001 - one odd image must not end the training
-                print("warning: {}: {}; left out".format(path, describe(error)), file=sys.stderr)
-        if images:
-            yield torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+    return read_batches(rows, lambda image, _: eval_image(image, entry["input_size"], entry["crop_pct"]), batch_size)
 
 
 def evaluate(

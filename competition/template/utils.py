@@ -13,6 +13,7 @@ import re
 import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
@@ -54,6 +55,16 @@ UPRIGHT = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
+# threads that read images; decoding and resizing run beside each other
+READERS = max(4, min(os.cpu_count() or 4, 16))
+# what torch and NVIDIA's libraries say when memory is full
+MEMORY_IS_FULL = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 # Pillow's switch for truncated files is one for all threads
 PILLOW_LOCK = threading.Lock()
 cv2.setLogLevel(0) if hasattr(cv2, "setLogLevel") else None
@@ -66,6 +77,24 @@ def keep_memory() -> None:
         # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
         libc.mallopt(-4, 0)
         libc.mallopt(-1, 2**31 - 1)
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Say whether an error means that the memory of the card or of the machine is full."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY_IS_FULL)
+
+
+def in_batches(read: Callable, items: Sequence[Any], size: int) -> Iterator[List[Any]]:
+    """Yield read(item) of `size` items at a time, in order; threads read the next ones while the model works."""
+    cv2.setNumThreads(0)
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
+    with ThreadPoolExecutor(READERS) as pool:
+        ahead = [pool.submit(read, item) for item in chunks[0]] if chunks else []
+        for position in range(len(chunks)):
+            results = [future.result() for future in ahead]
+            following = chunks[position + 1] if position + 1 < len(chunks) else []
+            ahead = [pool.submit(read, item) for item in following]
+            yield results
 
 
 def list_images(folder: Path) -> List[str]:
@@ -471,11 +500,18 @@ def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float
     height, width = images.shape[-2:]
     cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
     rest = 1 - 1 / zoom
-    theta = [[cosine, -sine * height / width, x * rest], [sine * width / height, cosine, y * rest]]
-    places = torch.tensor([theta], device=images.device).expand(len(images), 2, 3)
-    grid = F.affine_grid(places, [len(images), 3, height, width], align_corners=False)
+    # no matrix product: mixed precision and TF32 would round it, and move places by up to a pixel
+    across, down = centres(width, images.device), centres(height, images.device)[:, None]
+    columns = across * cosine - down * (sine * height / width) + x * rest
+    rows = across * (sine * width / height) + down * cosine + y * rest
+    grid = torch.stack([columns, rows], dim=-1).expand(len(images), height, width, 2)
     warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return warped.round().clamp(0, 255).to(torch.uint8)
+
+
+def centres(count: int, device: torch.device) -> torch.Tensor:
+    """Return the middle of each of `count` pixels in a row from -1 to 1, float32 (count,)."""
+    return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def brighten(images: torch.Tensor, factor: float) -> torch.Tensor:
@@ -503,22 +539,58 @@ VIEWS = {
 }
 
 
-def average_views(model: Callable, images: torch.Tensor, views: Sequence[str], average: str) -> torch.Tensor:
-    """Return probabilities float64 (N, C), averaged over the views of images uint8 (N, 3, H, W)."""
+def average_views(
+    model: Callable, images: torch.Tensor, views: Sequence[str], average: str, dtype: Optional[str]
+) -> torch.Tensor:
+    """Return probabilities float64 (N, C), averaged over the views of images uint8 (N, 3, H, W).
+
+    Only the model computes in `dtype`: 16 bits would move the pixels of a turned image.
+    """
     batch = torch.cat([VIEWS[name](images) for name in views])
-    logits = model(batch).float().view(len(views), len(images), -1)
+    with mixed_precision(images.device.type, dtype):
+        logits = model(batch)
+    logits = logits.float().view(len(views), len(images), -1)
     if average == "logits":
         return logits.mean(dim=0).double().softmax(dim=-1)
     return logits.double().softmax(dim=-1).mean(dim=0)
 
 
-def mixed_precision(dtype: Optional[str]) -> Any:
-    """Return the context of a forward pass; None is plain float32."""
+def choose_dtype(wanted: Optional[str], device: torch.device) -> Optional[str]:
+    """Return the dtype of a forward pass: None, float32, except on CUDA.
+
+    Cards before Ampere (compute capability 8) only imitate bfloat16, and torch 1.9 cannot ask for it: float16 there.
+    """
+    if wanted is None or device.type != "cuda":
+        return None
+    imitated = not hasattr(torch, "autocast") or torch.cuda.get_device_capability(device)[0] < 8
+    return "float16" if wanted == "bfloat16" and imitated else wanted
+
+
+def mixed_precision(device_type: str, dtype: Optional[str]) -> Any:
+    """Return the context of a forward pass; None is plain float32, also within another such context."""
+    if not hasattr(torch, "autocast"):
+        return torch.cuda.amp.autocast(enabled=dtype is not None)
     if dtype is None:
-        return contextlib.nullcontext()
-    if hasattr(torch, "autocast"):
-        return torch.autocast("cuda", dtype=getattr(torch, dtype))
-    return torch.cuda.amp.autocast()
+        return torch.autocast(device_type, enabled=False)
+    return torch.autocast(device_type, dtype=getattr(torch, dtype))
+
+
+def loss_scaler(device_type: str, dtype: Optional[str]) -> Any:
+    """Return what scales the loss of float16, whose small gradients would vanish; it changes no other dtype.
+
+    It starts below torch's own 2^16, with which the first steps would overflow and be left out.
+    """
+    options = {"init_scale": 2.0**12, "enabled": dtype == "float16"}
+    if hasattr(torch, "amp") and hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler(device_type, **options)
+    return torch.cuda.amp.GradScaler(**options)
+
+
+def choose_same_algorithms() -> None:
+    """Let two runs agree: no kernel is chosen by the clock, and CUDA does not round float32 to TF32."""
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Tuple[Any, ...]]) -> None:

@@ -1,12 +1,15 @@
 """A ZIP that keeps all rules, small enough that a test can break one of them and run it."""
 
+import importlib.util
 import json
+import sys
 import zipfile
 
 import pytest
 import torch
 
 from competition.profile import read_profile
+from competition.zip_layout import TEMPLATE_DIR
 
 CLASSES = [{"label": label, "category_id": category, "name": "x"} for label, category in enumerate(("164", "1734"))]
 NAMES = ["a.jpg", "b.JPG", "c.png"]
@@ -64,3 +67,39 @@ def build(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def utils():
+    return imported("utils")
+
+
+@pytest.fixture(scope="session")
+def template_model():
+    return imported("model")
+
+
+@pytest.fixture(scope="session")
+def template_train():
+    return imported("train")
+
+
+@pytest.fixture(scope="session")
+def template_predict():
+    return imported("predict")
+
+
+def imported(script):
+    """Import a script of the template, with its folder on the path while it is imported."""
+    sys.path.insert(0, str(TEMPLATE_DIR))
+    try:
+        specification = importlib.util.spec_from_file_location(f"template_{script}", TEMPLATE_DIR / f"{script}.py")
+        assert specification
+        assert specification.loader
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(TEMPLATE_DIR))
+        for name in ("model", "utils"):
+            sys.modules.pop(name, None)
+    return module

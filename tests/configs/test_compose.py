@@ -9,7 +9,7 @@ import pytest
 from common.errors import InputError
 from configs.compose import compose, expand_sweep, from_plain, leaf_keys, to_plain
 from configs.options import GROUPS, config_names, option_names
-from configs.validate import PATH_KEYS, RANGES
+from configs.validate import AUTO_KEYS, PATH_KEYS, RANGES
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -144,6 +144,8 @@ def test_a_mistake_is_one_line(override, message):
         (["training.logit_adjustment=2"], "training.loss_function=logit_adjusted"),
         (["training.mix_off_epochs=2"], "training.mixup_alpha"),
         (["training.use_amp=false", "training.amp_dtype=bfloat16"], "training.use_amp=true"),
+        (["device=cpu", "training.allow_tf32=false"], "device=auto or cuda"),
+        (["dataset.batch_size=auto", "training.accumulation_steps=2"], "dataset.batch_size=8 (or another number)"),
         (["training.scheduler=constant", "training.min_lr=0"], "training.scheduler=cosine"),
         (["dataset.val_split=0", "training.early_stopping.patience=3"], "dataset.val_split above 0"),
         (["model.pretrained=false", "model.weights=hub"], "model.pretrained=true"),
@@ -165,7 +167,34 @@ def test_a_key_that_would_be_ignored_is_refused(overrides, remedy):
 
 def test_every_number_has_a_range():
     numbers = {key for key, declared in leaf_keys().items() if {int, float} & {declared, *get_args(declared)}}
-    assert numbers == set(RANGES)
+    assert numbers | {key for key, kind in AUTO_KEYS.items() if kind is int} == set(RANGES)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.batch_size=many", "dataset.batch_size=many: expected a whole number or auto."),
+        ("dataset.batch_size=2.5", "dataset.batch_size=2.5: expected a whole number or auto."),
+        ("dataset.batch_size=true", "dataset.batch_size=true: expected a whole number or auto."),
+        ("dataset.batch_size=null", "dataset.batch_size=null: expected a whole number or auto."),
+        ("dataset.batch_size=[8]", "expected a whole number or auto."),
+        ("dataset.batch_size=0", "dataset.batch_size=0: expected at least 1"),
+        ("model.grad_checkpointing=perhaps", "model.grad_checkpointing=perhaps: expected true, false or auto."),
+        ("model.grad_checkpointing=1", "model.grad_checkpointing=1: expected true, false or auto."),
+    ],
+)
+def test_a_key_that_may_be_auto_takes_nothing_else(override, message):
+    with pytest.raises(InputError) as error:
+        compose("config", [override])
+    assert message in str(error.value)
+
+
+def test_auto_is_kept_until_training_chooses():
+    config = compose("config", ["dataset.batch_size=auto", "model.grad_checkpointing=auto"])
+    assert (config.dataset.batch_size, config.model.grad_checkpointing) == ("auto", "auto")
+    assert compose("config", ["model.grad_checkpointing=true"]).model.grad_checkpointing is True
+    with pytest.raises(InputError, match=r"x\.pt: dataset\.batch_size=auto: only training chooses a value"):
+        from_plain(to_plain(compose()), ["dataset.batch_size=auto"], ["dataset.batch_size"], "x.pt")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The order of an epoch is a function of (seed, epoch), can be entered anywhere, and weighs classes as asked."""
 
+import contextlib
 import multiprocessing
+import queue
 import threading
 import time
 from multiprocessing.reduction import ForkingPickler
@@ -11,9 +13,10 @@ import pytest
 import torch
 
 import data.dataset
+from common.errors import RunError
 from configs.compose import compose
-from data.dataloader import BatchReader
-from data.dataset import ImageDataset, collate
+from data.dataloader import BatchReader, eval_loader, train_loader
+from data.dataset import ImageDataset, Sample, collate
 from data.sampler import EpochBatches
 from data.table import read_table
 from data.transforms import EvalTransform, TrainTransform
@@ -104,10 +107,10 @@ def test_a_broken_hand_over_means_that_a_worker_died_or_is_raised(pictures, monk
     loads = getattr(ForkingPickler, "loads")  # noqa: B009
     broken, read = [], data.dataset.read_image
 
-    def read_slowly(path):
+    def read_slowly(path, reduction):
         # so that the batch which is lost is not the one waited for
         time.sleep(1 if ahead and path.name == first else 0)
-        return read(path)
+        return read(path, reduction)
 
     def break_off_once(pickled):
         if not broken and multiprocessing.parent_process() is None:
@@ -146,6 +149,60 @@ def test_a_transform_that_fails_costs_its_image_alone(pictures, error, reason, w
     (batch,) = BatchReader(dataset, [[(0, 4), (0, 5), (0, 6)]], num_workers=workers)
     assert batch.indices.tolist() == [4, 6]
     assert batch.skipped == [(5, reason)]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("always", [False, True])
+def test_a_thread_that_pins_memory_and_ends_is_replaced_at_most_a_few_times(pictures, monkeypatch, always):
+    """torch looks at it only where it waits without a limit; there is no CUDA here, so its loop is replaced."""
+    started = []
+
+    def loop(received, handed_on, _device_id, done, _device):
+        started.append(0)
+        while (not always and len(started) > 1) and not done.is_set():
+            with contextlib.suppress(queue.Empty):
+                handed_on.put(received.get(timeout=0.1))
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    monkeypatch.setattr("torch.utils.data._utils.pin_memory._pin_memory_loop", loop)
+    monkeypatch.setattr("data.dataloader.SECONDS_BETWEEN_CHECKS", 0.5)
+    monkeypatch.setattr("data.dataloader.DEATHS_IN_A_ROW", 2)
+    reader, _ = reader_of(pictures, workers=1)
+    reader.pin_memory, reader.timeout = True, 20
+    if always:
+        with pytest.raises(RunError, match="thread that pins memory ended"):
+            list(reader)
+        assert len(started) == 3
+    else:
+        assert sorted(int(index) for batch in reader for index in batch.indices) == list(range(16))
+        assert len(started) == 2
+
+
+def test_workers_put_their_batches_where_the_main_process_reads_them(pictures, monkeypatch):
+    dataset = ImageDataset(pictures, ["a", "b"], np.array([0, 1]), EvalTransform(8, 1.0))
+    samples = [Sample(row, row, np.full((8, 8, 3), row, np.uint8)) for row in range(2)]
+    assert not collate(samples).images.is_shared()
+    monkeypatch.setattr("data.dataset.get_worker_info", lambda: dataset)
+    batch = collate(samples)
+    assert batch.images.is_shared()
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.images.float().mean((1, 2, 3)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("words", "workers"), [(["dataset.num_workers=5"], (5, 5)), ([], (3, 2))])
+def test_a_number_given_by_hand_is_kept(pictures, monkeypatch, words, workers):
+    monkeypatch.setattr("common.processors.usable_cores", lambda: 3)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    config = compose("config", ["model.input_size=32", *words])
+    table = read_table(pictures / "train.csv", pictures / "train")
+    device = torch.device("cpu")
+    batches = EpochBatches(np.arange(16), table.labels, 4, "shuffle", seed=0)
+    training = train_loader(config, table, batches, device)
+    validation = eval_loader(config, table, [0, 1], device, beside_training=True)
+    assert (training.num_workers, validation.num_workers) == workers
+    assert eval_loader(config, table, [0, 1], device).num_workers == workers[0]
 
 
 class FailsAtOne:

@@ -19,6 +19,7 @@ from PIL import Image, ImageFile, ImageOps, features
 
 import data.decoders
 from data.images import UnreadableImage, attempt, decode_image, measure_image, read_image
+from data.jpeg_header import plain_jpeg_size
 from data.listing import list_images
 from tests.odd_images import (
     ALPHA,
@@ -465,3 +466,99 @@ def test_measuring_finds_the_damage_that_decoding_finds(progressive):
     for length in range(1, len(content), 97):
         measured, decoded = measured_and_decoded(content[:length])
         assert measured == decoded, length
+
+
+LARGE = np.tile(GRADIENT, (8, 8, 1))
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_decoded_smaller_and_upright(factor, orientation, mode):
+    exif, sizes = Image.Exif(), []
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(cv2.GaussianBlur(LARGE, (0, 0), 4)).convert(mode), "JPEG", exif=exif, quality=95)
+
+    def reduction(width, height):
+        sizes.append((width, height))
+        return factor
+
+    whole = decode(content).pixels
+    pixels, recovered = decode_image(np.frombuffer(content, np.uint8), "picture", reduction)
+    assert sizes == [(whole.shape[1], whole.shape[0])]
+    assert not recovered
+    assert pixels.shape == (whole.shape[0] // factor, whole.shape[1] // factor, 3)
+    expected = cv2.resize(whole, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(pixels.astype(int) - expected).mean() < 2
+
+
+def test_damage_is_found_in_a_smaller_picture_too():
+    content = encoded(Image.fromarray(LARGE), "JPEG", quality=95)
+    half = np.frombuffer(content[: len(content) // 2], np.uint8)
+    pixels, recovered = decode_image(half, "picture", lambda *_: 4)
+    assert recovered
+    assert np.array_equal(pixels, decode_image(half, "picture").pixels)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_reduction_changes_no_refusal_and_no_damage(name):
+    data_of_file = np.frombuffer(ODD[name](), np.uint8)
+    whole, reason = attempt(lambda: decode_image(data_of_file, "x"))
+    small, problem = attempt(lambda: decode_image(data_of_file, "x", lambda *_: 2))
+    assert problem == reason
+    if whole is None or small is None:
+        assert small is whole
+    else:
+        assert small.recovered == whole.recovered
+        assert small.pixels.shape in (whole.pixels.shape, (*(-(-side // 2) for side in whole.pixels.shape[:2]), 3))
+
+
+def with_pillow(content):
+    """Decode as if no header were plain."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data.decoders.plain_jpeg_size", lambda _: None)
+        return attempt(lambda: decode(content))
+
+
+def same_as_with_pillow(content):
+    """Say whether the pixels and what is said of damage are the same, or both refuse the file (in other words)."""
+    (expected, _), (found, _) = with_pillow(content), attempt(lambda: decode(content))
+    if expected is None or found is None:
+        return found is expected
+    return found.recovered == expected.recovered and np.array_equal(found.pixels, expected.pixels)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_quick_look_at_a_header_changes_nothing(name):
+    assert same_as_with_pillow(ODD[name]())
+
+
+@pytest.mark.parametrize(("mode", "progressive"), [("RGB", False), ("RGB", True), ("L", False)])
+def test_a_plain_header_is_read_without_pillow(mode, progressive, monkeypatch):
+    content = encoded(Image.fromarray(GRADIENT).convert(mode), "JPEG", progressive=progressive)
+    assert plain_jpeg_size(content) == (64, 48)
+    expected = decode(content).pixels
+    monkeypatch.setattr(Image, "open", None)
+    assert np.array_equal(decode(content).pixels, expected)
+
+
+@pytest.mark.parametrize("name", ["turned.jpg", "cmyk.jpg", "two pictures.mpo", "short JFIF.jpg", "a png.jpg"])
+def test_an_unusual_header_is_left_to_pillow(name):
+    assert plain_jpeg_size(ODD[name]()) is None
+
+
+def test_a_jpeg_that_claims_to_be_huge_is_refused_by_its_header():
+    frame = JPEG.index(b"\xff\xc0")
+    huge = JPEG[: frame + 5] + b"\xff\xff\xff\xff" + JPEG[frame + 9 :]
+    assert plain_jpeg_size(huge) == (65535, 65535)
+    with pytest.raises(UnreadableImage, match="megapixels"):
+        decode(huge)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(2, 700), st.integers(0, 255)), max_size=3), st.integers(2, 3000))
+def test_a_header_with_any_bytes_changed_is_read_as_before(changes, length):
+    mutated = bytearray(JPEG[:length] if length % 4 == 0 else JPEG)
+    for place, value in changes:
+        mutated[place % len(mutated)] = value
+    assert same_as_with_pillow(bytes(mutated))

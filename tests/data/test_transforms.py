@@ -10,7 +10,7 @@ import pytest
 from common.errors import InputError
 from configs.compose import compose
 from configs.options import option_names
-from data.transforms import MAX_ASPECT, TrainTransform, eval_image
+from data.transforms import MAX_ASPECT, EvalTransform, FinishingTransform, TrainTransform, eval_image, reduction_of
 
 SIZE = 64
 LEVELS = option_names("augmentation")
@@ -204,3 +204,76 @@ def test_extreme_shapes_are_augmented(level):
 def test_a_transform_that_enlarges_is_given_no_extreme_shape():
     entries = {"SmallestMaxSize": {"max_size": 600, "p": 1.0}}
     assert TrainTransform(entries, SIZE, seed=0)(noise_image(1, 20000), 0, 0).shape == (SIZE, SIZE, 3)
+
+
+CROP = {"RandomResizedCrop": {"scale": [0.25, 1.0], "ratio": [0.75, 1.3333333], "p": 1.0}}
+
+
+def box_of(transform, height, width, index):
+    """Return the crop (left, top, right, bottom) of the view 0, `index` of an image, in shares of its sides."""
+    (member,) = transform.compose.transforms
+    transform(np.zeros((height, width, 3), np.uint8), 0, index)
+    return np.array(member.params["crop_coords"]) / [width, height, width, height]
+
+
+def test_an_image_is_reduced_as_far_as_its_own_crop_allows():
+    transform = TrainTransform(CROP, SIZE, seed=1)
+    height, width, found, same = 500, 600, set(), []
+    for index in range(200):
+        factor = transform.reduction(width, height, 0, index)
+        left, top, right, bottom = box_of(transform, height, width, index)
+        side = min((right - left) * width, (bottom - top) * height)
+        assert side / factor >= SIZE
+        assert factor == 8 or side / (2 * factor) < SIZE
+        smaller = box_of(transform, height // factor, width // factor, index)
+        same.append(np.abs(smaller - [left, top, right, bottom]).max() <= 1.5 * factor / height)
+        found.add(factor)
+    assert found == {2, 4}
+    # rounding rarely decides that a crop which did not fit does, or the other way round; then another one is drawn
+    assert np.mean(same) >= 0.98
+
+
+def test_views_of_a_reduced_image_are_those_of_the_whole_one():
+    """Of 2,000 draws: the same crops, so that means agree; and none is blurred by more than decoding does."""
+    whole = cv2.GaussianBlur(noise_image(400, 480), (0, 0), 3)
+    transform = TrainTransform(CROP, 48, seed=1)
+    halves = {factor: cv2.resize(whole, None, fx=1 / factor, fy=1 / factor, interpolation=3) for factor in (1, 2, 4, 8)}
+    differences = []
+    for index in range(2000):
+        factor = transform.reduction(480, 400, 0, index)
+        view, expected = transform(halves[factor], 0, index), transform(whole, 0, index)
+        differences.append(np.abs(view.mean((0, 1)) - expected.mean((0, 1))).max())
+    assert np.mean(differences) < 0.5
+    assert max(differences) < 4
+
+
+@pytest.mark.parametrize(
+    ("entries", "size"),
+    [
+        ({"HorizontalFlip": {"p": 1.0}, **CROP}, (4000, 3000)),
+        ({"RandomResizedCrop": {**CROP["RandomResizedCrop"], "p": 0.5}}, (4000, 3000)),
+        ({}, (4000, 3000)),
+        (CROP, (127, 4000)),
+        (CROP, (SIZE, SIZE)),
+        (CROP, (2 * SIZE - 1, 200)),
+        (CROP, (400, 4000)),
+    ],
+)
+def test_every_pixel_counts_where_no_crop_comes_first_or_the_image_is_small_or_long(entries, size):
+    transform, (width, height) = TrainTransform(entries, SIZE, seed=1), size
+    assert {transform.reduction(width, height, 0, index) for index in range(20)} == {1}
+
+
+def test_a_large_photograph_is_reduced_by_eight_at_most():
+    transform = TrainTransform(CROP, SIZE, seed=1)
+    assert {transform.reduction(6000, 4000, 0, index) for index in range(20)} == {8}
+
+
+def test_each_epoch_reduces_for_its_own_size():
+    first, final = TrainTransform(CROP, SIZE, seed=1), TrainTransform(CROP, 4 * SIZE, seed=1)
+    finishing = FinishingTransform(first, final, final_from=3)
+    for epoch, own in ((2, first), (3, final)):
+        reduction = reduction_of(finishing, epoch, 5)
+        assert reduction is not None
+        assert reduction(1000, 1000) == own.reduction(1000, 1000, epoch, 5)
+    assert reduction_of(EvalTransform(SIZE, 1.0), 0, 0) is None

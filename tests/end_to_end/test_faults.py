@@ -137,9 +137,9 @@ def read_and(monkeypatch, action) -> None:
     """Call `action` with the image id before each image is read, in whatever process."""
     read = data.dataset.read_image
 
-    def disturbed(path):
+    def disturbed(path, reduction):
         action(path.name)
-        return read(path)
+        return read(path, reduction)
 
     monkeypatch.setattr(data.dataset, "read_image", disturbed)
 

@@ -82,3 +82,43 @@ def test_every_tiny_model_of_timm_builds():
             1,
             3,
         )
+
+
+@pytest.mark.parametrize("architecture", ["test_efficientnet", "test_convnext", "test_vit", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_last_layer_computes_in_float32_under_mixed_precision(architecture, dtype):
+    torch.manual_seed(0)
+    model = build_classifier(architecture, 5, 160 if architecture == "test_vit" else 32).eval()
+    seen = []
+    (name,) = {name.rpartition(".")[0] for name in head_parameter_names(model)}
+    head = model.get_submodule(name)
+    head.register_forward_hook(lambda _layer, inputs, output: seen.append((inputs[0], output)))
+    size = 160 if architecture == "test_vit" else 32
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        logits = model(torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8))
+    ((features, output),) = seen
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(output, features.float() @ head.weight.T + head.bias, rtol=1e-5, atol=1e-6)
+
+
+def test_the_exact_head_draws_nothing_and_keeps_names():
+    torch.manual_seed(0)
+    model = build_classifier("test_efficientnet", 5, 32)
+    after = torch.rand(3)
+    torch.manual_seed(0)
+    plain = timm.create_model("test_efficientnet", pretrained=False, num_classes=5)
+    assert torch.equal(torch.rand(3), after)
+    assert [name for name, _ in plain.named_parameters()] == [name for name, _ in model.backbone.named_parameters()]
+    assert all(torch.equal(*pair) for pair in zip(plain.parameters(), model.backbone.parameters(), strict=True))
+
+
+def test_mixed_precision_normalises_pixels_in_float32():
+    model = build_classifier("test_efficientnet", 5, 32).eval()
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _backbone, inputs: seen.append(inputs[0]))
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        model(pixels)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            model(pixels)
+    assert torch.equal(*seen)

@@ -191,3 +191,17 @@ def test_hard_distillation_is_cross_entropy_with_the_teachers_answer():
     student, teacher = torch.randn(5, 7, generator=generator), torch.randn(5, 7, generator=generator)
     expected = cross_entropy(student, teacher.argmax(dim=1))
     torch.testing.assert_close(distillation_loss(student, teacher.softmax(dim=1), 2.0, hard_labels=True), expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_mixed_precision_does_not_change_a_loss(name):
+    config = training_config(loss_function=name)
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)).softmax(dim=1)
+    loss = get_loss_function(config, [5, 3, 2, 1])
+    teacher = targets.roll(1, dims=0)
+    expected = loss(logits, targets), distillation_loss(logits, teacher, 2.0, hard_labels=False)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype=dtype):
+            assert torch.equal(loss(logits, targets), expected[0])
+            assert torch.equal(distillation_loss(logits, teacher, 2.0, hard_labels=False), expected[1])

@@ -1,9 +1,14 @@
 """One answer from several checkpoints and views, the same for one image as for many."""
 
+import argparse
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from cli.competition_commands import find_pipeline
+from common.device import Precision, algorithms_kept
 from common.errors import InputError
 from data.images import read_image
 from data.inputs import find_inputs
@@ -11,6 +16,7 @@ from data.transforms import eval_image
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_file, predict_images
 from prediction.predict import OutputFiles, predict, predict_to_files
+from prediction.provenance import describe_pipeline, read_provenance, write_provenance
 from tests.conftest import write_picture
 
 FLIPPED = PredictionOptions(views=("identity", "hflip"))
@@ -119,6 +125,58 @@ def test_models_of_other_classes_are_refused(checkpoint, tmp_path):
 def test_a_precision_that_the_device_does_not_compute_is_refused(checkpoint):
     with pytest.raises(InputError, match="precision fp16: float16 is not fast on this cpu device"):
         load_pipeline([checkpoint], PredictionOptions(precision="fp16"), overrides=["device=cpu"])
+
+
+def test_a_dtype_that_the_card_only_emulates_is_said_and_replaced(checkpoint, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
+    monkeypatch.setattr("prediction.pipeline.choose_device", lambda _name: torch.device("cuda"))
+    monkeypatch.setattr("prediction.pipeline.cap_device_memory", lambda _device: False)
+    monkeypatch.setattr("prediction.pipeline.prepared", lambda model, *_: model)
+    with algorithms_kept():
+        pipeline = load_pipeline([checkpoint], PredictionOptions(precision="bf16"))
+        assert (str(pipeline.precision), pipeline.asked_precision) == ("mixed float16", "fp16")
+        assert "warning: cards of compute capability 7.5 only emulate bfloat16" in capsys.readouterr().err
+        assert str(load_pipeline([checkpoint]).precision) == "mixed float16"
+        assert str(load_pipeline([checkpoint], PredictionOptions(precision="fp32")).precision) == "float32"
+        assert not torch.backends.cudnn.benchmark
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "asked", "expected"),
+    [
+        (Precision("cuda", torch.float16), "fp16", "fp16"),
+        (Precision("cuda", torch.bfloat16), "bf16", "bf16"),
+        # float16 by default: another device may choose otherwise
+        (Precision("cuda", torch.float16), None, None),
+        (Precision("cpu", None), "fp32", "fp32"),
+        (Precision("cpu", None), None, "fp32"),
+    ],
+)
+def test_the_record_keeps_a_precision_given_by_hand(checkpoint, test_folder, tmp_path, chosen, asked, expected):
+    output = OutputFiles(tmp_path / "predictions.csv")
+    pipeline = load_pipeline([checkpoint])
+    predict_to_files(pipeline, test_folder, output)
+    facts = describe_pipeline(dataclasses.replace(pipeline, precision=chosen, asked_precision=asked))
+    write_provenance(output.predictions, facts)
+    provenance = read_provenance(output.predictions)
+    assert provenance is not None
+    assert provenance.precision == expected
+
+
+def test_predictions_are_repeated_in_the_precision_given_by_hand(checkpoint, test_folder, tmp_path):
+    predictions = tmp_path / "predictions.csv"
+    pipeline = dataclasses.replace(load_pipeline([checkpoint]), asked_precision="fp16")
+    predict_to_files(pipeline, test_folder, OutputFiles(predictions))
+    flags = argparse.Namespace(
+        checkpoint=None, predictions=predictions, tta=None, average=None, weights=None, runtime=None, precision=None
+    )
+    with pytest.raises(InputError, match="precision fp16: float16 is not fast on this cpu device"):
+        find_pipeline(flags, read_provenance(predictions), ["device=cpu"])
+    flags.precision = "fp32"
+    assert find_pipeline(flags, read_provenance(predictions), ["device=cpu"]).computed_in == "float32"
 
 
 def test_float16_weights_load_as_float32(checkpoint, tmp_path, test_folder):

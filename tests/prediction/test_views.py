@@ -1,12 +1,13 @@
 """Views: what each does to an image, and that their average is the average."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
 
 from common.errors import InputError
-from prediction.views import CROP, PLAIN, SETS, VIEWS, ViewAverage, parse_views
+from prediction.views import CROP, PLAIN, SETS, VIEWS, ViewAverage, parse_views, warp
 
 
 class Corner(torch.nn.Module):
@@ -121,3 +122,85 @@ def test_views_are_parsed():
 def test_bad_views_are_named(text, message):
     with pytest.raises(InputError, match=message):
         parse_views(text)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_moves_no_pixel_of_a_view(smooth, dtype):
+    expected = {name: view(smooth) for name, view in VIEWS.items()}
+    with torch.autocast("cpu", dtype=dtype):
+        found = {name: view(smooth) for name, view in VIEWS.items()}
+    for name, images in expected.items():
+        assert torch.equal(found[name], images), name
+
+
+def test_places_come_from_no_matrix_product(smooth):
+    """TF32, which only a GPU has, would round its factors."""
+    used = []
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            used.append(getattr(function, "__name__", ""))
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        VIEWS["rotate+5"](smooth)
+    assert "grid_sample" in used
+    assert not {"affine_grid", "bmm", "matmul", "einsum", "mm"} & set(used)
+
+
+def test_places_are_those_of_torchs_own_grid():
+    image = torch.zeros(1, 3, 30, 50, dtype=torch.uint8)
+    grids = []
+    with mock.patch(
+        "torch.nn.functional.grid_sample", side_effect=lambda images, grid, **_: grids.append(grid) or images
+    ):
+        warp(image, degrees=7, zoom=1.2, x=-1, y=0.5)
+    cosine, sine = math.cos(math.radians(7)) / 1.2, math.sin(math.radians(7)) / 1.2
+    rest = 1 - 1 / 1.2
+    theta = torch.tensor([[[cosine, -sine * 30 / 50, -rest], [sine * 50 / 30, cosine, 0.5 * rest]]])
+    expected = torch.nn.functional.affine_grid(theta, [1, 3, 30, 50], align_corners=False)
+    torch.testing.assert_close(grids[0], expected, rtol=0, atol=1e-6)
+
+
+def test_every_column_of_a_large_image_has_its_own_place_under_mixed_precision():
+    noise = torch.randint(0, 256, (1, 3, 600, 600), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    model = ViewAverage(Columns(), ("scale1.1",), "probabilities")
+    expected = model(noise)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(noise)
+    assert torch.equal(found, expected)
+    # an enlarged column differs from its neighbour, unless both come from the same place
+    assert (found.diff(dim=1) != 0).all()
+
+
+class Columns(torch.nn.Module):
+    """Logits that are the mean of each column."""
+
+    def forward(self, images):
+        return images.float().mean(dim=(1, 2))
+
+
+def test_a_probability_too_small_for_float32_is_no_fault(images):
+    found = ViewAverage(Sure(200.0), ("identity", "hflip"), "probabilities")(images)
+    assert found.isfinite().all()
+    assert found.softmax(dim=1)[:, 0].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_view_that_is_not_finite_is_not_averaged_away(images, average, value):
+    found = ViewAverage(Sure(value), ("identity", "brightness-10"), average)(images.clamp(min=1))
+    assert found.isnan().all()
+
+
+class Sure(torch.nn.Module):
+    """Logits of which one is a given value in the image itself, and 0 in its other views."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, images):
+        first = torch.arange(len(images)) < 3
+        zeros = torch.zeros(len(images))
+        return torch.stack([torch.where(first | (self.value == 200), self.value, zeros), zeros], dim=1)

@@ -1,0 +1,38 @@
+"""What a run says of its device before it starts."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import training.messages
+from training.messages import describe_run
+from training.run import set_up_run
+from training.start import fresh_state
+
+
+@pytest.fixture
+def started(tiny, monkeypatch):
+    """Return a function that gives the lines of a run on a device; keys of the run come after it."""
+
+    def lines(device, *overrides, **facts):
+        run = set_up_run(tiny(*overrides))
+        state, _ = fresh_state(run)
+        monkeypatch.setattr(training.messages, "describe_device", str)
+        return describe_run(dataclasses.replace(run, device=torch.device(device), **facts), state, None)
+
+    return lines
+
+
+def test_tf32_is_said_where_it_is_used(started):
+    words = "float32 products in TF32 (training.allow_tf32)"
+    assert any(words in line for line in started("cuda"))
+    assert not any(words in line for line in started("cpu"))
+    assert not any(words in line for line in started("cuda", "training.allow_tf32=false", "device=auto"))
+
+
+def test_the_limit_of_the_card_and_the_choices_are_said(started):
+    lines = started("cuda", memory_limit=10_500_000_000, choices=["dataset.batch_size=auto: 8 images fit"])
+    assert any("this run takes at most 10.5 GB of the card" in line for line in lines)
+    assert any(line.startswith("note 1") and "dataset.batch_size=auto: 8 images fit" in line for line in lines)
+    assert not any("of the card" in line for line in started("cpu"))
