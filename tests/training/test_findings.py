@@ -109,7 +109,7 @@ def test_a_run_that_decides_on_the_device_resumes_exactly(tiny, tmp_path, monkey
 def test_a_bad_step_is_counted_before_the_state_is_saved(tiny, tmp_path, monkeypatch, capsys):
     decide_on_device(monkeypatch)
     break_losses(monkeypatch, {1})
-    interrupt(monkeypatch, 1)
+    interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         train(tiny())
     state = state_in(tmp_path / "run")
