@@ -20,14 +20,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.gpu import goals, latency, memory, pictures, prediction, throughput, training
 from benchmarks.gpu.machine import PRECISIONS, machine_facts
 from benchmarks.gpu.runner import Runner, Task
-from benchmarks.gpu.site import Facts, Site, line_path
+from benchmarks.gpu.site import REPOSITORY, Facts, Site, line_path
 
+OUTPUT = "results/gpu_check"
 MACHINE = "machine"
 # from this memory on, a card is one of a data centre
 LARGE_CARD_GB = 40
@@ -69,7 +69,7 @@ def stages(reduced: bool) -> list[Stage]:
         # these need a model that is trained by now
         Stage(
             [
-                Check("compile", training.compiles),
+                Check("compile", training.compiles, seconds=400),
                 *(Check(f"judges_copy_{name}", prediction.judges_copy, (name,)) for name in PRECISIONS),
                 Check("evaluate_is_the_log", prediction.evaluation_is_the_log),
                 Check("views_under_autocast", prediction.views_under_autocast),
@@ -93,7 +93,7 @@ def stages(reduced: bool) -> list[Stage]:
 def main(arguments: Sequence[str]) -> int:
     """Run all checks, or the one whose process this is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "results" / "gpu_check", help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / OUTPUT, help=f"default: {OUTPUT}")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--check", help=argparse.SUPPRESS)
     flags = parser.parse_args(arguments)
@@ -130,7 +130,7 @@ def run_stages(runner: Runner) -> None:
     runner.machine = facts["machine"]
     reduced = runner.machine["device"] == "cpu"
     if reduced:
-        print("torch finds no CUDA GPU: a reduced form runs on the CPU. Its figures say nothing about a GPU.", flush=True)
+        print("torch finds no CUDA GPU: a reduced form runs on the CPU. It measures nothing of a GPU.", flush=True)
     runner.deadline = total_seconds(runner.machine)
     for stage in stages(reduced):
         tasks = [Task(check.name, check.seconds) for check in stage.checks]

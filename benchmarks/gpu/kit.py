@@ -1,6 +1,7 @@
 """The only place that reaches into the kit: what a command line cannot do. Imports torch."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def synthetic_run(keys: list[str]) -> SyntheticRun:
     return SyntheticRun(run, state, next(iter(run.train_loader)))
 
 
-def estimated_memory(config: Config, classes: int, dtype: torch.dtype | None) -> int:
-    """Return the bytes that `info` computes for the config's own batch size."""
-    return int(training_memory(config, classes, dtype).total(int(config.dataset.batch_size)))
+def memory_by_info(keys: list[str], classes: int) -> Callable[[int], int]:
+    """Return the function that `info` has for 16-bit training of this config: batch size to bytes."""
+    return training_memory(config_of(keys), classes, torch.bfloat16).total
 
 
 def write_random_checkpoint(keys: list[str], classes: int, path: Path) -> None:

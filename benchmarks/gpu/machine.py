@@ -79,7 +79,9 @@ def _has_module(name: str) -> bool:
 
 
 def _kit_version() -> str:
-    found = re.search(r'^version = "([^"]+)"', (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(
+        r'^version = "([^"]+)"', (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
+    )
     commit = _first_line("git", "rev-parse", "--short", "HEAD")
     return f"{found[1] if found else 'unknown'} {commit}".strip()
 

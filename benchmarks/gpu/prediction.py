@@ -46,7 +46,12 @@ def views_under_autocast(site: Site) -> Facts:
     worst = max(differences, key=lambda key: differences[key])
     good = differences[worst] < VIEW_TOLERANCE
     told = f"at most {differences[worst]:.3f} of 255 ({worst})"
-    return {"ok": good, "why": "" if good else f"a view differs by {told}", "summary": told, "mean_differences": differences}
+    return {
+        "ok": good,
+        "why": "" if good else f"a view differs by {told}",
+        "summary": told,
+        "mean_differences": differences,
+    }
 
 
 def trained_model(site: Site) -> Path | None:

@@ -119,7 +119,7 @@ class Runner:
 
 
 def own_group() -> dict[str, Any]:
-    """Return the options of Popen with which a process and its children can be ended together, and Ctrl-C spares them."""
+    """Return the options of Popen that put a process and its children in one group, which Ctrl-C does not reach."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
