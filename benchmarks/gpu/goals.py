@@ -23,7 +23,7 @@ def at_most(name: str, value: float | None, limit: float | None) -> dict[str, An
 
 def near_one(name: str, ratio: float | None, share: float) -> dict[str, Any]:
     """Return a goal for a ratio that may differ from 1 by `share`; None is not judged."""
-    passed = None if ratio is None else abs(ratio - 1) <= share
+    passed = None if ratio is None else 1 - share <= ratio <= 1 + share
     return _goal(name, ratio, f"{1 - share:g} to {1 + share:g}", passed)
 
 

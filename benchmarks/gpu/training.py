@@ -36,8 +36,8 @@ def precision_trains(site: Site, precision: str) -> Facts:
         return skipped(site.machine["refused"][precision])
     done = train(site, f"train_{precision}", *small_keys(site), "training.epochs=5", *precision_keys(precision))
     facts = _course(done, epochs=5)
-    if facts["ok"] and facts["loss"][-1] >= 0.9 * facts["loss"][0]:
-        return {**facts, "ok": False, "why": "the loss does not fall"}
+    if facts["ok"] and min(facts["loss"]) >= 0.9 * facts["loss"][0]:
+        return {**facts, "ok": False, "why": f"the loss does not fall: {facts['summary']}"}
     return facts
 
 
