@@ -44,6 +44,8 @@ def synthetic(site: Site, load: Load) -> Facts:
     estimate = kit.memory_by_info([*_keys(site, load, load.batch), *RECIPE], CLASSES)
     batch = fitting_batch(site, load, estimate)
     keys = [*base_keys(site, "synthetic"), *_keys(site, load, batch), *write_large_table(site, 2 * batch)]
+    # the one batch that is read needs no processes
+    keys += ["dataset.num_workers=0"]
     with_recipe = kit.synthetic_run([*keys, *RECIPE])
     peak = peak_memory(with_recipe.step, site)
     ours = kit.synthetic_run(keys)
@@ -80,7 +82,6 @@ def _keys(site: Site, load: Load, batch: int) -> list[str]:
         f"model={load.model}",
         f"model.input_size={load.size}",
         f"dataset.batch_size={batch}",
-        f"dataset.num_workers={workers(site)}",
     ]
     return [*keys, "model.architecture=test_convnext"] if site.reduced else keys
 
@@ -216,7 +217,8 @@ def real(site: Site, load: Load) -> Facts:
     files = sum(1 for _ in (site.folder / LARGE / "train").iterdir())
     # whole batches, enough for some seconds
     count = min(max(4, int(rate * SECONDS_AN_EPOCH) // batch), files // batch) * batch
-    keys = [*_keys(site, load, batch), *write_large_table(site, count), "training.epochs=2", "training.warmup_epochs=0"]
+    keys = [*_keys(site, load, batch), *write_large_table(site, count), f"dataset.num_workers={workers(site)}"]
+    keys += ["training.epochs=2", "training.warmup_epochs=0"]
     done = train(site, f"real_{load.model}", *keys)
     if done.outcome.code or len(done.rows) != 2:
         return {"ok": False, "why": done.outcome.problem or "history.csv has not two rows"}

@@ -14,7 +14,8 @@ import torch
 from benchmarks import gpu_check
 from benchmarks.gpu import goals, latency, machine, memory, pictures, runner, throughput
 from benchmarks.gpu.runner import Runner, Task
-from benchmarks.gpu.site import Site, line_path
+from benchmarks.gpu.site import Outcome, Site, line_path
+from configs.compose import compose
 from prediction.latency import Percentiles
 from tests.helpers import REPOSITORY, run_words
 
@@ -254,6 +255,7 @@ def test_a_card_is_capped_at_half_of_what_a_pass_takes(training_passes, monkeypa
         "max_memory_allocated": lambda: 6e9,
         "reset_peak_memory_stats": lambda: None,
         "empty_cache": lambda: None,
+        "memory_reserved": lambda: 3e9,
         "current_device": lambda: 0,
         "get_device_properties": lambda device: SimpleNamespace(total_memory=16e9),
         "set_per_process_memory_fraction": fractions.append,
@@ -264,7 +266,7 @@ def test_a_card_is_capped_at_half_of_what_a_pass_takes(training_passes, monkeypa
     with memory.Watch(on_cuda=True) as watch:
         for _ in range(4):
             passes.step()
-    assert fractions == [0.25]
+    assert fractions == [5 / 16]
     assert watch.pass_gb == 4.0
 
 
@@ -319,6 +321,38 @@ def test_what_is_known_of_a_card(monkeypatch):
     assert (facts["device"], facts["card_gb"], facts["capability"]) == ("cuda", 12.6, "8.6")
     assert facts["refused"] == NOTHING_REFUSED["refused"]
     assert json.loads(json.dumps(facts)) == facts
+
+
+def test_a_card_that_only_emulates_bfloat16_is_not_asked_for_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 5))
+    assert "only emulate" in machine._refusal("bf16")
+    assert machine._refusal("fp16") == machine._refusal("fp32") == ""
+
+
+@pytest.mark.parametrize("facts", [H100, CPU])
+def test_every_training_of_the_checks_has_a_config(facts, monkeypatch, tmp_path):
+    given = []
+
+    def started(script, *words):
+        given.append(words)
+        return Outcome(1, "", "", 0.0)
+
+    monkeypatch.setattr("benchmarks.gpu.site.run_script", started)
+    monkeypatch.setattr("benchmarks.gpu.kit.train_here", lambda keys: given.append(keys) or 1)
+    site = Site(tmp_path, {**facts, **NOTHING_REFUSED, "no_compiler": ""})
+    (tmp_path / pictures.LARGE / "train").mkdir(parents=True)
+    trains = ("train_", "fp16_", "resume", "compile", "full_memory_", "real_")
+    checks = [check for stage in gpu_check.stages(site.reduced) for check in stage.checks]
+    training = [check for check in checks if check.name.startswith(trains)]
+    for check in training:
+        assert check.function(site, *check.arguments)["ok"] is False, check.name
+    # a resume needs three runs
+    assert len(given) == len(training) + 2
+    for words in given:
+        config = compose("config", list(words))
+        assert not config.model.pretrained
+        assert Path(config.output_dir).parent == tmp_path
 
 
 def test_a_program_that_is_missing_is_no_failure(monkeypatch):
