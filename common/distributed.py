@@ -4,15 +4,24 @@ Without torchrun every function here does what one process needs: nothing, or it
 """
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed, nn
 
 from common.errors import InputError
+
+# how long ranks wait for each other's flags and figures: at the first start rank 0 reads every photograph alone, and
+# after an epoch it writes files; a process that dies is noticed by torchrun, not by this limit
+LONGEST_WAIT = timedelta(hours=12)
+
+# all processes, with that limit; None is torch's default group
+_patient_group: Any = None
 
 
 @contextlib.contextmanager
@@ -21,16 +30,19 @@ def processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    global _patient_group
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_rank())
-    # flags and figures are exchanged by gloo on the CPU, so that they never wait for the GPU
     distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    # flags and figures are exchanged by gloo on the CPU, so that they never wait for the GPU
+    _patient_group = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
     silence = contextlib.nullcontext() if is_main() else contextlib.redirect_stdout(None)
     try:
         with silence:
             yield
     finally:
+        _patient_group = None
         # a process that failed must not wait here for ranks that wait in a collective call
         if sys.exc_info()[0] is None:
             distributed.destroy_process_group()
@@ -73,7 +85,12 @@ def wait_for_all() -> None:
 
 def any_rank(flag: bool) -> bool:
     """Say whether `flag` is true on any rank."""
-    return bool(add_up([float(flag)])[0])
+    return any_ranks([flag])[0]
+
+
+def any_ranks(flags: Sequence[bool]) -> list[bool]:
+    """Say for each flag whether it is true on any rank, in one message."""
+    return [total > 0 for total in add_up([float(flag) for flag in flags])]
 
 
 def add_up(values: list[float]) -> list[float]:
@@ -81,7 +98,7 @@ def add_up(values: list[float]) -> list[float]:
     if world_size() == 1:
         return values
     tensor = torch.tensor(values, dtype=torch.float64)
-    distributed.all_reduce(tensor)
+    distributed.all_reduce(tensor, group=_patient_group)
     return tensor.tolist()
 
 
@@ -97,7 +114,7 @@ def gather(value: Any) -> list[Any]:
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
-    distributed.all_gather_object(values, value)
+    distributed.all_gather_object(values, value, group=_patient_group)
     return values
 
 
@@ -118,12 +135,38 @@ def parallel(model: Any) -> nn.Module:
     """Return `model` wrapped in DistributedDataParallel, which averages gradients over the ranks."""
     if world_size() == 1:
         return model
-    return nn.parallel.DistributedDataParallel(model)
+    wrapped = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+    # not at every step: rank 0's are the ones that are saved, and `share_buffers` hands them out before validation. Set
+    # here, because the argument has another name in newer versions of torch
+    wrapped.broadcast_buffers = False
+    return wrapped
 
 
 def without_averaging(model: Any, wanted: bool) -> contextlib.AbstractContextManager:
     """Return a context in which a wrapped model does not average its gradients, if `wanted`."""
     return model.no_sync() if wanted and world_size() > 1 else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def own_statistics(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """While `wanted`, which must be the same on all ranks, SyncBatchNorm uses the images of its own rank alone.
+
+    A rank without images takes no part in the exchange of statistics, and the others would wait for it forever.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.SyncBatchNorm)] if wanted else []
+    groups = [layer.process_group for layer in layers]
+    for layer in layers:
+        layer.process_group = _group_of_this_rank()
+    try:
+        yield
+    finally:
+        for layer, group in zip(layers, groups, strict=True):
+            layer.process_group = group
+
+
+@functools.cache
+def _group_of_this_rank() -> Any:
+    return distributed.new_group([rank()], use_local_synchronization=True)
 
 
 def check_sync_batchnorm(wanted: bool, device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """A progress bar on a terminal, a plain line every half minute elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,12 @@ SECONDS_BETWEEN_LINES = 30
 def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
     """Show the progress of `total` images, of which `done` are done; yield a function that takes the images just done.
 
-    Shows images/s and the time left. The bar disappears at the end.
+    Shows images/s and the time left. The bar disappears at the end. Of several processes only rank 0 shows it.
     """
+    # torchrun sets RANK; asking torch would import it, for which --help must not wait
+    if os.environ.get("RANK", "0") != "0":
+        yield lambda images: None
+        return
     # standard output is for results, which may be JSON
     console = Console(stderr=True)
     if console.is_terminal:

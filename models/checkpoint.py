@@ -89,14 +89,16 @@ def make_checkpoint(
 ) -> Checkpoint:
     """Return a checkpoint of `model`; `table_facts` are those of `describe_table`.
 
-    `model` has the EMA weights if the run averages.
+    `model` has the EMA weights if the run averages. They are copied, so that training may go on.
     """
     return Checkpoint(
         architecture=config.model.architecture,
         architecture_arguments=architecture_arguments(config),
         input_size=eval_size(config),
         crop_pct=config.model.crop_pct,
-        state_dict={name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
+        state_dict={
+            name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()
+        },
         averaged_weights=config.training.ema_decay is not None,
         metrics=metrics,
         epoch=epoch,

@@ -252,7 +252,8 @@ def _seconds_so_far(history: Path) -> float:
     if not history.is_file():
         return 0.0
     with history.open(encoding="utf-8", newline="") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+        # rows of earlier versions have the seconds of training alone
+        return sum(float(row.get("wall_seconds") or row["seconds"]) for row in csv.DictReader(file))
 
 
 def differences(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,11 +49,10 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: str | 
     run = set_up_run(config)
     run = dataclasses.replace(run, schedule=Schedule("exponential", high, low, 0, steps))
     state, _ = fresh_state(run)
-    rates = [low * (high / low) ** (step / (steps - 1)) for step in range(steps)]
-    losses = _losses(run, state, steps)
-    if len(losses) < _FEWEST:
-        raise RunError(f"The loss diverged after {len(losses)} steps. Start at a lower rate, such as {low / 100:g}.")
-    found = _analysed(rates[: len(losses)], losses)
+    measured = _losses(run, state, steps)
+    if len(measured) < _FEWEST:
+        raise RunError(f"The loss diverged after {len(measured)} steps. Start at a lower rate, such as {low / 100:g}.")
+    found = _analysed([low * (high / low) ** (step / (steps - 1)) for step in measured], list(measured.values()))
     rows = [(f"{rate:.6g}", f"{loss:.6g}") for rate, loss in zip(found.rates, found.losses, strict=True)]
     write_rows(folder / "lr_range.csv", ("learning_rate", "smoothed_loss"), rows)
     with as_warning(f"the picture {folder / 'lr_range.png'}"):
@@ -62,28 +60,32 @@ def lr_range(config: Config, low: float, high: float, steps: int, folder: str | 
     return found
 
 
-def _losses(run: Run, state: TrainingState, steps: int) -> list[float]:
-    """Return the bias-corrected running mean of the loss after each step, until it diverges."""
-    mean, lowest, losses = 0.0, math.inf, []
+def _losses(run: Run, state: TrainingState, steps: int) -> dict[int, float]:
+    """Return the bias-corrected running mean of the loss after each step that counted, until the loss diverges.
+
+    A step without a readable image does not count.
+    """
+    mean, losses = 0.0, {}
     with progress("range test", steps) as advance:
         while state.step < steps:
             run.batches.epoch, run.batches.first_batch = state.epoch, 0
             set_trainable(state.model, run.config)
             batches, count = iter(run.train_loader), run.config.training.accumulation_steps
             while state.step < steps and (step := list(itertools.islice(batches, count))):
+                number = state.step
                 state.totals = StepTotals.zero(run.device)
                 take_step(run, state, state.model, step)
                 read_findings(run, state)
                 state.batch += len(step)
-                if state.totals.images == 0:
-                    # all images unreadable, or a loss that is not finite any more
-                    return losses
-                mean = _SMOOTHING * mean + (1 - _SMOOTHING) * state.totals.mean_loss
-                losses.append(mean / (1 - _SMOOTHING ** (len(losses) + 1)))
-                lowest = min(lowest, losses[-1])
-                if len(losses) > _FEWEST and losses[-1] > _DIVERGED * lowest:
-                    return losses
                 advance(1)
+                if state.totals.images:
+                    mean = _SMOOTHING * mean + (1 - _SMOOTHING) * state.totals.mean_loss
+                    losses[number] = mean / (1 - _SMOOTHING ** (len(losses) + 1))
+                    if len(losses) > _FEWEST and losses[number] > _DIVERGED * min(losses.values()):
+                        return losses
+                elif any(len(batch.images) for batch in step):
+                    # a loss that is not finite any more
+                    return losses
             state.start_next_epoch()
     return losses
 

@@ -53,11 +53,19 @@ class ModelTeacher:
         """
         total = torch.zeros((), device=images.device)
         for model, size, output_of_class in self.models:
-            resized = images.float()
-            if resized.shape[-1] != size:
-                resized = interpolate(resized, size=(size, size), mode="bilinear", antialias=True)
-            total = total + model(resized).float().softmax(dim=1)[:, output_of_class]
+            total = total + model(resized(images.float(), size)).float().softmax(dim=1)[:, output_of_class]
         return total / len(self.models)
+
+
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Return images float32 (N, 3, H, H) at `size`, with anti-aliasing; on the CPU where the device cannot do it."""
+    if images.shape[-1] == size:
+        return images
+    try:
+        return interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+    except NotImplementedError:
+        # MPS in older versions of torch
+        return interpolate(images.cpu(), size=(size, size), mode="bilinear", antialias=True).to(images.device)
 
 
 class SavedTeacher:

@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import distributed
 from common.errors import InputError
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import leaf_keys, to_plain
 from configs.schema import Config
 from configs.validate import auto_keys
 from training.auto_settings import with_values
-from training.findings import read_findings
-from training.run import Run, check_same_data, describe_table
+from training.run import Run, check_same_data
 from training.run_folder import RunFolder
 from training.start import Start, build_model
-from training.state import TrainingState, new_state
+from training.state import new_state
 
 STATE_FORMAT = "flower-kit-training-state"
 
@@ -51,18 +49,6 @@ _FREE_SECTIONS = ("competition.",)
 
 # Keys that always change on resume, or have a line of their own.
 _NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "output_dir")
-
-
-def save_state(run: Run, state: TrainingState) -> None:
-    """Write last.pt and keep the file before it as previous.pt; all ranks must call this at the same step."""
-    read_findings(run, state)
-    state.add_up()
-    if distributed.is_main():
-        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
-        save_training_state({**facts, "state": state.to_dict()}, run.folder.last, run.folder.previous)
-    state.reset_totals_on_other_ranks()
-    # if a process ends, torchrun ends the others; rank 0 must have finished writing by then
-    distributed.wait_for_all()
 
 
 def resume_files(config: Config) -> list[Path]:
@@ -105,7 +91,11 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
     state.load_dict(saved["state"])
     notes.append(f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done")
     if refused:
-        notes.append(f"note: training.resume_force=true, the run goes on with other values of {', '.join(refused)}")
+        notes.append(
+            f"note: training.resume_force=true, the run goes on with other values of {', '.join(refused)}, which count "
+            "from here on"
+        )
+    notes += _notes_on_precision(run, bool(saved["state"]["scaler"]), state.scaler.is_enabled())
     harmless = [f"{key} (was {was})" for key, was in changed.items() if _is_free(key) and key not in _NOT_SAID]
     if harmless:
         notes.append(f"note: changed since, without effect on the result: {', '.join(harmless)}")
@@ -115,6 +105,15 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
             f"training.epochs is {run.config.training.epochs}, was {was}: the learning-rate schedule is recomputed"
         )
     return Start(state, None, notes)
+
+
+def _notes_on_precision(run: Run, was_float16: bool, is_float16: bool) -> list[str]:
+    """Return a note if the run goes on with float16 gradients that it did not have before, or the other way round."""
+    if was_float16 == is_float16:
+        return []
+    if is_float16:
+        return [f"note: the run so far had no float16; it goes on in {run.precision}, with a fresh scale of gradients"]
+    return [f"note: the run so far was in mixed float16; it goes on in {run.precision}, without a scale of gradients"]
 
 
 def _is_free(key: str) -> bool:

@@ -26,6 +26,7 @@ HISTORY_COLUMNS = (
     "learning_rate",
     "images_per_second",
     "seconds",
+    "wall_seconds",
 )
 
 
@@ -99,8 +100,12 @@ class RunFolder:
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one row per epoch; accuracies are fractions, empty in a run without validation."""
-    write_rows(path, HISTORY_COLUMNS, [[_text(row[column]) for column in HISTORY_COLUMNS] for row in rows])
+    """Write one row per epoch; accuracies are fractions, empty in a run without validation.
+
+    `seconds` are those of training, `wall_seconds` all since the row before: validation, saving and logs too. Rows of
+    earlier versions lack them.
+    """
+    write_rows(path, HISTORY_COLUMNS, [[_text(row.get(column)) for column in HISTORY_COLUMNS] for row in rows])
 
 
 def write_skipped_images(path: Path, image_dir: Path, problems: Mapping[str, str]) -> None:

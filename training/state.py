@@ -32,9 +32,10 @@ _COUNTERS = {
     "parts_per_micro_batch": "splits",
     "lowered_scales": "lowered_scales",
     "lowered_in_epoch": "lowered_in_epoch",
+    "wall_seconds": "wall_seconds",
 }
 # counters that files of earlier versions lack
-_LATER_COUNTERS = ("lowered_scales", "lowered_in_epoch")
+_LATER_COUNTERS = ("lowered_scales", "lowered_in_epoch", "wall_seconds")
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,12 @@ class TrainingState:
     """Weights, EMA weights, optimizer and counters of a run.
 
     `epoch` counts finished epochs, `batch` the micro-batches done in the current epoch, `step` all optimizer steps.
-    `totals` and `seconds` belong to the current epoch; each rank has its own until `add_up`. `bad_steps` counts skipped
-    steps in a row, `skipped_steps` all of them. `lowered_scales` counts steps whose float16 gradients overflowed,
-    `lowered_in_epoch` those of the current epoch. A micro-batch is computed in `parts_per_micro_batch` parts, so that
-    it fits in memory. `unread` steps are counted once the host reads their findings (`training.findings`).
+    `totals`, `seconds` (of training) and `wall_seconds` (all since the last row of the history) belong to the current
+    epoch; each rank has its own until `add_up`. `bad_steps` counts skipped steps in a row, `skipped_steps` all of them.
+    `lowered_scales` counts steps whose float16 gradients overflowed, `lowered_in_epoch` those of the current epoch. A
+    micro-batch is computed in `parts_per_micro_batch` parts, so that it fits in memory. `unread` steps are counted once
+    the host reads their findings (`training.findings`). `best_answers` are the best epoch's predictions of the
+    validation images, from `training.tensorboard.answers_of`.
     """
 
     model: Classifier
@@ -118,7 +121,9 @@ class TrainingState:
     parts_per_micro_batch: int = 1
     lowered_scales: int = 0
     lowered_in_epoch: int = 0
+    wall_seconds: float = 0.0
     unread: list[UnreadStep] = field(default_factory=list)
+    best_answers: dict[str, torch.Tensor] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -151,7 +156,7 @@ class TrainingState:
     def start_next_epoch(self) -> None:
         """Count the epoch as finished, and reset its totals."""
         self.epoch += 1
-        self.batch, self.seconds, self.lowered_in_epoch = 0, 0.0, 0
+        self.batch, self.seconds, self.wall_seconds, self.lowered_in_epoch = 0, 0.0, 0.0, 0
         self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,6 +170,7 @@ class TrainingState:
             "images": self.totals.images,
             "history": self.history,
             "skipped": self.skipped,
+            "best_answers": self.best_answers,
             **{saved_name: getattr(self, name) for name, saved_name in _COUNTERS.items()},
         }
 
@@ -181,6 +187,7 @@ class TrainingState:
             loss_sum, correct = saved["sums"].to(self.totals.loss_sum.device).unbind()
             self.totals = StepTotals(loss_sum, correct, saved["images"])
             self.history, self.skipped = saved["history"], saved["skipped"]
+            self.best_answers = saved.get("best_answers")
             for name, saved_name in _COUNTERS.items():
                 setattr(self, name, saved.get(saved_name, 0) if name in _LATER_COUNTERS else saved[saved_name])
             self.reset_totals_on_other_ranks()

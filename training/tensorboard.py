@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import TracebackType
 
+import torch
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
@@ -52,36 +53,46 @@ class EventLog:
                 self.writer.add_scalar(tag, value, row["epoch"])
         self.writer.flush()
 
-    def pictures(self, run: Run, predictions: LoaderOutputs, epoch: int) -> None:
-        """Write the confusion matrix, and a few validation images with their predictions."""
+    def pictures(self, run: Run, answers: dict[str, torch.Tensor], epoch: int) -> None:
+        """Write the confusion matrix, and a few validation images with their predictions, of `answers_of(...)`."""
         with as_warning("the confusion matrix in TensorBoard"):
-            self.writer.add_figure("confusion_matrix", _confusions(run, predictions), epoch)
+            self.writer.add_figure("confusion_matrix", _confusions(run, answers), epoch)
         with as_warning("the picture of validation images in TensorBoard"):
-            figure = _validation_images(run, predictions)
+            figure = _validation_images(run, answers)
             if figure is not None:
                 self.writer.add_figure("validation_images", figure, epoch)
 
 
-def _confusions(run: Run, predictions: LoaderOutputs) -> Figure:
+def answers_of(predictions: LoaderOutputs) -> dict[str, torch.Tensor]:
+    """Return what the pictures need: predicted classes, labels and table rows, int64 (N,) each."""
+    return {
+        "predicted": torch.from_numpy(predictions.logits.argmax(axis=1)),
+        "labels": torch.from_numpy(predictions.labels),
+        "indices": torch.from_numpy(predictions.indices),
+    }
+
+
+def _confusions(run: Run, answers: dict[str, torch.Tensor]) -> Figure:
     classes = run.table.classes
-    matrix = confusion_matrix(predictions.logits.argmax(axis=1), predictions.labels, len(classes))
+    matrix = confusion_matrix(answers["predicted"].numpy(), answers["labels"].numpy(), len(classes))
     return confusion_figure(matrix, classes)
 
 
-def _validation_images(run: Run, predictions: LoaderOutputs) -> Figure | None:
+def _validation_images(run: Run, answers: dict[str, torch.Tensor]) -> Figure | None:
     """Return a figure of a few images, or None if none of them can be read."""
     # evenly spaced, because neighbours in the table often have the same class
-    step = max(len(predictions.labels) // PICTURED_IMAGES, 1)
+    step = max(len(answers["labels"]) // PICTURED_IMAGES, 1)
+    columns = [answers[name][::step][:PICTURED_IMAGES].tolist() for name in ("indices", "labels", "predicted")]
     images, labels, predicted = [], [], []
-    for row in range(0, len(predictions.labels), step)[:PICTURED_IMAGES]:
-        path = run.table.image_dir / run.table.image_ids[predictions.indices[row]]
+    for row, label, answer in zip(*columns, strict=True):
+        path = run.table.image_dir / run.table.image_ids[row]
         image, problem = attempt(lambda path=path: eval_image(read_image(path).pixels, 224))
         if image is None:
             print(f"warning: {path}: {problem}; not among the pictures of TensorBoard", flush=True)
             continue
         images.append(image)
-        labels.append(int(predictions.labels[row]))
-        predicted.append(int(predictions.logits[row].argmax()))
+        labels.append(label)
+        predicted.append(answer)
     return predictions_figure(images, labels, predicted, run.table.classes) if images else None
 
 

@@ -7,6 +7,7 @@ from common import distributed
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
 from configs.schema import Config
+from training.forward import check_compile
 from training.messages import describe_result, describe_run
 from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
@@ -18,6 +19,7 @@ def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
     check_writable_folder(Path(config.output_dir))
     run = set_up_run(with_saved_choices(config))
+    check_compile(run.config.training.compile, run.device)
     with run.folder.locked() if distributed.is_main() else nullcontext():
         start = _start(run)
         state = start.state

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, NoReturn
 
 from common import distributed
 from common.device import choose_inference_precision
@@ -16,18 +14,20 @@ from common.errors import RunError, as_warning
 from common.progress import progress
 from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
-from models.checkpoint import make_checkpoint, save_checkpoint
+from models.checkpoint import make_checkpoint
 from prediction.logits import LoaderOutputs, compute_logits
 from training.findings import read_findings, say_lowered_scales
+from training.forward import Forward
 from training.freezing import set_trainable
 from training.interrupts import Interrupts
-from training.resume import save_state
 from training.run import Run, describe_table
-from training.run_folder import write_history, write_skipped_images
+from training.run_folder import write_skipped_images
+from training.saving import Saver
 from training.schedule import learning_rate_at
+from training.skipped import note_skipped, raise_for_skipped, skipped_too_many
 from training.state import TrainingState
 from training.step import take_step
-from training.tensorboard import EventLog
+from training.tensorboard import EventLog, answers_of
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,42 @@ class TrainingResult:
     output_dir: Path
 
 
+class WallClock:
+    """Counts all time that passes while a run trains, in seconds, into `state.wall_seconds`."""
+
+    def __init__(self) -> None:
+        self._counted = time.perf_counter()
+
+    def count(self, state: TrainingState) -> None:
+        """Add the time since the last call."""
+        now = time.perf_counter()
+        state.wall_seconds, self._counted = state.wall_seconds + now - self._counted, now
+
+
+@dataclass(frozen=True)
+class Course:
+    """What accompanies a run while it trains; only rank 0 has a log."""
+
+    interrupts: Interrupts
+    saver: Saver
+    forward: Forward
+    log: EventLog | None
+    clock: WallClock
+
+
 def fit(run: Run, state: TrainingState) -> TrainingResult:
     """Train from `state` to the last epoch or until early stopping. Raises KeyboardInterrupt after saving."""
-    with Interrupts() as interrupts, open_log(run, state) as log:
+    with Interrupts() as interrupts, Saver(run) as saver, open_log(run, state) as log:
+        course = Course(interrupts, saver, Forward(run, state), log, WallClock())
         while not is_complete(run, state):
-            train_epoch(run, state, interrupts)
-            predictions = validate(run, state, interrupts)
-            finish_epoch(run, state, predictions, log)
-            if distributed.any_rank(interrupts.requested):
-                _save_and_leave(run, state)
+            train_epoch(run, state, course)
+            predictions = validate(run, state, course)
+            finish_epoch(run, state, predictions, course)
+            if is_complete(run, state):
+                saver.finish()
+                draw_pictures(run, state, log)
+            elif distributed.any_rank(interrupts.requested):
+                _save_and_leave(run, state, course)
     return TrainingResult(
         best_top1=None if run.val_loader is None else state.best_top1,
         best_epoch=state.best_epoch,
@@ -76,28 +103,25 @@ def is_complete(run: Run, state: TrainingState) -> bool:
     return gave_up or state.epoch >= config.epochs
 
 
-def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
+def train_epoch(run: Run, state: TrainingState, course: Course) -> None:
     """Train the rest of the current epoch, from `state.batch` on; save by time and on an interrupt."""
     config = run.config.training
     run.batches.epoch, run.batches.first_batch = state.epoch, state.batch
     if state.batch == len(run.batches):
         return
     set_trainable(state.model, run.config, head_only=state.epoch < config.freeze_epochs)
-    forward = distributed.parallel(torch.compile(state.model) if config.compile else state.model)
-    last = saved = time.perf_counter()
+    forward = course.forward.for_epoch()
+    last = time.perf_counter()
     done = run.batches.first_image(state.batch)
     with progress(f"epoch {state.epoch + 1}/{config.epochs}", len(run.batches.rows), done) as advance:
-        for batches in _steps(run, state):
-            note_skipped(run, state, [problem for batch in batches for problem in batch.skipped])
-            take_step(run, state, forward, batches)
+        for batches in _steps(run, state, course):
+            agreed = agree(run, state, course, batches)
+            last += _seconds_of_saving(run, state, course, agreed)
+            with distributed.own_statistics(state.model, agreed.empty_somewhere):
+                take_step(run, state, forward, batches)
             state.batch += len(batches)
             now = time.perf_counter()
             state.seconds, last = state.seconds + now - last, now
-            if distributed.any_rank(interrupts.requested):
-                _save_and_leave(run, state)
-            if distributed.any_rank(now - saved >= 60 * config.checkpoint_every_minutes):
-                save_state(run, state)
-                saved = last = time.perf_counter()
             advance(run.batches.first_image(state.batch) - done)
             done = run.batches.first_image(state.batch)
     read_findings(run, state)
@@ -105,7 +129,7 @@ def train_epoch(run: Run, state: TrainingState, interrupts: Interrupts) -> None:
     say_lowered_scales(state)
 
 
-def _steps(run: Run, state: TrainingState) -> Iterator[list[Batch]]:
+def _steps(run: Run, state: TrainingState, course: Course) -> Iterator[list[Batch]]:
     """Yield the micro-batches of each optimizer step. If the reader fails, the state is saved first."""
     batches = iter(run.train_loader)
     while True:
@@ -114,31 +138,52 @@ def _steps(run: Run, state: TrainingState) -> Iterator[list[Batch]]:
         except RunError as error:
             if distributed.world_size() > 1:
                 raise
-            save_state(run, state)
+            _save(state, course)
+            course.saver.finish()
             raise RunError(f"{error} The state is saved; continue with training.resume=auto.") from error
         if not step:
             return
         yield step
 
 
-def note_skipped(run: Run, state: TrainingState, skipped: Sequence[tuple[int, str]]) -> None:
-    """Remember unreadable images. Raises RunError if they exceed `dataset.max_bad_fraction` of all images."""
-    state.skipped.update({run.table.image_ids[row]: problem for row, problem in skipped})
-    images, limit = len(run.split.train) + len(run.split.val), run.config.dataset.max_bad_fraction
-    if distributed.any_rank(len(state.skipped) > limit * images):
-        read_findings(run, state)
-        state.add_up()
-        path = run.folder.skipped_images
-        if distributed.is_main():
-            write_skipped_images(path, run.table.image_dir, state.skipped)
-        image_id, problem = next(iter(state.skipped.items()))
-        raise RunError(
-            f"{len(state.skipped)} of {images} images could not be read, more than dataset.max_bad_fraction={limit:g}; "
-            f"{path} lists each with its problem (first {image_id}: {problem}). Mend them, or give a larger fraction."
-        )
+@dataclass(frozen=True)
+class Agreement:
+    """What all ranks do at a step; `empty_somewhere` says that one of them has a micro-batch without images."""
+
+    leave: bool
+    save: bool
+    empty_somewhere: bool
 
 
-def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOutputs | None:
+def agree(run: Run, state: TrainingState, course: Course, batches: Sequence[Batch]) -> Agreement:
+    """Exchange in one message what the ranks must decide together before a step.
+
+    Raises RunError on all ranks if one has skipped too many images.
+    """
+    note_skipped(run, state, [problem for batch in batches for problem in batch.skipped])
+    flags = (
+        course.interrupts.requested,
+        course.saver.is_due(at_the_end_of_an_epoch=False),
+        skipped_too_many(run, state),
+        any(len(batch.images) == 0 for batch in batches),
+    )
+    leave, save, too_many, empty = distributed.any_ranks(flags)
+    if too_many:
+        raise_for_skipped(run, state)
+    return Agreement(leave, save, empty)
+
+
+def _seconds_of_saving(run: Run, state: TrainingState, course: Course, agreed: Agreement) -> float:
+    """Leave or save if the ranks agreed to; return the seconds for which training stood still."""
+    started = time.perf_counter()
+    if agreed.leave:
+        _save_and_leave(run, state, course)
+    if agreed.save:
+        _save(state, course)
+    return time.perf_counter() - started
+
+
+def validate(run: Run, state: TrainingState, course: Course) -> LoaderOutputs | None:
     """Return the logits of the shipped model on the validation images, or None if there are none."""
     if run.val_loader is None:
         return None
@@ -151,53 +196,48 @@ def validate(run: Run, state: TrainingState, interrupts: Interrupts) -> LoaderOu
             len(run.table.classes),
             run.device,
             choose_inference_precision(run.device, config.use_amp, config.amp_dtype),
-            _leave_when_asked(run, state, interrupts, advance),
+            _leave_when_asked(run, state, course, advance),
         )
 
 
-def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, log: EventLog | None) -> None:
-    """Compute the metrics of the epoch, keep the best model, write history and state, then curves and pictures."""
+def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, course: Course) -> None:
+    """Compute the metrics of the epoch, keep the best model, save if it is time to, then write the curves."""
     if predictions is not None:
         note_skipped(run, state, predictions.skipped)
+        if distributed.any_rank(skipped_too_many(run, state)):
+            raise_for_skipped(run, state)
     state.add_up()
+    course.clock.count(state)
     row = _history_row(run, state, predictions)
-    is_best = _is_best(run, state, row["val_top1"])
     state.history.append(row)
-    if distributed.is_main():
-        write_epoch(run, state, is_best)
+    is_best = _is_best(run, state, row["val_top1"])
+    if is_best:
+        _keep_best(run, state, predictions, course.saver)
     train_accuracy = state.totals.accuracy
     state.start_next_epoch()
-    save_state(run, state)
-    if log is not None:
-        log_epoch(run, row, train_accuracy, predictions if is_best else None, log)
+    if distributed.any_rank(course.saver.is_due(at_the_end_of_an_epoch=True)) or is_complete(run, state):
+        _save(state, course)
+    if course.log is not None:
+        with as_warning(f"epoch {row['epoch']} of the TensorBoard log"):
+            course.log.epoch(row, train_accuracy)
     _print_epoch(run, row, is_best)
 
 
-def write_epoch(run: Run, state: TrainingState, is_best: bool) -> None:
-    """Write the files of an epoch: the model if it is the best, history, skipped images.
-
-    A table that another program holds is written anew after the next epoch.
-    """
+def _keep_best(run: Run, state: TrainingState, predictions: LoaderOutputs | None, saver: Saver) -> None:
+    """Remember the model of the epoch, which the next save writes, and its predictions for pictures."""
     row = state.history[-1]
-    if is_best:
+    state.best_answers = None if predictions is None else answers_of(predictions)
+    if distributed.is_main():
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
-        checkpoint = make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"])
-        save_checkpoint(checkpoint, run.folder.best)
-    with as_warning("the new history"):
-        write_history(run.folder.history, state.history)
-    if state.skipped:
-        with as_warning("the new list of skipped images"):
-            write_skipped_images(run.folder.skipped_images, run.table.image_dir, state.skipped)
+        saver.keep_best(make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"]))
 
 
-def log_epoch(
-    run: Run, row: dict[str, Any], train_accuracy: float, predictions: LoaderOutputs | None, log: EventLog
-) -> None:
-    """Write the curves of an epoch, and pictures of `predictions`, to the TensorBoard log."""
-    with as_warning(f"epoch {row['epoch']} of the TensorBoard log"):
-        log.epoch(row, train_accuracy)
-    if predictions is not None:
-        log.pictures(run, predictions, row["epoch"])
+def draw_pictures(run: Run, state: TrainingState, log: EventLog | None) -> None:
+    """Write pictures of the best epoch's predictions to the TensorBoard log; the other ranks wait."""
+    if log is not None and state.best_answers is not None:
+        log.pictures(run, state.best_answers, state.best_epoch)
+    # if a process ends, torchrun ends the others; rank 0 must have finished writing by then
+    distributed.wait_for_all()
 
 
 def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | None) -> dict[str, float | None]:
@@ -217,6 +257,7 @@ def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | No
         "learning_rate": learning_rate_at(max(state.step - 1, 0), run.schedule),
         "images_per_second": state.totals.images / max(state.seconds, 1e-9),
         "seconds": state.seconds,
+        "wall_seconds": state.wall_seconds,
     }
 
 
@@ -245,22 +286,30 @@ def _is_best(run: Run, state: TrainingState, top1: float | None) -> bool:
 
 
 def _leave_when_asked(
-    run: Run, state: TrainingState, interrupts: Interrupts, advance: Callable[[int], None]
+    run: Run, state: TrainingState, course: Course, advance: Callable[[int], None]
 ) -> Callable[[int], None]:
     def advance_or_leave(images: int) -> None:
         advance(images)
-        if distributed.any_rank(interrupts.requested):
-            _save_and_leave(run, state)
+        if distributed.any_rank(course.interrupts.requested):
+            _save_and_leave(run, state, course)
 
     return advance_or_leave
 
 
-def _save_and_leave(run: Run, state: TrainingState) -> None:
-    save_state(run, state)
+def _save(state: TrainingState, course: Course) -> None:
+    course.clock.count(state)
+    course.saver.save(state)
+
+
+def _save_and_leave(run: Run, state: TrainingState, course: Course) -> NoReturn:
+    """Save, wait until the files are whole, and raise KeyboardInterrupt."""
+    _save(state, course)
+    course.saver.finish()
     print(
         f"Saved {run.folder.last} in epoch {state.epoch + 1}, after optimizer step {state.step}. "
         "Continue with the same command and training.resume=auto."
     )
+    draw_pictures(run, state, course.log)
     raise KeyboardInterrupt
 
 

@@ -37,7 +37,8 @@ def history(root: Path) -> list[dict[str, str]]:
     with (root / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [
-        {name: value for name, value in row.items() if name not in ("images_per_second", "seconds")} for row in rows
+        {name: value for name, value in row.items() if name not in ("images_per_second", "seconds", "wall_seconds")}
+        for row in rows
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.conftest import TINY, write_pictures
 from tests.helpers import REPOSITORY, environment, run_script, run_words
 from training.resume import load_training_state
 
@@ -96,7 +96,7 @@ def test_one_process_goes_on_with_what_two_began(pictures, tmp_path):
     # the scheduler's signal reaches one process alone
     os.kill(ranks_of(process.pid)[-1], signal.SIGTERM)
     rest = process.stdout.read()
-    process.wait(timeout=60)
+    process.wait(timeout=200)
     assert "Saved" in rest
     state = load_training_state(tmp_path / "checkpoints" / "last.pt")["state"]
     assert state["step"] >= 12
@@ -149,6 +149,19 @@ def test_an_unreadable_share_of_a_batch_does_not_hang(pictures, tmp_path):
     assert done.returncode == 0, done.stderr
     skipped = (tmp_path / "run" / "skipped_images.csv").read_text(encoding="utf-8").splitlines()
     assert len(skipped) == 1 + 24
+
+
+def test_synchronised_batchnorm_does_not_wait_for_a_rank_without_images(tmp_path):
+    # the second batch of 10 images has two, for three processes
+    write_pictures(tmp_path / "data", [5, 5])
+    options = ["dataset.batch_size=8", "dataset.val_split=0", "training.epochs=2", "model.input_size=64"]
+    options += ["model.architecture=test_efficientnet", "training.sync_batchnorm=true"]
+    script = "tests/end_to_end/synchronised_training.py"
+    done = run_words(words(3, script, *training(tmp_path / "data", tmp_path / "run", *options)), timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert len(history(tmp_path / "run")) == 2
+    # in the step before, all ranks have images
+    assert all(f"exchanged on rank {rank}" in done.stderr for rank in range(3))
 
 
 def test_batchnorm_over_processes_needs_cuda(tiny):

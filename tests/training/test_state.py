@@ -29,9 +29,12 @@ NAMES = {
     "bad_steps",
     "skipped_steps",
     "splits",
+    "wall_seconds",
+    "best_answers",
     "lowered_scales",
     "lowered_in_epoch",
 }
+LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers")
 
 
 def state_of(dtype=None, **options):
@@ -54,13 +57,12 @@ def test_a_state_comes_back_under_its_old_names():
     assert (other.step, other.parts_per_micro_batch, other.best_top1) == (7, 4, 0.5)
 
 
-def test_a_state_without_the_later_counters_is_read():
-    saved = state_of().to_dict()
-    del saved["lowered_scales"], saved["lowered_in_epoch"]
+def test_a_state_without_the_later_names_is_read():
+    saved = {name: value for name, value in state_of().to_dict().items() if name not in LATER}
     other = state_of()
-    other.lowered_scales = 3
+    other.lowered_scales, other.wall_seconds = 3, 4.0
     other.load_dict(saved)
-    assert (other.lowered_scales, other.lowered_in_epoch) == (0, 0)
+    assert (other.lowered_scales, other.lowered_in_epoch, other.wall_seconds, other.best_answers) == (0, 0, 0, None)
 
 
 def test_a_state_of_another_precision_is_read():

@@ -1,12 +1,15 @@
 """The TensorBoard log of a run, and that nothing which fails in it, or in a table beside it, ends the run."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import training.trainer
 from training import tensorboard
 from training.resume import load_training_state
 from training.run_folder import RunFolder
@@ -58,6 +61,54 @@ def test_the_state_is_saved_before_a_picture_is_drawn(tiny, tmp_path, monkeypatc
     monkeypatch.setattr(tensorboard, "confusion_figure", draw)
     train(tiny("training.epochs=1"))
     assert seen == [(1, True)]
+
+
+def pictures_of(root: Path) -> list[int]:
+    """Return the epochs of the pictures in the log."""
+    return [event.step for event in EventAccumulator(str(root / "logs")).Reload().Images("confusion_matrix")]
+
+
+@pytest.mark.integration
+def test_pictures_are_drawn_once_at_the_end_and_show_the_best_epoch(tiny, tmp_path, monkeypatch):
+    drawn, figure = [], tensorboard.confusion_figure
+
+    def draw(*arguments):
+        drawn.append(arguments)
+        return figure(*arguments)
+
+    monkeypatch.setattr(tensorboard, "confusion_figure", draw)
+    # each epoch is the best so far, where nothing validates better
+    scores = iter([0.1, 0.2, 0.3, 0.1])
+    metrics = training.trainer.validation_metrics
+    monkeypatch.setattr(
+        training.trainer, "validation_metrics", lambda outputs: {**metrics(outputs), "val_top1": next(scores)}
+    )
+    assert train(tiny("training.epochs=4")).best_epoch == 3
+    assert len(drawn) == 1
+    assert pictures_of(tmp_path / "run") == [3]
+
+
+@pytest.mark.integration
+def test_a_run_that_stops_draws_too_and_a_resumed_one_still_can(tiny, tmp_path, monkeypatch):
+    metrics = training.trainer.validation_metrics
+    # the first epoch stays the best
+    scores = iter([0.5, 0.1, 0.1])
+    monkeypatch.setattr(
+        training.trainer, "validation_metrics", lambda outputs: {**metrics(outputs), "val_top1": next(scores)}
+    )
+    take_step = training.trainer.take_step
+
+    def interrupt(run, state, forward, batches):
+        take_step(run, state, forward, batches)
+        if state.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(training.trainer, "take_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny("training.epochs=3"))
+    assert pictures_of(tmp_path / "run") == [1]
+    train(tiny("training.epochs=3", "training.resume=auto"))
+    assert pictures_of(tmp_path / "run") == [1, 1]
 
 
 @pytest.mark.integration

@@ -69,7 +69,7 @@ def assert_same_run(first, second):
     assert expected.keys() == found.keys()
     different = [name for name, value in expected.items() if not torch.equal(value, found[name])]
     assert different == []
-    measured = ("images_per_second", "seconds")
+    measured = ("images_per_second", "seconds", "wall_seconds")
     assert [{k: v for k, v in row.items() if k not in measured} for row in history(first)] == [
         {k: v for k, v in row.items() if k not in measured} for row in history(second)
     ]
@@ -152,7 +152,7 @@ def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, file
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
     interrupted = tiny(*options, "training.resume=auto")
     steps = 4 if "accumulation" in recipe else 5
-    # per epoch the loop looks once a step, once a validation batch, and once at its end
+    # per epoch the loop looks once before each step, once a validation batch, and once at its end
     for looks in (2, steps + 2, 2 * steps + 2):
         interrupt(monkeypatch, looks)
         with pytest.raises(KeyboardInterrupt):
