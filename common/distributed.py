@@ -63,11 +63,6 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def local_world_size() -> int:
-    """Return how many processes of this run share this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
 def is_main() -> bool:
     """Say whether this is rank 0, the process that writes and prints."""
     return rank() == 0

@@ -16,6 +16,7 @@ from common import distributed
 from common.device import Precision
 from common.errors import RunError
 from common.memory import free_device_memory, free_memory, is_out_of_memory, release_device_memory
+from common.processors import processes_here
 from configs.input_sizes import final_size
 from configs.schema import Config
 from models.classifier import build_classifier
@@ -100,7 +101,7 @@ def _largest_batch(config: Config, num_classes: int, device: torch.device, preci
 
 def _largest_computed(memory: TrainingMemory, sizes: list[int]) -> tuple[int, str]:
     """Return the largest of `sizes`, which fall, that half of the free memory holds, else the smallest."""
-    usable = _SHARE_OF_CPU * free_memory() / distributed.local_world_size()
+    usable = _SHARE_OF_CPU * free_memory() / processes_here()
     found = next((size for size in sizes if memory.total(_own_share(size)) <= usable), sizes[-1])
     needed = memory.total(_own_share(found))
     return found, f"computed: {needed / 1e9:.1f} GB of {usable / 1e9:.1f} GB, half of the free memory"

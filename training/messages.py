@@ -20,6 +20,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         held_back += f", {len(run.split.test)} for a test"
     millions, megabytes = parameter_count(state.model) / 1e6, size_in_bytes(state.model) / 1e6
     memory = ", freed memory is kept in the process" if run.memory_tuned else ""
+    tf32 = " by training.allow_tf32" if run.precision.tf32 else ""
     parts = {
         "data": f"{config.dataset.name}: {len(run.split.train)} images for training, {held_back}, "
         f"{len(run.table.classes)} classes ({run.table.image_dir})",
@@ -27,7 +28,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
         f"({config.competition.name})",
         "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
-        "device": f"{describe_device(run.device)}, {run.precision}{_describe_tf32(run)}{memory}{_describe_processes()}",
+        "device": f"{describe_device(run.device)}, {run.precision}{tf32}{memory}{_describe_processes()}",
         "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
         f"{training.loss_function}, peak rate {training.learning_rate:g}, augmentation {config.augmentation.name}",
@@ -35,11 +36,6 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
     }
     parts |= {f"note {number}": note for number, note in enumerate(_notes(run, state), start=1)}
     return [f"{name:<9} {text}" for name, text in parts.items()]
-
-
-def _describe_tf32(run: Run) -> str:
-    used = run.device.type == "cuda" and run.config.training.allow_tf32
-    return ", float32 products in TF32 (training.allow_tf32)" if used else ""
 
 
 def _describe_processes() -> str:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import training.messages
+from common.device import choose_precision
 from training.messages import describe_run
 from training.run import set_up_run
 from training.start import fresh_state
@@ -24,11 +25,13 @@ def started(tiny, monkeypatch):
     return lines
 
 
-def test_tf32_is_said_where_it_is_used(started):
-    words = "float32 products in TF32 (training.allow_tf32)"
-    assert any(words in line for line in started("cuda"))
-    assert not any(words in line for line in started("cpu"))
-    assert not any(words in line for line in started("cuda", "training.allow_tf32=false", "device=auto"))
+@pytest.mark.parametrize(("allowed", "text"), [(True, "float32 (TF32 in products and convolutions) by "), (False, "")])
+def test_tf32_is_said_where_it_is_used(started, monkeypatch, allowed, text):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    precision = choose_precision(torch.device("cuda"), use_amp=False, amp_dtype="auto", allow_tf32=allowed)
+    [line] = [line for line in started("cuda", precision=precision) if line.startswith("device")]
+    assert (f"{text}training.allow_tf32" in line) == allowed
+    assert not any("allow_tf32" in line for line in started("cpu"))
 
 
 def test_the_limit_of_the_card_and_the_choices_are_said(started):
