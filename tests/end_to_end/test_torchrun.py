@@ -164,6 +164,24 @@ def test_synchronised_batchnorm_does_not_wait_for_a_rank_without_images(tmp_path
     assert all(f"exchanged on rank {rank}" in done.stderr for rank in range(3))
 
 
+@pytest.mark.slow
+def test_compiled_processes_train_like_eager_ones(tmp_path):
+    # 10 images in batches of 4: two whole batches, and two images that are not compiled
+    write_pictures(tmp_path / "data", [5, 5])
+    options = ["dataset.batch_size=4", "dataset.val_split=0", "training.epochs=3", "training.freeze_epochs=1"]
+    options += ["model.architecture=test_efficientnet", "model.input_size=64", "model.grad_checkpointing=true"]
+    losses = []
+    for compiled in ("false", "true"):
+        root = tmp_path / compiled
+        arguments = training(
+            tmp_path / "data", root, *options, "training.optimizer=sgd", f"training.compile={compiled}"
+        )
+        done = run_words(words(2, "train.py", *arguments), timeout=900)
+        assert done.returncode == 0, done.stderr
+        losses.append([float(row["train_loss"]) for row in history(root)])
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+
+
 def test_batchnorm_over_processes_needs_cuda(tiny):
     from common.errors import InputError
     from training.train import train
