@@ -27,7 +27,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
         f"({config.competition.name})",
         "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
-        "device": f"{describe_device(run.device)}, {run.precision}{_describe_tf32(run)}{memory}{_describe_processes()}",
+        "device": f"{describe_device(run.device)}, {run.precision}{memory}{_describe_processes()}",
         "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
         f"{training.loss_function}, peak rate {training.learning_rate:g}, augmentation {config.augmentation.name}",
@@ -35,11 +35,6 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
     }
     parts |= {f"note {number}": note for number, note in enumerate(_notes(run, state), start=1)}
     return [f"{name:<9} {text}" for name, text in parts.items()]
-
-
-def _describe_tf32(run: Run) -> str:
-    used = run.device.type == "cuda" and run.config.training.allow_tf32
-    return ", float32 products in TF32 (training.allow_tf32)" if used else ""
 
 
 def _describe_processes() -> str:

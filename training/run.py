@@ -58,11 +58,12 @@ def set_up_run(config: Config) -> Run:
     """Read the data and build all parts of a run except the model. Raises InputError if it cannot work."""
     config = with_learning_rate(config)
     device = choose_device(config.device)
-    precision = choose_precision(device, config.training.use_amp, config.training.amp_dtype)
+    training = config.training
+    precision = choose_precision(device, training.use_amp, training.amp_dtype, training.allow_tf32)
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
     memory_limit = cap_device_memory(device)
-    configure_algorithms(device, search_kernels=True, allow_tf32=config.training.allow_tf32)
-    distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
+    configure_algorithms(device, search_kernels=True, allow_tf32=training.allow_tf32)
+    distributed.check_sync_batchnorm(training.sync_batchnorm, device)
     with distributed.main_first():
         table = load_table(config.dataset)
         groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None

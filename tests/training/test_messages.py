@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import training.messages
+from common.device import Precision
 from training.messages import describe_run
 from training.run import set_up_run
 from training.start import fresh_state
@@ -25,10 +26,17 @@ def started(tiny, monkeypatch):
 
 
 def test_tf32_is_said_where_it_is_used(started):
-    words = "float32 products in TF32 (training.allow_tf32)"
-    assert any(words in line for line in started("cuda"))
-    assert not any(words in line for line in started("cpu"))
-    assert not any(words in line for line in started("cuda", "training.allow_tf32=false", "device=auto"))
+    words = "float32 (TF32 in products and convolutions)"
+    assert any(words in line for line in started("cuda", precision=Precision("cuda", None, tf32=True)))
+    assert not any("TF32" in line for line in started("cuda", precision=Precision("cuda", torch.bfloat16)))
+
+
+def test_a_run_on_the_card_uses_tf32_unless_the_key_forbids_it(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr("training.run.choose_precision", lambda *given: asked.append(given) or Precision("cpu", None))
+    for allowed in ("true", "false"):
+        set_up_run(tiny(f"training.allow_tf32={allowed}", "training.use_amp=false", "device=auto"))
+    assert [allow_tf32 for *_, allow_tf32 in asked] == [True, False]
 
 
 def test_the_limit_of_the_card_and_the_choices_are_said(started):
