@@ -13,6 +13,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from common.errors import InputError, did_you_mean
+from configs.schema import ModelConfig
 
 ModelType = TypeVar("ModelType", bound=nn.Module)
 
@@ -87,6 +88,22 @@ def build_classifier(
     _keep_heads_exact(backbone)
     normalisation = resolve_model_data_config(backbone)
     return Classifier(backbone, normalisation["mean"], normalisation["std"])
+
+
+def classifier_of(config: ModelConfig, num_classes: int, grad_checkpointing: bool | None = None) -> Classifier:
+    """Return the randomly initialised classifier of a config; `grad_checkpointing` takes the place of its key.
+
+    Where that is `auto` and not decided yet, checkpointing is off. Raises InputError like `build_classifier`.
+    """
+    wanted = config.grad_checkpointing if grad_checkpointing is None else grad_checkpointing
+    return build_classifier(
+        config.architecture,
+        num_classes,
+        config.input_size,
+        drop_rate=config.drop_rate,
+        drop_path_rate=config.drop_path_rate,
+        grad_checkpointing=wanted is True,
+    )
 
 
 def on_device(model: ModelType, device: torch.device) -> ModelType:

@@ -19,7 +19,7 @@ from common.memory import free_device_memory, free_memory, is_out_of_memory, rel
 from common.processors import processes_here
 from configs.input_sizes import final_size
 from configs.schema import Config
-from models.classifier import build_classifier
+from models.classifier import classifier_of
 from models.losses import get_loss_function
 from training.freezing import set_trainable
 from training.memory_estimate import USABLE, TrainingMemory, training_memory
@@ -111,14 +111,7 @@ def largest_tried(
     config: Config, sizes: list[int], num_classes: int, device: torch.device, precision: Precision
 ) -> int:
     """Return the largest of `sizes`, which fall, with which steps of a throw-away model run; 0 if none does."""
-    model = build_classifier(
-        config.model.architecture,
-        num_classes,
-        config.model.input_size,
-        drop_rate=config.model.drop_rate,
-        drop_path_rate=config.model.drop_path_rate,
-        grad_checkpointing=config.model.grad_checkpointing,
-    )
+    model = classifier_of(config.model, num_classes)
     set_trainable(model, config)
     state = new_state(model, config.training, device, precision)
     loss_function = get_loss_function(config.training, [1] * num_classes).to(device)

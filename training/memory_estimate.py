@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from configs.input_sizes import final_size
 from configs.schema import Config
-from models.classifier import Classifier, build_classifier
+from models.classifier import Classifier, classifier_of
 from models.losses import get_loss_function
 from training.freezing import set_trainable
 from training.mixup import mixes
@@ -61,16 +61,8 @@ def training_memory(
     `checkpointing` takes the place of `model.grad_checkpointing`, where `auto` counts as off. Without `as_cuda`,
     autocast works as on a CPU. A teacher (`training.teacher`) is not counted.
     """
-    wanted = config.model.grad_checkpointing if checkpointing is None else checkpointing
     with torch.device("meta"):
-        model = build_classifier(
-            config.model.architecture,
-            num_classes,
-            config.model.input_size,
-            drop_rate=config.model.drop_rate,
-            drop_path_rate=config.model.drop_path_rate,
-            grad_checkpointing=wanted is True,
-        )
+        model = classifier_of(config.model, num_classes, checkpointing)
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
     averages = 0 if config.training.ema_decay is None else weights
     with fake_step(dtype, as_cuda) as allocated:

@@ -63,7 +63,7 @@ def set_up_run(config: Config) -> Run:
     memory_tuned = device.type == "cpu" and tune_cpu_memory()
     memory_limit = cap_device_memory(device)
     configure_algorithms(device, search_kernels=True, allow_tf32=training.allow_tf32)
-    distributed.check_sync_batchnorm(config.training.sync_batchnorm, device)
+    distributed.check_sync_batchnorm(training.sync_batchnorm, device)
     with distributed.main_first():
         table = load_table(config.dataset)
         groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None

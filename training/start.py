@@ -7,7 +7,7 @@ import torch
 from common import distributed
 from common.randomness import Purpose, keyed_integer
 from configs.input_sizes import eval_size, final_size
-from models.classifier import Classifier, build_classifier, check_sizes
+from models.classifier import Classifier, check_sizes, classifier_of
 from models.pretrained import WeightsReport, load_pretrained
 from training.linear_probe import start_from_probe
 from training.run import Run
@@ -56,11 +56,4 @@ def build_model(run: Run) -> Classifier:
     config = run.config.model
     check_sizes(config.architecture, config.input_size, {final_size(run.config), eval_size(run.config)})
     torch.manual_seed(keyed_integer(run.config.seed, Purpose.INITIALISATION))
-    return build_classifier(
-        config.architecture,
-        len(run.table.classes),
-        config.input_size,
-        drop_rate=config.drop_rate,
-        drop_path_rate=config.drop_path_rate,
-        grad_checkpointing=config.grad_checkpointing,
-    )
+    return classifier_of(config, len(run.table.classes))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import training.messages
-from common.device import choose_precision
+from common.device import Precision, choose_precision
 from training.messages import describe_run
 from training.run import set_up_run
 from training.start import fresh_state
@@ -32,6 +32,14 @@ def test_tf32_is_said_where_it_is_used(started, monkeypatch, allowed, text):
     [line] = [line for line in started("cuda", precision=precision) if line.startswith("device")]
     assert (f"{text}training.allow_tf32" in line) == allowed
     assert not any("allow_tf32" in line for line in started("cpu"))
+
+
+def test_a_run_on_the_card_uses_tf32_unless_the_key_forbids_it(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr("training.run.choose_precision", lambda *given: asked.append(given) or Precision("cpu", None))
+    for allowed in ("true", "false"):
+        set_up_run(tiny(f"training.allow_tf32={allowed}", "training.use_amp=false", "device=auto"))
+    assert [allow_tf32 for *_, allow_tf32 in asked] == [True, False]
 
 
 def test_the_limit_of_the_card_and_the_choices_are_said(started):
