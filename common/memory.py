@@ -15,6 +15,11 @@ _FULL = (
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    # cuDNN 9, for the memory of the machine and of the card
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    # torch, after each of cuDNN's convolutions has failed, which lack of memory for their workspaces brings about
+    "unable to find an engine to execute this computation",
 )
 
 # what cuDNN, cuBLAS and loaded kernels take of a card beside torch's tensors

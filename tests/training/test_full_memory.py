@@ -24,6 +24,8 @@ ERRORS = {
     "torch": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
     "cuBLAS": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     "cuDNN": lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    "cuDNN 9": lambda: RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    "no engine": lambda: RuntimeError("GET was unable to find an engine to execute this computation"),
     "MPS": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"),
     "machine": lambda: MemoryError("Unable to allocate 3 GiB"),
 }
