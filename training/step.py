@@ -143,7 +143,8 @@ def _backward_of_nothing(state: TrainingState, forward: nn.Module, images: torch
     blank = images.new_zeros((2, *images.shape[1:]))
     training = [module for module in state.model.modules() if module.training]
     state.model.eval()
-    (forward(blank).float().sum() * 0).backward()
+    # scaled like all others: the scaler does not know a rank whose first step has no image
+    state.scaler.scale(forward(blank).float().sum() * 0).backward()
     for module in training:
         module.training = True
     return StepTotals.zero(images.device)

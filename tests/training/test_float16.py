@@ -6,14 +6,19 @@ import torch
 import training.run
 import training.state
 import training.step
+from common import distributed
 from common.device import Precision
 from common.errors import RunError
+from data.dataset import collate
 from models.losses import CrossEntropy
 from tests.training.test_findings import decide_on_device
 from tests.training.test_trainer import InterruptsAfter, assert_same_run, interrupt
 from tools.lr_range import lr_range
 from training.resume import load_training_state
+from training.run import set_up_run
 from training.run_folder import RunFolder
+from training.start import fresh_state
+from training.step import compute_gradients
 from training.train import train
 
 pytestmark = pytest.mark.integration
@@ -169,3 +174,15 @@ def test_a_range_test_does_not_call_an_overflow_diverged(tiny, tmp_path, monkeyp
     start_at(monkeypatch, TOO_LARGE)
     found = lr_range(tiny("dataset.val_split=0"), 1e-5, 1e-3, 30, tmp_path)
     assert len(found.rates) == 30
+
+
+def test_a_rank_whose_first_step_has_no_image_joins_it(tiny, monkeypatch):
+    run = set_up_run(tiny())
+    state, _ = fresh_state(run)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    totals = compute_gradients(run, state, state.model, [collate([])])
+    assert totals is not None
+    assert totals.images == 0
+    state.scaler.unscale_(state.optimizer)
+    assert all(not parameter.grad.any() for parameter in state.model.parameters())
+    state.scaler.update()
