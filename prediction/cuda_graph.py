@@ -71,14 +71,15 @@ class _Graph:
         self.images = images.clone()
         current, stream = torch.cuda.current_stream(images.device), torch.cuda.Stream(images.device)
         stream.wait_stream(current)
+        self.graph = torch.cuda.CUDAGraph()
+        # around both, because torch leaves its own stream in place where a recording cannot be ended
         with torch.cuda.stream(stream):
             # libraries set up their workspaces, which cannot be recorded
             model(self.images)
-        current.wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        # other threads may allocate meanwhile: those that read images do
-        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
-            self.output = model(self.images)
+            current.wait_stream(stream)
+            # other threads may allocate meanwhile: those that read images do
+            with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
+                self.output = model(self.images)
 
     def replay(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output for images of the recorded shape."""

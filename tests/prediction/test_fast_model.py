@@ -275,6 +275,33 @@ def test_where_recording_fails_kernels_start_one_by_one(graphs, monkeypatch, cap
     assert capsys.readouterr().err.count("warning: the model runs without a CUDA graph") == 1
 
 
+def test_a_recording_that_cannot_be_ended_leaves_the_stream_of_before(graphs, monkeypatch):
+    streams = ["of before"]
+
+    @contextlib.contextmanager
+    def switch(stream):
+        depth = len(streams)
+        streams.append(stream)
+        try:
+            yield
+        finally:
+            del streams[depth:]
+
+    @contextlib.contextmanager
+    def record(graph, stream, capture_error_mode):
+        # as torch does it: its end of the recording raises before it puts the stream back
+        streams.append(stream)
+        yield
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda, "stream", switch)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    graphed = GraphedModel(Doubled(graphs))
+    for _ in range(3):
+        assert torch.equal(graphed(torch.ones(1, 3)), torch.full((1, 3), 2.0))
+    assert streams == ["of before"]
+
+
 def test_graphs_are_given_back_when_memory_is_short(graphs, monkeypatch):
     graphed = GraphedModel(Doubled(graphs))
     for _ in range(2):
