@@ -110,7 +110,8 @@ def _copied_to_host(logits: torch.Tensor) -> Callable[[], np.ndarray]:
 
     def wait() -> np.ndarray:
         done.synchronize()
-        return copy.numpy()
+        # of its own: as long as the answers live, the next batch could not reuse this pinned memory
+        return copy.numpy().copy()
 
     return wait
 

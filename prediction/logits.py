@@ -46,7 +46,9 @@ def compute_logits(
     forward, parts = ForwardPass(model, device, precision), []
     for batch, logits in _one_in_flight(forward, loader):
         found = np.empty((0, num_classes), np.float32) if logits is None else logits
-        parts.append(LoaderOutputs(found, batch.labels.numpy(), batch.indices.numpy(), batch.skipped, batch.recovered))
+        # copies: each tensor of a worker process holds an open file, and a pinned one memory that no batch can reuse
+        labels, indices = batch.labels.numpy().copy(), batch.indices.numpy().copy()
+        parts.append(LoaderOutputs(found, labels, indices, batch.skipped, batch.recovered))
         advance((len(batch.images) + len(batch.skipped)) * distributed.world_size())
     outputs = _join(distributed.gather_in_turn(parts), num_classes)
     (overflowed,) = distributed.add_up([forward.overflowed])

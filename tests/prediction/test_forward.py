@@ -5,8 +5,10 @@
 # pyright: reportOptionalMemberAccess=false, reportOptionalCall=false
 
 import dataclasses
+import os
 import types
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ import torch
 import prediction.forward
 from common.device import Precision
 from common.errors import RunError
-from data.dataset import Batch
+from data.dataloader import BatchReader
+from data.dataset import Batch, ImageDataset
 from data.inputs import find_inputs
+from data.transforms import EvalTransform
 from evaluation.evaluate import evaluate
 from prediction.forward import ForwardPass
 from prediction.latency import best_batch
@@ -153,6 +157,27 @@ def test_a_batch_is_waited_for_when_the_next_one_has_been_started(images, monkey
     assert events == ["start 0", "start 1", "wait 0", "start 2", "wait 1", "wait 2"]
     assert np.array_equal(found.indices, np.arange(12))
     assert np.array_equal(found.logits, Means()(images[:12]).numpy())
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there")
+def test_no_file_of_a_worker_stays_open(tmp_path):
+    opened = []
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    images = ImageDataset(tmp_path, ["a.png"] * 12, np.zeros(12, np.int64), EvalTransform(8, 1.0))
+    reader = BatchReader(images, [[(0, row)] for row in range(12)], 1)
+    compute_logits(Means(), reader, 3, CPU, WHOLE, lambda _: opened.append(len(os.listdir("/proc/self/fd"))))
+    # a few batches are on their way; labels and rows of each would be two files more
+    assert opened[-1] <= opened[0] + 8
+
+
+def test_answers_leave_the_pinned_memory_to_the_next_batch(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", lambda: types.SimpleNamespace(record=lambda: None, synchronize=int))
+    pinned = torch.ones(2, 3)
+    logits = types.SimpleNamespace(device=torch.device("cuda"), to=lambda device, non_blocking: pinned)
+    answers = prediction.forward._copied_to_host(logits)()
+    pinned.zero_()
+    assert (answers == 1).all()
 
 
 def with_model(pipeline, model):
