@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def _read_cache(path: Path) -> Features | None:
     try:
         with np.load(path, allow_pickle=False) as saved:
             return Features(saved["values"], saved["rows"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         # missing or damaged: computed again
         return None
 
