@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,44 @@ class Precision:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of config key `device`; `auto` is cuda, else mps, else cpu. Raises InputError if absent."""
+    """Return the device of config key `device`; `auto` is cuda, else mps, else cpu.
+
+    Raises InputError if it is absent, or a card that this torch was not built for.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         raise InputError(f"device={name}: this torch ({torch.__version__}) finds no such device. Use device=auto.")
-    return torch.device(name, distributed.local_rank()) if name == "cuda" else torch.device(name)
+    if name != "cuda":
+        return torch.device(name)
+    device = torch.device(name, distributed.local_rank())
+    _check_built_for(device)
+    return device
+
+
+def _check_built_for(device: torch.device) -> None:
+    """Raise InputError if torch has no code for a card, as newer versions for Pascal and Volta (P100, V100)."""
+    built = torch.cuda.get_arch_list()
+    if torch.version.hip is not None or not built:
+        return
+    capability = torch.cuda.get_device_capability(device)
+    if not any(_runs_on(architecture, capability) for architecture in built):
+        raise InputError(
+            f"device=cuda: this torch ({torch.__version__}) has no code for cards of compute capability "
+            f"{capability[0]}.{capability[1]}, only for {', '.join(built)}. For an older card install torch's build for "
+            "CUDA 12.6, for a newer one a newer torch; or give device=cpu."
+        )
+
+
+def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
+    """Say whether code for an architecture such as `sm_86`, or `compute_90` for it and all newer, runs on a card."""
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", architecture)
+    if found is None:
+        # not known: torch itself may know better
+        return True
+    version = int(found[2]), int(found[3])
+    return version <= capability and (found[1] == "compute" or version[0] == capability[0])
 
 
 def choose_precision(device: torch.device, use_amp: bool, amp_dtype: str, allow_tf32: bool = False) -> Precision:

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from common.device import algorithms_kept, choose_inference_precision, choose_precision, configure_algorithms
+from common.device import (
+    algorithms_kept,
+    choose_device,
+    choose_inference_precision,
+    choose_precision,
+    configure_algorithms,
+)
+from common.errors import InputError
 
 CUDA = torch.device("cuda")
 
@@ -46,6 +53,30 @@ def test_float32_says_where_it_is_tf32(card, version, allowed, text):
     card(*version)
     assert str(choose_precision(CUDA, False, "auto", allow_tf32=allowed)) == text
     assert str(choose_precision(torch.device("cpu"), False, "auto", allow_tf32=True)) == "float32"
+
+
+BUILT = ["sm_75", "sm_80", "sm_86", "sm_90a", "sm_120"]
+
+
+@pytest.mark.parametrize("version", [(7, 5), (8, 0), (8, 9), (9, 0), (12, 0), (12, 1)])
+def test_a_card_of_an_architecture_that_torch_was_built_for_is_taken(card, monkeypatch, version):
+    card(*version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: BUILT)
+    assert choose_device("cuda") == choose_device("auto") == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("version", [(6, 0), (7, 0), (10, 0), (13, 0)])
+@pytest.mark.parametrize("name", ["cuda", "auto"])
+def test_a_card_that_torch_was_not_built_for_is_a_sentence(card, monkeypatch, name, version):
+    card(*version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: BUILT)
+    with pytest.raises(InputError, match=rf"no code for cards of compute capability {version[0]}\.{version[1]}, only"):
+        choose_device(name)
+    # code that the driver compiles for newer cards
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["compute_60"])
+    assert choose_device(name).type == "cuda"
 
 
 def test_a_cpu_predicts_in_what_it_trains_in():
