@@ -140,10 +140,12 @@ def _peak_of_steps(
     accumulates: bool,
 ) -> int | None:
     """Take some steps on `images`; return the most bytes reserved on a GPU (0 on others), None if memory was full."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     try:
         for _ in range(_TRIED_STEPS):
+            if device.type == "cuda":
+                # the last step counts: in the first, cuDNN fills what is free with workspaces of kernels that it tries
+                release_device_memory()
+                torch.cuda.reset_peak_memory_stats(device)
             for _ in range(2 if accumulates else 1):
                 pixels = images.to(device)
                 targets = torch.full((len(images), num_classes), 1 / num_classes, device=device)
