@@ -64,8 +64,8 @@ def _check_built_for(device: torch.device) -> None:
     if not any(_runs_on(architecture, capability) for architecture in built):
         raise InputError(
             f"device=cuda: this torch ({torch.__version__}) has no code for cards of compute capability "
-            f"{capability[0]}.{capability[1]}, only for {', '.join(built)}. For an older card install torch's build for "
-            "CUDA 12.6, for a newer one a newer torch; or give device=cpu."
+            f"{capability[0]}.{capability[1]}, only for {', '.join(built)}. For an older card install torch's build "
+            "for CUDA 12.6, for a newer one a newer torch; or give device=cpu."
         )
 
 
