@@ -5,7 +5,6 @@
 # pyright: reportOptionalMemberAccess=false, reportOptionalCall=false
 
 import dataclasses
-import os
 import types
 import weakref
 from pathlib import Path
@@ -30,6 +29,7 @@ from prediction.views import ViewAverage
 from tests.conftest import write_picture
 
 CPU = torch.device("cpu")
+OPEN_FILES = Path("/proc/self/fd")
 WHOLE = Precision("cpu", None)
 HALF = Precision("cpu", torch.bfloat16)
 FULL = (
@@ -160,13 +160,13 @@ def test_a_batch_is_waited_for_when_the_next_one_has_been_started(images, monkey
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there")
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="only Linux lists a process's open files there")
 def test_no_file_of_a_worker_stays_open(tmp_path):
     opened = []
     write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     images = ImageDataset(tmp_path, ["a.png"] * 12, np.zeros(12, np.int64), EvalTransform(8, 1.0))
     reader = BatchReader(images, [[(0, row)] for row in range(12)], 1)
-    compute_logits(Means(), reader, 3, CPU, WHOLE, lambda _: opened.append(len(os.listdir("/proc/self/fd"))))
+    compute_logits(Means(), reader, 3, CPU, WHOLE, lambda _: opened.append(len(list(OPEN_FILES.iterdir()))))
     # a few batches are on their way; labels and rows of each would be two files more
     assert opened[-1] <= opened[0] + 8
 

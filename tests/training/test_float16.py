@@ -184,5 +184,6 @@ def test_a_rank_whose_first_step_has_no_image_joins_it(tiny, monkeypatch):
     assert totals is not None
     assert totals.images == 0
     state.scaler.unscale_(state.optimizer)
-    assert all(not parameter.grad.any() for parameter in state.model.parameters())
+    gradients = [parameter.grad for parameter in state.model.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
     state.scaler.update()
