@@ -15,8 +15,12 @@ PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": None}
 
 
 def machine_facts() -> dict[str, Any]:
-    """Return the facts; `refused` has a reason for each precision that cannot be tried here."""
+    """Return the facts; `refused` has a reason for each precision that cannot be tried here, and `warning` says why a
+    GPU is not used.
+    """
     import torch
+
+    from cli.info import gpu_warning
 
     cuda = torch.cuda.is_available()
     return {
@@ -31,6 +35,7 @@ def machine_facts() -> dict[str, Any]:
         "cores": _cores(),
         "refused": {name: _refusal(name) for name in PRECISIONS},
         "no_compiler": _missing_compiler(cuda),
+        "warning": gpu_warning(torch.version.cuda, cuda, torch.backends.mps.is_available()) or "",
     }
 
 
