@@ -74,6 +74,26 @@ def test_the_next_save_waits_for_the_one_before(begun, monkeypatch):
     assert load_training_state(run.folder.previous)["state"]["step"] == 0
 
 
+def test_ctrl_c_is_answered_while_the_main_thread_waits_for_a_write(begun, monkeypatch):
+    run, state = begun
+    go, join = hold(monkeypatch), threading.Thread.join
+
+    def join_as_on_windows(thread, timeout=None):
+        assert timeout is not None or go.is_set(), "nothing interrupts this wait"
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", join_as_on_windows)
+    saver = Saver(run)
+    saver.save(state)
+    interrupt = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        saver.finish()
+    threading.Timer(0.2, go.set).start()
+    saver.finish()
+    assert run.folder.last.is_file()
+
+
 @pytest.mark.parametrize("next_call", ["save", "finish"])
 def test_a_write_that_fails_is_an_error_of_the_next_call(begun, monkeypatch, next_call):
     run, state = begun
