@@ -1,7 +1,9 @@
 """The rates of loader and training steps: which limits, with the run's own images or drawn ones."""
 
 import dataclasses
+import os
 import sys
+import tempfile
 import time
 
 import pytest
@@ -57,6 +59,19 @@ def test_without_images_some_are_drawn_and_nothing_is_left(tiny, tmp_path):
     assert found.loader > 0
     assert found.steps > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_drawn_images_that_a_scanner_holds_cost_no_result(tiny, tmp_path, monkeypatch):
+    remove = os.unlink
+
+    def held(path, **options):
+        if str(path).endswith(".jpg"):
+            raise PermissionError(13, "being used by another process")
+        remove(path, **options)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "unlink", held)
+    assert throughput(tiny(f"dataset.root={tmp_path / 'absent'}"), seconds=0.2).steps > 0
 
 
 def test_lines_say_what_to_change(tiny, monkeypatch):
