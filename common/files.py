@@ -21,7 +21,7 @@ ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, V
 ON_WINDOWS = os.name == "nt"
 
 # on Windows virus scanners and indexers open a new file for a moment, in which it cannot be renamed
-SECONDS_OF_SCANNERS = 3
+SECONDS_OF_SCANNERS = 5
 
 # Windows opens a device for these names, whatever their suffix
 WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)

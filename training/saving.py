@@ -9,6 +9,7 @@ import torch
 
 from common import distributed
 from common.errors import as_warning
+from common.files import run_all
 from configs.compose import to_plain
 from models.checkpoint import Checkpoint, save_checkpoint
 from training.findings import read_findings
@@ -104,17 +105,19 @@ class Saver:
             self._ended.set()
 
     def _write(self, state: dict[str, Any], best: Checkpoint | None) -> None:
-        """Write the files; a table that another program holds is written anew with the next save."""
+        """Write the files; a table that another program holds is written anew with the next save.
+
+        A held best_model.pt does not cost last.pt. Raises RunError if one of the two could not be written.
+        """
         run, folder = self.run, self.run.folder
-        if best is not None:
-            save_checkpoint(best, folder.best)
         with as_warning("the new history"):
             write_history(folder.history, state["history"])
         if state["skipped"]:
             with as_warning("the new list of skipped images"):
                 write_skipped_images(folder.skipped_images, run.table.image_dir, state["skipped"])
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
-        save_training_state({**facts, "state": state}, folder.last, folder.previous)
+        writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
+        run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
 
 
 def copied(value: Any) -> Any:
