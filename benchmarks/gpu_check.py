@@ -26,6 +26,7 @@ from benchmarks.gpu import goals, latency, memory, pictures, prediction, through
 from benchmarks.gpu.machine import PRECISIONS, machine_facts
 from benchmarks.gpu.runner import Runner, Task
 from benchmarks.gpu.site import REPOSITORY, Facts, Site, line_path
+from common.errors import RunError
 
 OUTPUT = "results/gpu_check"
 MACHINE = "machine"
@@ -115,9 +116,14 @@ def run_all(folder: Path, output: Path) -> int:
         run_stages(runner)
     except KeyboardInterrupt:
         interrupted = True
-    runner.write()
     print(f"\n{goals.tables(runner.lines)}\n\n{goals.verdict(runner.lines)}; {runner.seconds:.0f} s")
-    print(f"Wrote {runner.results}{' (interrupted)' if interrupted else ''}. Please add this file to your report.")
+    try:
+        runner.write()
+        print(f"Wrote {runner.results}{' (interrupted)' if interrupted else ''}. Please add this file to your report.")
+    except RunError as error:
+        print(f"error: {error}")
+    if runner.machine.get("warning"):
+        print(f"warning: {runner.machine['warning']}")
     failed = any(line["ok"] is False for line in runner.lines)
     return 130 if interrupted else int(failed)
 
@@ -131,6 +137,8 @@ def run_stages(runner: Runner) -> None:
     reduced = runner.machine["device"] == "cpu"
     if reduced:
         print("torch finds no CUDA GPU: a reduced form runs on the CPU. It measures nothing of a GPU.", flush=True)
+        if runner.machine["warning"]:
+            print(f"warning: {runner.machine['warning']}", flush=True)
     runner.deadline = total_seconds(runner.machine)
     for stage in stages(reduced):
         tasks = [Task(check.name, check.seconds) for check in stage.checks]
@@ -148,7 +156,9 @@ def at_once(machine: Facts) -> int:
     """Return how many checks that are not timed share the machine: each takes two cores and 4 GB of the card."""
     if machine["device"] == "cpu":
         return min(2, machine["cores"])
-    return max(1, min(6, machine["cores"] // 2, int(machine["card_gb"] // 4)))
+    # on Windows each of a check's six processes sets memory aside for all of torch, in the paging file too
+    most = 2 if sys.platform == "win32" else 6
+    return max(1, min(most, machine["cores"] // 2, int(machine["card_gb"] // 4)))
 
 
 def run_check(name: str, folder: Path) -> None:

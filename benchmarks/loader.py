@@ -38,7 +38,7 @@ def main() -> None:
         checkout, augmentation, size = flags.case
         print(json.dumps(measure(checkout, augmentation, int(size), flags.data, flags.workers)))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         data = flags.data or drawn(Path(folder))
         checkouts = [HERE, *([flags.against.resolve()] if flags.against else [])]
         print(f"{'augmentation':<14}{'px':>5}{'workers':>9}{'images/s':>10}{'CPU ms':>8}", flush=True)
@@ -63,7 +63,7 @@ def in_a_process(checkout: Path, augmentation: str, size: int, data: Path, worke
     """Return what `measure` returns, of the code in `checkout`."""
     command = [sys.executable, __file__, "--data", str(data), "--case", str(checkout), augmentation, str(size)]
     command += [] if workers is None else ["--workers", str(workers)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8", errors="replace")
     return json.loads(done.stdout.splitlines()[-1])
 
 

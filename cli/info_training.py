@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from typing import TYPE_CHECKING
+
+from common.processors import usable_cores
 
 if TYPE_CHECKING:
     from configs.schema import Config
@@ -89,8 +91,10 @@ def limit_facts(found: Throughput) -> dict[str, str]:
             "training.use_amp=true, dataset.batch_size=auto"
         )
         return facts
-    cores = os.cpu_count() or 1
-    more = f"dataset.num_workers={min(cores, 16)}, " if found.workers < min(cores, 16) else ""
+    most = min(usable_cores(), 16)
+    # training itself takes at most 4 there
+    price = " (if the paging file has room for so many)" if sys.platform == "win32" and most > 4 else ""
+    more = f"dataset.num_workers={most}{price}, " if found.workers < most else ""
     facts["to change"] = (
         f"{more}augmentation=medium or light; smaller files: images stored at about the size that the model reads"
     )

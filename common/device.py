@@ -123,6 +123,14 @@ def _is_from_ampere_on(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device)[0] >= 8
 
 
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the host on `device`; the host does not wait for CUDA.
+
+    On MPS it must, because torch may copy wrong values there once the tensor of the host is gone.
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 def describe_device(device: torch.device) -> str:
     """Return a line that names the hardware, for example `cpu (AMD EPYC 9B14, 2 thread(s))`."""
     if device.type == "cuda":

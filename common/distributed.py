@@ -26,7 +26,7 @@ _patient_group: Any = None
 
 @contextlib.contextmanager
 def processes() -> Iterator[None]:
-    """Join the processes that torchrun started: NCCL where there is CUDA, else gloo. Only rank 0 prints results."""
+    """Join the processes that torchrun started: NCCL where torch has it, else gloo. Only rank 0 prints results."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -34,7 +34,8 @@ def processes() -> Iterator[None]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_rank())
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    # torch for Windows has no NCCL; gloo copies what GPUs exchange through the host
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda and distributed.is_nccl_available() else "gloo")
     # flags and figures are exchanged by gloo on the CPU, so that they never wait for the GPU
     _patient_group = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
     silence = contextlib.nullcontext() if is_main() else contextlib.redirect_stdout(None)

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ from common.errors import InputError, RunError
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 ON_WINDOWS = os.name == "nt"
+
+# on Windows virus scanners and indexers open a new file for a moment, in which it cannot be renamed
+SECONDS_OF_SCANNERS = 5
 
 # Windows opens a device for these names, whatever their suffix
 WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])\s*(\..*)?", re.IGNORECASE)
@@ -122,8 +126,7 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
     temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _once_free(lambda: _to_disk(temporary))
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -134,13 +137,32 @@ def move_into_place(temporary: Path, path: Path, previous: Path | None = None) -
     """Rename a complete file to `path`, as `replacing` does at its end."""
     try:
         if previous is not None and path.exists():
-            path.replace(previous)
-        temporary.replace(path)
+            _once_free(lambda: path.replace(previous))
+        _once_free(lambda: temporary.replace(path))
     except OSError as error:
         raise RunError(
             f"{path}: cannot be replaced ({error.strerror}); the complete result is {_kept_beside(temporary, path)}. "
             f"Close the program that has {path.name} open, and rename it."
         ) from error
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _once_free(action: Callable[[], object]) -> None:
+    """Do `action`; on Windows try again for `SECONDS_OF_SCANNERS` while another program holds the file."""
+    end = time.monotonic() + (SECONDS_OF_SCANNERS if ON_WINDOWS else 0)
+    while True:
+        try:
+            action()
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _kept_beside(temporary: Path, path: Path) -> Path:

@@ -95,7 +95,8 @@ def _free_memory_of_windows() -> int:
     status = Status(size=ctypes.sizeof(Status))
     # the name exists on Windows alone
     getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # noqa: B009
-    return int(status.free)
+    # what is not backed by the paging file cannot be taken, even where chips are free
+    return int(min(status.free, status.free_page))
 
 
 def _driver_spills() -> bool:

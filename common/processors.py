@@ -1,10 +1,15 @@
 """How many processors this process may use, and how many processes read its images."""
 
+import math
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 # beside training, validation reads with as many: its batches are few, and each process costs memory and a start
 VALIDATION_WORKERS = 2
+
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def default_workers() -> int:
@@ -26,8 +31,13 @@ def reading_workers(cuda: bool, beside_training: bool = False) -> int:
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may use, also within the limit of a container (docker --cpus)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        # microseconds of computing in each period; `max` is no number, and no limit
+        quota, period = map(int, _CPU_MAX.read_text(encoding="ascii").split())
+        cores = min(cores, math.ceil(quota / period))
+    return cores
 
 
 def processes_here() -> int:

@@ -1,6 +1,7 @@
 """Running an unpacked ZIP like the judges: its command, in a separate process, without the kit."""
 
 import json
+import locale
 import os
 import re
 import shlex
@@ -99,7 +100,7 @@ def run_command(
             timeout=_START_SECONDS + _SECONDS_AN_IMAGE * count,
             check=False,
         )
-        printed = done.stdout.decode("utf-8", errors="replace")
+        printed = _text(done.stdout)
         exit_code, message = done.returncode, _last_line(done.stderr) or _last_line(done.stdout)
     except subprocess.TimeoutExpired:
         exit_code, message = -1, "did not end in time"
@@ -180,6 +181,14 @@ def read_precision(path: Path, key: str, default: str = PRECISIONS["fp32"]) -> s
     return told if told in PRECISIONS.values() else default
 
 
+def _text(output: bytes) -> str:
+    """Decode what a run printed: UTF-8, or the encoding of this machine, which Python takes for a pipe on Windows."""
+    try:
+        return output.decode("utf-8")
+    except UnicodeDecodeError:
+        return output.decode(locale.getpreferredencoding(False), errors="replace")
+
+
 def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", errors="replace").strip().splitlines()
+    lines = _text(output).strip().splitlines()
     return lines[-1].strip() if lines else ""

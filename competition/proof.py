@@ -91,7 +91,8 @@ def prove(
     if not archive.passed:
         return Proof([archive], None)
     with ExitStack() as stack:
-        workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flower_proof_")))
+        folder_of_runs = tempfile.TemporaryDirectory(prefix="flower_proof_", ignore_cleanup_errors=True)
+        workspace = Path(stack.enter_context(folder_of_runs))
         root = workspace / _AWKWARD
         unpack(path, root, profile.max_model_mb)
         images = folder or _hostile_images(workspace / "test")

@@ -39,7 +39,7 @@ def inspect_zip(path: str | Path, profile: CompetitionConfig, image_ids: Iterabl
     archive = check_archive(path, profile.max_model_mb)
     if not archive.passed:
         return [archive]
-    with tempfile.TemporaryDirectory(prefix="flower_zip_") as folder:
+    with tempfile.TemporaryDirectory(prefix="flower_zip_", ignore_cleanup_errors=True) as folder:
         unpack(path, Path(folder), profile.max_model_mb)
         return [archive, *inspect_folder(Path(folder), path, profile, image_ids).checks]
 

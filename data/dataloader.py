@@ -34,6 +34,15 @@ DEATHS_IN_A_ROW = 6
 SECONDS_BETWEEN_CHECKS = 2
 
 
+# what torch says where there is no memory to hand a batch over: on Windows, and elsewhere
+_NO_SHARED_MEMORY = ("shared file mapping", "shared memory")
+
+_FEWER_WORKERS = (
+    "If memory is short, give fewer of them (dataset.num_workers=1, or 0 for none), a smaller dataset.batch_size, or "
+    "more memory: on Windows a larger paging file, in docker --shm-size."
+)
+
+
 class _PinningEnded(RuntimeError):
     """The thread that copies batches into pinned memory has ended; nothing would ever come from it."""
 
@@ -45,7 +54,7 @@ class BatchReader:
     whose reading a second worker dies is skipped and reported like an unreadable image. Workers stay alive from one
     iteration to the next. `timeout` (seconds, 0 = none) limits the wait for a batch; it needs workers.
 
-    Raises RunError if a batch does not come in time, or workers keep dying.
+    Raises RunError if a batch does not come in time, or workers do not start, keep dying, or find no memory.
     """
 
     def __init__(
@@ -77,10 +86,15 @@ class BatchReader:
             except RuntimeError as error:
                 pids = [int(pid) for pid in re.findall(r"\d+", str(error).partition("(pid(s)")[2])]
                 deaths_in_a_row += 1
+                if not pids and any(words in str(error) for words in _NO_SHARED_MEMORY):
+                    last = str(error).strip().splitlines()[-1]
+                    raise RunError(f"Worker processes cannot hand images over ({last}). {_FEWER_WORKERS}") from error
                 if not pids and not isinstance(error, _PinningEnded):
                     raise
                 if deaths_in_a_row > DEATHS_IN_A_ROW:
-                    raise RunError(f"Worker processes that read images keep dying: {error}") from error
+                    raise RunError(
+                        f"Worker processes that read images keep dying ({error}). {_FEWER_WORKERS}"
+                    ) from error
                 self._blame(pids)
                 self._loader = None
                 batches = self._start()
@@ -127,7 +141,11 @@ class BatchReader:
                 timeout=min(self.timeout or SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_CHECKS) if self.num_workers else 0,
             )
         self._broken_off = None
-        batches = iter(self._loader)
+        try:
+            batches = iter(self._loader)
+        except OSError as error:
+            # spawned processes that end while they import torch break the pipe; a fork may find no memory
+            raise RunError(f"Worker processes that read images do not start ({error}). {_FEWER_WORKERS}") from error
         if self.num_workers and hasattr(signal, "SIGCHLD"):
             # torch's handler raises anywhere, even within an optimizer step; `next` notices the death too
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -207,7 +207,7 @@ def _line(canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], 
 @contextmanager
 def drawn_jpegs(image_size: int, count: int) -> Iterator[list[Path]]:
     """Yield `count` JPEG files of drawn flowers, `image_size` pixels a side, in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="flower_benchmark_") as folder:
+    with tempfile.TemporaryDirectory(prefix="flower_benchmark_", ignore_cleanup_errors=True) as folder:
         yield draw_jpegs(Path(folder), image_size, count)
 
 

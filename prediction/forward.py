@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.device import Precision
+from common.device import Precision, moved
 from common.errors import RunError, print_warning
 from common.memory import is_out_of_memory, release_device_memory
 
@@ -88,7 +88,7 @@ class ForwardPass:
         """Return the logits, computed for `size` images at once, or None if the memory is full."""
         try:
             with precision.context():
-                parts = (part.to(self.device, non_blocking=True) for part in images.split(size))
+                parts = (moved(part, self.device) for part in images.split(size))
                 return torch.cat([self.model(part).float() for part in parts])
         except (RuntimeError, MemoryError) as error:
             if not (self.may_split and is_out_of_memory(error)):

@@ -83,7 +83,7 @@ def _images_of(config: Config) -> Iterator[tuple[Config, str]]:
     if table.is_file():
         yield config, f"images of {table.parent}"
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         drawn = {"source": "demo", "root": folder, "demo": _DRAWN}
         elsewhere = dict.fromkeys(("train_csv", "train_dir", "val_csv"))
         changes = {f"dataset.{name}": value for name, value in {**drawn, **elsewhere}.items()}

@@ -84,7 +84,8 @@ def check_compile(wanted: bool, device: torch.device) -> None:
     except Exception as error:
         needed = {
             "cuda": "a GPU of capability 7.0 or newer and the package triton (on Windows: pip install triton-windows)",
-            "cpu": "a C++ compiler (Linux: g++; macOS: Xcode's command line tools; Windows: Visual Studio)",
+            "cpu": "a C++ compiler (Linux: g++; macOS: Xcode's command line tools; Windows: Visual Studio "
+            "with C++, in its developer command prompt)",
         }.get(device.type, "a compiler that torch supports")
         raise InputError(
             f"training.compile=true: torch.compile does not work on this {device.type} device ({_reason(error)}). It "

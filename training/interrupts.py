@@ -1,6 +1,5 @@
 """Interrupts: Ctrl-C and SIGTERM become a request that the training loop handles between two steps."""
 
-import os
 import signal
 import time
 from types import FrameType, TracebackType
@@ -37,7 +36,8 @@ class Interrupts:
             print("\nInterrupt: finishing this step and saving. Again, in two seconds, to stop at once.", flush=True)
         elif now - self._since > self.SECONDS_OF_ONE_INTERRUPT:
             self._restore()
-            os.kill(os.getpid(), number)
+            # os.kill would end the process on Windows at once, without a word
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         while self._previous:

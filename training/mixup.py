@@ -6,6 +6,7 @@ Label smoothing is not applied here: the losses in `models.losses` do it, once.
 import numpy as np
 import torch
 
+from common.device import moved
 from configs.schema import TrainingConfig
 
 
@@ -27,7 +28,7 @@ def mix_batch(
     use_cutmix = config.cutmix_alpha > 0 and (config.mixup_alpha == 0 or generator.random() < 0.5)
     alpha = config.cutmix_alpha if use_cutmix else config.mixup_alpha
     kept = float(generator.beta(alpha, alpha))
-    partners = torch.from_numpy(generator.permutation(len(images))).to(images.device, non_blocking=True)
+    partners = moved(torch.from_numpy(generator.permutation(len(images))), images.device)
     if use_cutmix:
         top, bottom, left, right = _box(images.shape[2], images.shape[3], 1 - kept, generator)
         mixed = images.clone()

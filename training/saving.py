@@ -9,6 +9,7 @@ import torch
 
 from common import distributed
 from common.errors import as_warning
+from common.files import run_all
 from configs.compose import to_plain
 from models.checkpoint import Checkpoint, save_checkpoint
 from training.findings import read_findings
@@ -32,6 +33,7 @@ class Saver:
         self.run = run
         self._best: Checkpoint | None = None
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._error: Exception | None = None
         self._saved = time.perf_counter()
         self._seconds_of_writing = 0.0
@@ -74,6 +76,7 @@ class Saver:
             arguments = (copied(state.to_dict()), self._best)
             self._thread = threading.Thread(target=self._try_to_write, args=arguments, name="saving")
             self._best, self._saved = None, time.perf_counter()
+            self._ended.clear()
             self._thread.start()
         state.reset_totals_on_other_ranks()
         # they wait here and not for their gradients, because NCCL's patience is shorter than a slow disk may need
@@ -82,6 +85,9 @@ class Saver:
     def finish(self) -> None:
         """Wait until the files are whole. Raises RunError if they could not be written."""
         if self._thread is not None:
+            # Windows answers Ctrl-C only between waits; a join that Ctrl-C breaks off makes Python forget the thread
+            while not self._ended.wait(0.5):
+                pass
             self._thread.join()
             self._thread = None
         if self._error is not None:
@@ -94,20 +100,24 @@ class Saver:
             self._write(state, best)
         except Exception as error:  # noqa: BLE001 - whatever it is, `finish` raises it in the main thread
             self._error = error
-        self._seconds_of_writing = time.perf_counter() - started
+        finally:
+            self._seconds_of_writing = time.perf_counter() - started
+            self._ended.set()
 
     def _write(self, state: dict[str, Any], best: Checkpoint | None) -> None:
-        """Write the files; a table that another program holds is written anew with the next save."""
+        """Write the files; a table that another program holds is written anew with the next save.
+
+        A held best_model.pt does not cost last.pt. Raises RunError if one of the two could not be written.
+        """
         run, folder = self.run, self.run.folder
-        if best is not None:
-            save_checkpoint(best, folder.best)
         with as_warning("the new history"):
             write_history(folder.history, state["history"])
         if state["skipped"]:
             with as_warning("the new list of skipped images"):
                 write_skipped_images(folder.skipped_images, run.table.image_dir, state["skipped"])
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
-        save_training_state({**facts, "state": state}, folder.last, folder.previous)
+        writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
+        run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
 
 
 def copied(value: Any) -> Any:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from common import distributed
+from common.device import moved
 from common.errors import RunError
 from common.memory import is_out_of_memory, release_device_memory
 from common.randomness import Purpose, keyed_generator, keyed_integer
@@ -96,9 +97,7 @@ _ADVICE_FOR_MEMORY = (
 
 def _parts_of(run: Run, state: TrainingState, batch: Batch, number: int) -> list[MicroBatchPart]:
     """Return images and targets of micro-batch `number` of the epoch, mixed and split into parts."""
-    images, labels, indices = (
-        tensor.to(run.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.indices)
-    )
+    images, labels, indices = (moved(tensor, run.device) for tensor in (batch.images, batch.labels, batch.indices))
     if len(images) == 0:
         # every rank must join the last backward pass of a step, because DDP waits for the gradients of all
         size = training_size(run.config, state.epoch)

@@ -1,6 +1,5 @@
 """What is known of the machine: card, driver, versions, and the precisions that the kit refuses here."""
 
-import os
 import platform
 import re
 import shutil
@@ -9,14 +8,19 @@ from importlib import metadata
 from typing import Any
 
 from benchmarks.gpu.site import REPOSITORY
+from common.processors import usable_cores
 
 # short name as `inference.py --precision` has it: the value of training.amp_dtype
 PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": None}
 
 
 def machine_facts() -> dict[str, Any]:
-    """Return the facts; `refused` has a reason for each precision that cannot be tried here."""
+    """Return the facts; `refused` has a reason for each precision that cannot be tried here, and `warning` says why a
+    GPU is not used.
+    """
     import torch
+
+    from cli.info import gpu_warning
 
     cuda = torch.cuda.is_available()
     return {
@@ -28,9 +32,10 @@ def machine_facts() -> dict[str, Any]:
         "kit": _kit_version(),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "refused": {name: _refusal(name) for name in PRECISIONS},
         "no_compiler": _missing_compiler(cuda),
+        "warning": gpu_warning(torch.version.cuda, cuda, torch.backends.mps.is_available()) or "",
     }
 
 
@@ -98,7 +103,3 @@ def _first_line(program: str, *words: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().partition("\n")[0] if done.returncode == 0 else ""
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.site import Facts, line_path
+from common.errors import as_warning
+from common.files import write_text
 
 # a check that has less than this left is not begun
 LEAST_SECONDS = 5
@@ -81,7 +83,9 @@ class Runner:
         with self._lock:
             self.lines.append(line)
             print(json.dumps(line, ensure_ascii=False), flush=True)
-            self.write()
+            # an editor may hold the file for now; the last write is at the end
+            with as_warning(f"the newest {self.results.name}"):
+                self.write()
         return line
 
     def _run_process(self, task: Task, limit: float) -> Facts:
@@ -111,11 +115,9 @@ class Runner:
             end_processes(process)
 
     def write(self) -> None:
-        """Write the machine and all lines to `results`, whole or not at all."""
+        """Write the machine and all lines to `results`, whole or not at all. Raises RunError if something holds it."""
         found = {"machine": self.machine, "seconds": round(self.seconds, 1), "checks": self.lines}
-        temporary = self.results.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(self.results)
+        write_text(self.results, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def own_group() -> dict[str, Any]:

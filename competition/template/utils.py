@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import threading
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,8 @@ MEMORY_IS_FULL = (
     # torch, after each of cuDNN's convolutions has failed, which lack of memory for their workspaces brings about
     "unable to find an engine to execute this computation",
 )
+# on Windows a virus scanner holds a new file for a moment, in which it cannot be renamed; one try each 0.1 s
+RENAMING_TRIES = 50
 # Pillow's switch for truncated files is one for all threads
 PILLOW_LOCK = threading.Lock()
 cv2.setLogLevel(0) if hasattr(cv2, "setLogLevel") else None
@@ -606,4 +609,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Tuple[Any, ...]]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    os.replace(str(temporary), str(path))
+    for tries_left in reversed(range(RENAMING_TRIES)):
+        try:
+            os.replace(str(temporary), str(path))
+            return
+        except PermissionError:
+            if not tries_left:
+                raise
+        time.sleep(0.1)

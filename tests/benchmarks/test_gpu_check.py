@@ -69,6 +69,11 @@ def test_time_and_checks_at_once_are_those_of_the_machine(facts, seconds, at_onc
     assert gpu_check.at_once(facts) == at_once
 
 
+def test_on_windows_few_checks_share_the_paging_file(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert gpu_check.at_once(RTX_3060) == 2
+
+
 @pytest.mark.parametrize(
     ("goal", "passed"),
     [
@@ -192,6 +197,32 @@ def interrupt_once_there_is(path):
             time.sleep(0.1)
 
     return interrupt
+
+
+def test_results_that_another_program_holds_end_nothing(runs, monkeypatch, capsys):
+    replace = Path.replace
+
+    def held(self, other):
+        if Path(other) == runs.results:
+            raise PermissionError(13, "being used by another process")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", held)
+    runs.run_stage([Task("good", 60), Task("bad", 60)], at_once=1)
+    assert sorted(line["check"] for line in runs.lines) == ["bad", "good"]
+    assert "warning: the newest gpu.json is missing" in capsys.readouterr().err
+    monkeypatch.undo()
+    runs.write()
+    assert len(written(runs)["checks"]) == 2
+
+
+def test_a_gpu_that_this_torch_cannot_use_is_told_with_the_remedy(tmp_path, monkeypatch, capsys):
+    warning = "RTX 3060 is there, but this torch is built for CPUs only."
+    facts = {**CPU, "warning": warning}
+    monkeypatch.setattr(gpu_check, "stages", lambda reduced: [])
+    monkeypatch.setattr(Runner, "run", lambda self, task: {"ok": True, "machine": facts})
+    assert gpu_check.run_all(tmp_path, tmp_path / "output") == 0
+    assert capsys.readouterr().out.count(f"warning: {warning}") == 2
 
 
 def test_files_are_copied_where_there_are_no_links(tmp_path, monkeypatch):
@@ -318,6 +349,7 @@ def test_what_is_known_of_a_card(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
     facts = machine.machine_facts()
+    assert facts["warning"] == ""
     assert (facts["device"], facts["card_gb"], facts["capability"]) == ("cuda", 12.6, "8.6")
     assert facts["refused"] == NOTHING_REFUSED["refused"]
     assert json.loads(json.dumps(facts)) == facts

@@ -9,6 +9,7 @@ from common.device import (
     choose_inference_precision,
     choose_precision,
     configure_algorithms,
+    moved,
 )
 from common.errors import InputError
 
@@ -102,3 +103,11 @@ def _algorithms():
         torch.backends.cudnn.allow_tf32,
         torch.get_float32_matmul_precision(),
     )
+
+
+@pytest.mark.parametrize(("name", "waits"), [("cuda", False), ("mps", True), ("cpu", True)])
+def test_only_cuda_reads_a_tensor_of_the_host_later(monkeypatch, name, waits):
+    given = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: given.append((device, non_blocking)))
+    moved(torch.ones(1), torch.device(name))
+    assert given == [(torch.device(name), not waits)]

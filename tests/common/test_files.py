@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common import files
 from common.errors import InputError, RunError, as_warning
 from common.files import (
     check_writable,
@@ -144,6 +145,29 @@ def test_a_result_stays_even_where_no_other_name_is_free(place, monkeypatch):
     (kept,) = place.glob(".*.tmp")
     assert kept.name in str(error.value)
     assert kept.read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize("refusals", [2, None])
+def test_on_windows_a_file_that_a_scanner_holds_for_a_moment_gets_its_name(place, monkeypatch, refusals):
+    replace, tries = Path.replace, []
+
+    def held_at_first(self: Path, other: Path) -> Path:
+        tries.append(other)
+        if refusals is None or len(tries) <= refusals:
+            raise PermissionError(13, "being used by another process")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", held_at_first)
+    monkeypatch.setattr(files, "ON_WINDOWS", True)
+    monkeypatch.setattr(files, "SECONDS_OF_SCANNERS", 0.3)
+    if refusals is None:
+        with pytest.raises(RunError, match="Close the program that has file"):
+            write_text(Path("file.csv"), "new")
+    else:
+        write_text(Path("file.csv"), "new")
+        assert Path("file.csv").read_text(encoding="utf-8") == "new"
+    assert len(tries) > 2
+    assert not list(place.glob(".*"))
 
 
 def test_work_that_fails_leaves_the_old_file_alone(place):

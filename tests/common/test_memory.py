@@ -74,5 +74,17 @@ def test_free_memory_is_within_the_machine_and_the_container(tmp_path, monkeypat
     assert free_memory() == 5000 * 1024
 
 
+@pytest.mark.parametrize(("free", "free_page"), [(3 * GIGABYTE, 9 * GIGABYTE), (9 * GIGABYTE, 3 * GIGABYTE)])
+def test_on_windows_free_memory_is_what_the_paging_file_backs_too(monkeypatch, free, free_page):
+    def fill(reference):
+        status = reference._obj
+        status.free, status.free_page = free, free_page
+
+    windll = SimpleNamespace(kernel32=SimpleNamespace(GlobalMemoryStatusEx=fill))
+    monkeypatch.setattr(memory.ctypes, "windll", windll, raising=False)
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    assert free_memory() == 3 * GIGABYTE
+
+
 def test_this_machine_tells_its_free_memory():
     assert 2**20 < free_memory() < 2**50

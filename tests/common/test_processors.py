@@ -9,6 +9,12 @@ from common import processors
 from common.processors import reading_workers
 
 
+@pytest.fixture(autouse=True)
+def no_container(monkeypatch, tmp_path):
+    """No limit of the machine that runs the tests."""
+    monkeypatch.setattr(processors, "_CPU_MAX", tmp_path / "absent")
+
+
 @pytest.mark.parametrize(
     ("platform", "cores", "ranks", "cuda", "training", "validation"),
     [
@@ -41,3 +47,11 @@ def test_without_torchrun_a_process_has_all_cores_that_it_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
     assert (processors.usable_cores(), processors.processes_here()) == (3, 1)
     assert reading_workers(cuda=False) == 3
+
+
+@pytest.mark.parametrize(("limit", "cores"), [("150000 100000\n", 2), ("max 100000\n", 64), ("9900000 100000\n", 64)])
+def test_a_container_may_have_fewer_cores_than_its_machine(monkeypatch, tmp_path, limit, cores):
+    (tmp_path / "cpu.max").write_text(limit, encoding="ascii")
+    monkeypatch.setattr(processors, "_CPU_MAX", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert processors.usable_cores() == cores

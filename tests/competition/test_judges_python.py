@@ -11,6 +11,7 @@ from timm.layers import GELUTanh
 from torch import nn
 
 from common.errors import InputError
+from competition import judges_run
 from competition.checks import failed
 from competition.judges_run import OWN_PYTHON, find_interpreter
 from competition.profile import read_profile
@@ -116,3 +117,12 @@ def test_only_an_interpreter_is_taken(tmp_path, other_python):
     # Windows starts no scripts
     with pytest.raises(InputError, match=r"no such program|not an interpreter"):
         find_interpreter(str(script))
+
+
+def test_a_message_in_the_encoding_of_windows_can_be_read(monkeypatch):
+    monkeypatch.setattr(judges_run.locale, "getpreferredencoding", lambda _: "cp936")
+    assert (
+        judges_run._last_line("warning\nerror: 评审: no such folder.\r\n".encode("gbk"))
+        == "error: 评审: no such folder."
+    )
+    assert judges_run._last_line("error: 评审".encode()) == "error: 评审"

@@ -196,6 +196,27 @@ def test_the_same_files_are_listed(utils, test_folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep file names as Unicode, and links need rights")
+@pytest.mark.parametrize("refusals", [2, 9])
+def test_a_csv_that_a_scanner_holds_for_a_moment_is_renamed(utils, tmp_path, monkeypatch, refusals):
+    replace, tries = utils.os.replace, []
+
+    def held_at_first(source, target):
+        tries.append(source)
+        if len(tries) <= refusals:
+            raise PermissionError(13, "being used by another process")
+        replace(source, target)
+
+    monkeypatch.setattr(utils.os, "replace", held_at_first)
+    monkeypatch.setattr(utils, "RENAMING_TRIES", 3)
+    if refusals > 3:
+        with pytest.raises(PermissionError):
+            utils.write_csv(tmp_path / "out.csv", ["a"], [("1",)])
+    else:
+        utils.write_csv(tmp_path / "out.csv", ["a"], [("1",)])
+        assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "a\n1\n"
+    assert len(tries) == 3
+
+
 def test_odd_folders_are_listed_alike(utils, tmp_path):
     for name in ("b.jpg", "sub/a.JPG", "@eaDir/a.jpg", ".x.jpg", "caf\udce9.jpg", "line\nfeed.png", "notes.txt"):
         (tmp_path / "test" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -180,6 +180,34 @@ def test_a_thread_that_pins_memory_and_ends_is_replaced_at_most_a_few_times(pict
         assert len(started) == 2
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Couldn't open shared file mapping: <torch_4711_1>, error code: <1455>",
+        "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)",
+    ],
+)
+def test_workers_without_shared_memory_are_told_with_the_remedy(pictures, monkeypatch, told):
+    def refuse(size):
+        raise RuntimeError(told)
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", refuse)
+    reader, _ = reader_of(pictures, workers=1)
+    with pytest.raises(RunError, match=r"cannot hand images over .*dataset\.num_workers=1.*paging file") as found:
+        list(reader)
+    assert told in str(found.value)
+
+
+def test_workers_that_do_not_start_are_told_with_the_remedy(pictures, monkeypatch):
+    def break_pipe(loader):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", break_pipe)
+    reader, _ = reader_of(pictures, workers=1)
+    with pytest.raises(RunError, match=r"do not start .*Broken pipe.*dataset\.num_workers=1"):
+        list(reader)
+
+
 def test_workers_put_their_batches_where_the_main_process_reads_them(pictures, monkeypatch):
     dataset = ImageDataset(pictures, ["a", "b"], np.array([0, 1]), EvalTransform(8, 1.0))
     samples = [Sample(row, row, np.full((8, 8, 3), row, np.uint8)) for row in range(2)]

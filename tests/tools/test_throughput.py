@@ -1,6 +1,9 @@
 """The rates of loader and training steps: which limits, with the run's own images or drawn ones."""
 
 import dataclasses
+import os
+import sys
+import tempfile
 import time
 
 import pytest
@@ -58,7 +61,22 @@ def test_without_images_some_are_drawn_and_nothing_is_left(tiny, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lines_say_what_to_change(tiny):
+def test_drawn_images_that_a_scanner_holds_cost_no_result(tiny, tmp_path, monkeypatch):
+    remove = os.unlink
+
+    def held(path, **options):
+        if str(path).endswith(".jpg"):
+            raise PermissionError(13, "being used by another process")
+        remove(path, **options)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "unlink", held)
+    assert throughput(tiny(f"dataset.root={tmp_path / 'absent'}"), seconds=0.2).steps > 0
+
+
+def test_lines_say_what_to_change(tiny, monkeypatch):
+    monkeypatch.setattr("cli.info_training.usable_cores", lambda: 12)
+    monkeypatch.setattr(sys, "platform", "linux")
     found = tools.throughput.Throughput(
         loader=100.0,
         steps=400.0,
@@ -72,8 +90,10 @@ def test_lines_say_what_to_change(tiny):
     )
     facts = limit_facts(found)
     assert facts["limit"] == "the loader: the other is 4.0 times as fast"
-    assert "dataset.num_workers=" in facts["to change"]
+    assert "dataset.num_workers=12, " in facts["to change"]
     assert "together" not in facts
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert "dataset.num_workers=12 (if the paging file has room for so many), " in limit_facts(found)["to change"]
     on_cpu = dataclasses.replace(found, loader=400.0, steps=100.0, device=torch.device("cpu"))
     assert limit_facts(on_cpu)["limit"].startswith("the training steps")
     assert limit_facts(on_cpu)["together"].startswith("about 80.0 images/s")

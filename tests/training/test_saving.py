@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,10 @@ import torch
 import training.saving
 import training.trainer
 from common.errors import RunError
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_checkpoint, make_checkpoint
 from tests.training.test_trainer import assert_same_run, history
 from training.resume import load_training_state
-from training.run import set_up_run
+from training.run import describe_table, set_up_run
 from training.run_folder import RunFolder
 from training.saving import SHARE_OF_TIME, Saver, copied
 from training.start import start_run
@@ -74,6 +75,26 @@ def test_the_next_save_waits_for_the_one_before(begun, monkeypatch):
     assert load_training_state(run.folder.previous)["state"]["step"] == 0
 
 
+def test_ctrl_c_is_answered_while_the_main_thread_waits_for_a_write(begun, monkeypatch):
+    run, state = begun
+    go, join = hold(monkeypatch), threading.Thread.join
+
+    def join_as_on_windows(thread, timeout=None):
+        assert timeout is not None or go.is_set(), "nothing interrupts this wait"
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", join_as_on_windows)
+    saver = Saver(run)
+    saver.save(state)
+    interrupt = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        saver.finish()
+    threading.Timer(0.2, go.set).start()
+    saver.finish()
+    assert run.folder.last.is_file()
+
+
 @pytest.mark.parametrize("next_call", ["save", "finish"])
 def test_a_write_that_fails_is_an_error_of_the_next_call(begun, monkeypatch, next_call):
     run, state = begun
@@ -88,6 +109,25 @@ def test_a_write_that_fails_is_an_error_of_the_next_call(begun, monkeypatch, nex
         saver.finish() if next_call == "finish" else saver.save(state)
     # said once
     saver.finish()
+
+
+def test_a_best_model_that_another_program_holds_does_not_cost_the_state(begun, monkeypatch):
+    run, state = begun
+    replace = Path.replace
+
+    def held(self, other):
+        if Path(other) == run.folder.best:
+            raise PermissionError(13, "being used by another process")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", held)
+    saver = Saver(run)
+    saver.keep_best(make_checkpoint(run.config, state.model, describe_table(run), {}, 1))
+    saver.save(state)
+    with pytest.raises(RunError, match=r"the complete result is .*best_model\.new\.pt"):
+        saver.finish()
+    assert load_training_state(run.folder.last)["state"]["step"] == 0
+    assert load_checkpoint(run.folder.best.with_name("best_model.new.pt")).classes
 
 
 def test_the_error_that_ends_a_run_is_not_hidden_by_a_write_that_fails(begun, monkeypatch, capsys):
