@@ -31,7 +31,7 @@ def reading_workers(cuda: bool, beside_training: bool = False) -> int:
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, also within the limit of a container (docker --cpus)."""
+    """Return the number of cores that this process may use, also within the limit of a container (of docker)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         # microseconds of computing in each period; `max` is no number, and no limit

@@ -39,7 +39,7 @@ _NO_SHARED_MEMORY = ("shared file mapping", "shared memory")
 
 _FEWER_WORKERS = (
     "If memory is short, give fewer of them (dataset.num_workers=1, or 0 for none), a smaller dataset.batch_size, or "
-    "more memory: on Windows a larger paging file, in docker --shm-size."
+    "more memory: on Windows a larger paging file, in docker a larger shm-size."
 )
 
 
