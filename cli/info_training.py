@@ -41,8 +41,8 @@ def memory_facts(config: Config) -> dict[str, str]:
             limit = memory.total(batch) / USABLE
             facts[f"checkpointing, {name}"] = f"auto: on for GPUs with less than {limit / 1e9:.1f} GB"
     facts["note"] = (
-        f"a step replayed without memory, for {_CLASSES} classes; of a GPU {100 * USABLE:.0f} % count as usable, the "
-        "rest is for workspaces, gaps and the CUDA context"
+        f"computed, not measured, for {_CLASSES} classes; of a GPU {100 * USABLE:.0f} % count as usable, the rest is "
+        "for workspaces, gaps and the CUDA context"
     )
     return facts
 

@@ -15,7 +15,7 @@ from training.trainer import TrainingResult
 def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -> list[str]:
     """Return the lines of the plan."""
     config, training = run.config, run.config.training
-    held_back = f"{len(run.split.val)} for validation" if len(run.split.val) else "none held back: no early stopping"
+    held_back = f"{len(run.split.val)} for validation" if len(run.split.val) else "no validation, no early stopping"
     if len(run.split.test):
         held_back += f", {len(run.split.test)} for a test"
     millions, megabytes = parameter_count(state.model) / 1e6, size_in_bytes(state.model) / 1e6
