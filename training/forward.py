@@ -83,7 +83,7 @@ def check_compile(wanted: bool, device: torch.device) -> None:
         compile_for_each_shape(lambda values: values + 1)(torch.ones(2, device=device))
     except Exception as error:
         needed = {
-            "cuda": "a card of the RTX 20 series or newer and the package triton (on Windows: pip install triton-windows)",
+            "cuda": "an RTX 20 or newer card and the package triton (on Windows: pip install triton-windows)",
             "cpu": "a C++ compiler (Linux: g++; macOS: Xcode's command line tools; Windows: Visual Studio "
             "with C++, in its developer command prompt)",
         }.get(device.type, "a compiler that torch supports")
