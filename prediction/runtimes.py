@@ -4,6 +4,7 @@ The model takes uint8 (N, 3, H, W) with any N, and returns probabilities float32
 requirements-export.txt.
 """
 
+import functools
 import importlib.util
 import json
 import warnings
@@ -185,19 +186,27 @@ def _read_onnx(path: Path) -> tuple[RuntimeModel, str]:
     return _run_onnx(session), facts
 
 
+@functools.cache
+def _openvino_core() -> Any:
+    """Return the one core of this process.
+
+    Its CPU plugin gives the thread another stack for signals, and frees that when the last core is gone: the next
+    Ctrl-C would end the process with a segmentation fault.
+    """
+    return importlib.import_module("openvino").Core()
+
+
 def _run_openvino(model: Any) -> RuntimeModel:
-    openvino = importlib.import_module("openvino")
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         # the default on some processors is bfloat16
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    compiled = _openvino_core().compile_model(model, "CPU", settings)
     return RuntimeModel("openvino", lambda images: compiled(images)[0])
 
 
 def _read_openvino(path: Path) -> tuple[RuntimeModel, str]:
-    openvino = importlib.import_module("openvino")
-    model = openvino.Core().read_model(path)
+    model = _openvino_core().read_model(path)
     return _run_openvino(model), model.get_rt_info(_KEY).value

@@ -18,6 +18,7 @@ from models.checkpoint import load_checkpoint
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_file, predict_images
 from prediction.runtimes import choose_runtime, missing_packages
+from tests.helpers import run_process
 from tools.export import COMBINATIONS, SUFFIX_OF, export
 
 OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
@@ -187,3 +188,26 @@ def test_an_export_leaves_the_choice_of_algorithms_as_it_was(checkpoint, tmp_pat
         assert not torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.benchmark
         assert torch.get_float32_matmul_precision() == "high"
+
+
+CTRL_C_AFTER_A_MODEL = """
+import gc, os, signal, sys
+sys.path.insert(0, os.getcwd())
+from prediction.options import PredictionOptions
+from prediction.pipeline import load_pipeline
+load_pipeline(sys.argv[1:], PredictionOptions(runtime="openvino"))
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.integration
+@needs_packages
+def test_ctrl_c_after_a_model_of_openvino_is_an_interrupt(checkpoint, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(CTRL_C_AFTER_A_MODEL, encoding="utf-8")
+    done = run_process(script, checkpoint)
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted")
