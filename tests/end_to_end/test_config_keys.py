@@ -56,7 +56,7 @@ def reads(monkeypatch):
     return seen
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_every_key_is_read(tiny, pictures, test_folder, tmp_path, reads, monkeypatch):
     common = ["training.epochs=1", "training.warmup_epochs=0"]
     train(tiny(*common, "training=focal", "training.mixup_alpha=0.2", "training.ema_decay=0.9"))

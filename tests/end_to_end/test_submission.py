@@ -201,7 +201,7 @@ def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("profile", ["flower_2025", "kit"])
+@pytest.mark.parametrize("profile", ["flower_2025", pytest.param("kit", marks=pytest.mark.slow)])
 def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, test_folder, tmp_path, profile):
     payload = torch.load(checkpoint, weights_only=True)
     payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([3.0, 0.0, 0.0, 0.0])
@@ -263,6 +263,7 @@ def test_the_kit_itself_is_packed_for_the_profile_kit_and_its_earlier_name_seed(
     assert "from the root = the CSV in the ZIP  9 labels equal" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_table_as_kaggle_asks_for_is_packed(checkpoint, test_folder, tmp_path):
     table, output = tmp_path / "kaggle.csv", tmp_path / "kaggle.zip"
     words = ["--checkpoint", checkpoint, "--input", test_folder, "--output", table, "--format", "kaggle"]
@@ -308,6 +309,7 @@ def test_a_failed_proof_deletes_no_file_that_is_no_zip(predicted, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.zip"]
 
 
+@pytest.mark.slow
 def test_weights_become_fp16_where_that_is_needed_to_fit(predicted, checkpoint, tmp_path):
     payload = torch.load(checkpoint, weights_only=True)
     values = sum(t.numel() for t in payload["state_dict"].values() if t.is_floating_point())

@@ -140,6 +140,7 @@ def test_few_shot_classes_are_reported_apart(tmp_path):
     assert {name: group["classes"] for name, group in groups.items()} == {"many": 1, "medium": 1, "few": 1}
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pictures, test_folder, tmp_path):
     # the same seed, so that both held back the same images
     options = [*SHORT, f"dataset.root={pictures}", "training.weight_decay=0.5", f"output_dir={tmp_path / 'other'}"]

@@ -83,6 +83,7 @@ def test_two_processes_train_like_one(pictures, single, tmp_path):
     assert all(torch.allclose(value, others[name], atol=1e-3) for name, value in weights.items())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in Linux's /proc")
 def test_one_process_goes_on_with_what_two_began(pictures, tmp_path):
     process = subprocess.Popen(
@@ -137,6 +138,7 @@ def test_answers_do_not_depend_on_the_number_of_processes(checkpoint, pictures, 
     assert "predictions.csv" in outputs[0]
 
 
+@pytest.mark.slow
 def test_an_unreadable_share_of_a_batch_does_not_hang(pictures, tmp_path):
     root = tmp_path / "data"
     (root / "train").mkdir(parents=True)
@@ -151,6 +153,7 @@ def test_an_unreadable_share_of_a_batch_does_not_hang(pictures, tmp_path):
     assert len(skipped) == 1 + 24
 
 
+@pytest.mark.slow
 def test_synchronised_batchnorm_does_not_wait_for_a_rank_without_images(tmp_path):
     # the second batch of 10 images has two, for three processes
     write_pictures(tmp_path / "data", [5, 5])

@@ -82,7 +82,7 @@ def test_exported_models_are_refused_where_weights_are_needed(checkpoint, tmp_pa
             refuse()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_budget_is_measured_and_its_command_runs(checkpoint, test_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(tools.latency_budget, "IMAGES", 10)
     words = ["budget", "--checkpoint", checkpoint, "--tta", "identity", "--tta", "identity,hflip"]
