@@ -10,6 +10,8 @@ import torch
 from evaluation.grad_cam import attention_map
 from models.classifier import build_classifier
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize("architecture", ["test_efficientnet", "test_convnext", "test_resnet", "swinv2_cr_tiny_ns_224"])
 def test_a_map_has_the_images_size_and_goes_up_to_one(architecture):

@@ -19,6 +19,8 @@ from training.memory_estimate import training_memory
 from training.resume import load_training_state
 from training.train import train
 
+pytestmark = pytest.mark.integration
+
 CPU, FLOAT32 = torch.device("cpu"), Precision("cpu", None)
 CUDA, BFLOAT16 = torch.device("cuda", 0), Precision("cuda", torch.bfloat16)
 
@@ -62,7 +64,6 @@ def test_numbers_stay_as_they_are(tiny):
     assert with_choices(config, 4, CPU, FLOAT32) == (config, [])
 
 
-@pytest.mark.integration
 def test_every_file_has_the_numbers_and_a_resumed_run_takes_them(tiny, tmp_path, free_bytes, capsys):
     config = tiny("dataset.batch_size=auto", "model.grad_checkpointing=auto", "training.epochs=1")
     free_bytes(for_batch(config, 8))

@@ -9,6 +9,8 @@ from tests.helpers import run_script
 from training.memory_estimate import USABLE, TrainingMemory, training_memory
 from training.optimizer import build_optimizer
 
+pytestmark = pytest.mark.integration
+
 SMALL = ["model.pretrained=false", "model.input_size=64", "model.drop_path_rate=0"]
 
 
@@ -32,7 +34,6 @@ def test_what_stays_is_what_a_real_optimizer_keeps(optimizer):
     assert computed.optimizer == pytest.approx(sum(-(-tensor.nbytes // 512) * 512 for tensor in kept), rel=0.01)
 
 
-@pytest.mark.integration
 def test_it_grows_with_what_costs_memory():
     plain = training_memory(config_of("test_convnext"), 7)
     larger = training_memory(config_of("test_convnext", "model.input_size=128"), 7)
@@ -49,7 +50,6 @@ def test_it_grows_with_what_costs_memory():
     assert frozen.per_image < whole.per_image
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("architecture", "least", "most"), [("test_convnext", 0.53, 0.7), ("test_vit", 0.5, 0.8)])
 def test_mixed_precision_keeps_more_than_half(architecture, least, most):
     size = "model.input_size=160" if architecture == "test_vit" else "model.input_size=64"
@@ -61,7 +61,6 @@ def test_mixed_precision_keeps_more_than_half(architecture, least, most):
     assert mixed.optimizer == full.optimizer
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_other_batches_lie_on_the_line(checkpointing, monkeypatch):
     config = config_of("test_convnext", "model.input_size=224")
@@ -82,7 +81,6 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     assert memory.largest_batch(29 / USABLE) == 0
 
 
-@pytest.mark.integration
 def test_info_prints_it():
     done = run_script("cli/flower_cli.py", "info", "model=efficientnet_lite0", "model.input_size=160")
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from models.classifier import build_classifier, on_device
 from training.step_replay import FLOAT32_ON_CUDA, AllocatedBytes, fake_step, materialise
 
+pytestmark = pytest.mark.integration
+
 
 def counts_of_a_step(model, size, dtype, allocated):
     """Return the bytes after the forward pass, the peak of both passes, and what the hooks of autograd see kept."""
