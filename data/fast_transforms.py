@@ -20,7 +20,7 @@ POINTS_PER_SIGMA = 2
 
 
 class FastRandomFog(albumentations.RandomFog):
-    """RandomFog with the same draws and the same pixels, 20 times faster.
+    """RandomFog with the same draws and the same pixels, much faster.
 
     Albumentations blends the whole image with white once for each of about a thousand discs. What a pixel becomes
     depends only on its value and on how many discs lie over it.
@@ -71,7 +71,7 @@ def _blended_with_white(alpha: float, most: int) -> np.ndarray:
 
 
 class FastRandomShadow(albumentations.RandomShadow):
-    """RandomShadow with the same draws and the same pixels, several times faster."""
+    """RandomShadow with the same draws and the same pixels, much faster."""
 
     def apply(self, img: np.ndarray, vertices_list: list[np.ndarray], intensities: np.ndarray, **_: Any) -> np.ndarray:
         """Return uint8 (height, width, 3) of an image of that shape."""
@@ -84,7 +84,7 @@ class FastRandomShadow(albumentations.RandomShadow):
 
 
 class FastGaussNoise(albumentations.GaussNoise):
-    """GaussNoise, ten times faster: its values are a piece of a fixed bank of normal draws, from a random place on.
+    """GaussNoise, much faster: its values are a piece of a fixed bank of normal draws, from a random place on.
 
     Sums are rounded; albumentations cuts fractions of the noise off, which takes 4 % from a spread of 10.
     """
@@ -117,7 +117,7 @@ def _noise_bank() -> np.ndarray:
 
 
 class FastElasticTransform(albumentations.ElasticTransform):
-    """ElasticTransform, five times faster: the smooth displacement is drawn on a coarse grid and enlarged.
+    """ElasticTransform, much faster: the smooth displacement is drawn on a coarse grid and enlarged.
 
     Its spread, its reach and its growth at the borders are those of albumentations, which computes every pixel. Noise
     that is not normal, approximate blurs and narrow ones (sigma below 4 pixels) are left to albumentations.

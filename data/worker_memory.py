@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
     """Let this process use the memory of one image for the next (glibc alone).
 
     It would be handed back to the system and asked for again with each image of more than 128 kB, page by page; that
-    can take a third of the time in which an image is decoded.
+    can take a large part of the time in which an image is decoded.
     """
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):
