@@ -17,7 +17,7 @@ import training.step
 from common.device import Precision
 from common.errors import RunError
 from models.losses import CrossEntropy
-from tests.training.test_trainer import InterruptsAfter, assert_same_run, interrupt
+from tests.training.interrupted_runs import assert_same_run, interrupt, stop_and_go_on
 from training.findings import read_findings
 from training.optimizer import reads_found_inf
 from training.resume import load_training_state
@@ -97,12 +97,7 @@ def test_a_run_that_decides_on_the_device_resumes_exactly(tiny, tmp_path, monkey
     decide_on_device(monkeypatch)
     options = [option, "training.epochs=3", "training.mixup_alpha=0.4"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
-    for looks in (2, 7):
-        interrupt(monkeypatch, looks)
-        with pytest.raises(KeyboardInterrupt):
-            train(tiny(*options, "training.resume=auto"))
-    InterruptsAfter.looks_left = 10**9
-    train(tiny(*options, "training.resume=auto"))
+    stop_and_go_on(monkeypatch, tiny(*options, "training.resume=auto"), (2, 7))
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 

@@ -11,8 +11,8 @@ from common.device import Precision
 from common.errors import RunError
 from data.dataset import collate
 from models.losses import CrossEntropy
+from tests.training.interrupted_runs import assert_same_run, stop_and_go_on
 from tests.training.test_findings import decide_on_device
-from tests.training.test_trainer import InterruptsAfter, assert_same_run, interrupt
 from tools.lr_range import lr_range
 from training.resume import load_training_state
 from training.run import set_up_run
@@ -157,12 +157,7 @@ def test_a_resumed_run_goes_on_with_its_scale(tiny, tmp_path, monkeypatch, looks
     start_at(monkeypatch, 2.0**30, interval=3)
     options = ["training.epochs=4", "training.ema_decay=0.9"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
-    for number in looks:
-        interrupt(monkeypatch, number)
-        with pytest.raises(KeyboardInterrupt):
-            train(tiny(*options, "training.resume=auto"))
-    InterruptsAfter.looks_left = 10**9
-    train(tiny(*options, "training.resume=auto"))
+    stop_and_go_on(monkeypatch, tiny(*options, "training.resume=auto"), looks)
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
     straight, resumed = saved(tmp_path / "straight"), saved(tmp_path / "run")
     assert straight["lowered_scales"] > 0

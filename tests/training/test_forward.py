@@ -1,17 +1,15 @@
 """torch.compile in training: once in a run, for whole batches, with plain names in files, a sentence where it fails."""
 
 import csv
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-import training.trainer
 from common.errors import InputError, RunError
 from models.checkpoint import load_checkpoint
+from tests.training.interrupted_runs import terminate_after
 from training.forward import CompiledModel, check_compile
 from training.resume import load_training_state
 from training.run_folder import RunFolder
@@ -136,15 +134,7 @@ def test_a_compiled_run_is_the_eager_one(tiny, tmp_path, monkeypatch, initial_we
     train(tiny(*options, f"output_dir={tmp_path / 'eager'}"))
     # eager checkpointing computes parts twice, and would update the statistics of BatchNorm twice
     compiled = tiny(*options, "training.compile=true", "training.resume=auto", "model.grad_checkpointing=true")
-    take_step, interrupted = training.trainer.take_step, []
-
-    def interrupt_once(run, state, forward, batches):
-        take_step(run, state, forward, batches)
-        if state.step == 8 and not interrupted:
-            interrupted.append(True)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(training.trainer, "take_step", interrupt_once)
+    terminate_after(monkeypatch, step=8)
     # else torch would go on slowly, without a word
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         with pytest.raises(KeyboardInterrupt):

@@ -1,6 +1,5 @@
 """Saving from a thread: what is written is one moment of the run, whole, and an error is not lost."""
 
-import os
 import signal
 import threading
 import time
@@ -14,7 +13,7 @@ import training.saving
 import training.trainer
 from common.errors import RunError
 from models.checkpoint import load_checkpoint, make_checkpoint
-from tests.training.test_trainer import assert_same_run, history
+from tests.training.interrupted_runs import assert_same_run, history, terminate_after
 from training.resume import load_training_state
 from training.run import describe_table, set_up_run
 from training.run_folder import RunFolder
@@ -212,14 +211,7 @@ def test_an_interrupted_run_ends_when_its_file_is_whole(tiny, tmp_path, monkeypa
         write(*arguments)
 
     monkeypatch.setattr(training.saving, "save_training_state", slowly)
-    take_step = training.trainer.take_step
-
-    def interrupt(run, state, forward, batches):
-        take_step(run, state, forward, batches)
-        if state.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(training.trainer, "take_step", interrupt)
+    terminate_after(monkeypatch, step=3)
     with pytest.raises(KeyboardInterrupt):
         train(tiny())
     assert load_training_state(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] == 3

@@ -1,8 +1,6 @@
 """The TensorBoard log of a run, and that nothing which fails in it, or in a table beside it, ends the run."""
 
-import os
 import re
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import training.trainer
+from tests.training.interrupted_runs import terminate_after
 from training import tensorboard
 from training.resume import load_training_state
 from training.run_folder import RunFolder
@@ -96,14 +95,7 @@ def test_a_run_that_stops_draws_too_and_a_resumed_one_still_can(tiny, tmp_path, 
     monkeypatch.setattr(
         training.trainer, "validation_metrics", lambda outputs: {**metrics(outputs), "val_top1": next(scores)}
     )
-    take_step = training.trainer.take_step
-
-    def interrupt(run, state, forward, batches):
-        take_step(run, state, forward, batches)
-        if state.step == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(training.trainer, "take_step", interrupt)
+    terminate_after(monkeypatch, step=7)
     with pytest.raises(KeyboardInterrupt):
         train(tiny("training.epochs=3"))
     assert pictures_of(tmp_path / "run") == [1]

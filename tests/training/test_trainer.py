@@ -11,7 +11,6 @@ import pytest
 import timm
 import torch
 
-import training.trainer
 from common.errors import InputError, RunError
 from data.dataloader import BatchReader
 from data.inputs import find_inputs
@@ -21,61 +20,12 @@ from models.losses import CrossEntropy
 from prediction.pipeline import load_pipeline, predict_images
 from prediction.probabilities import save_probabilities
 from tests.conftest import write_pictures
-from training.interrupts import Interrupts
+from tests.training.interrupted_runs import assert_same_run, final_tensors, history, interrupt, stop_and_go_on
 from training.resume import load_training_state
 from training.run_folder import HISTORY_COLUMNS, RunFolder
 from training.train import train
 
 pytestmark = pytest.mark.integration
-
-
-class InterruptsAfter(Interrupts):
-    """Asks to stop at the n-th time that the loop looks."""
-
-    looks_left = 0
-
-    @property
-    def requested(self):
-        type(self).looks_left -= 1
-        return type(self).looks_left < 0
-
-    @requested.setter
-    def requested(self, value):
-        pass
-
-
-def interrupt(monkeypatch, after_looks):
-    InterruptsAfter.looks_left = after_looks
-    monkeypatch.setattr(training.trainer, "Interrupts", InterruptsAfter)
-
-
-def history(folder):
-    with folder.history.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def final_tensors(folder):
-    state = load_training_state(folder.last)["state"]
-    tensors = dict(state["model"])
-    for name, value in (state["ema"] or {}).items():
-        tensors[f"ema.{name}"] = value
-    for number, slots in state["optimizer"]["state"].items():
-        tensors.update({f"optimizer.{number}.{slot}": value for slot, value in slots.items()})
-    return tensors
-
-
-def assert_same_run(first, second):
-    expected, found = final_tensors(first), final_tensors(second)
-    assert expected.keys() == found.keys()
-    different = [name for name, value in expected.items() if not torch.equal(value, found[name])]
-    assert different == []
-    measured = ("images_per_second", "seconds", "wall_seconds")
-    assert [{k: v for k, v in row.items() if k not in measured} for row in history(first)] == [
-        {k: v for k, v in row.items() if k not in measured} for row in history(second)
-    ]
-    best, again = load_checkpoint(first.best), load_checkpoint(second.best)
-    assert (best.epoch, best.metrics) == (again.epoch, again.metrics)
-    assert all(torch.equal(value, again.state_dict[name]) for name, value in best.state_dict.items())
 
 
 def test_a_run_writes_what_it_promises(tiny):
@@ -153,12 +103,7 @@ def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, file
     interrupted = tiny(*options, "training.resume=auto")
     steps = 4 if "accumulation" in recipe else 5
     # per epoch the loop looks once before each step, once a validation batch, and once at its end
-    for looks in (2, steps + 2, 2 * steps + 2):
-        interrupt(monkeypatch, looks)
-        with pytest.raises(KeyboardInterrupt):
-            train(interrupted)
-    monkeypatch.undo()
-    train(interrupted)
+    stop_and_go_on(monkeypatch, interrupted, looks=(2, steps + 2, 2 * steps + 2))
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
@@ -204,11 +149,9 @@ def test_workers_change_nothing(tiny, tmp_path, monkeypatch, files, workers, per
     before = torch.multiprocessing.get_start_method()
     torch.multiprocessing.set_start_method(start_method, force=True)
     try:
-        interrupt(monkeypatch, 10)
-        with pytest.raises(KeyboardInterrupt):
-            train(tiny(*everything, "training.resume=auto", f"dataset.num_workers={workers}"))
-        InterruptsAfter.looks_left = 10**9
-        train(tiny(*everything, "training.resume=auto", f"dataset.num_workers={workers}"))
+        stop_and_go_on(
+            monkeypatch, tiny(*everything, "training.resume=auto", f"dataset.num_workers={workers}"), looks=[10]
+        )
     finally:
         torch.multiprocessing.set_start_method(before, force=True)
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
