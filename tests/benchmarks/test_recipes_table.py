@@ -1,4 +1,4 @@
-"""docs/RECIPES.md: every option of model= is in each of its tables, and its memory and hours are those of the script."""
+"""docs/RECIPES.md: every option of model= is in each of its tables, and memory and hours are what the script prints."""
 
 import re
 
