@@ -17,6 +17,7 @@ class ModelConfig:
     weights: str | None
     drop_path_rate: float
     drop_rate: float
+    head: str
     input_size: int
     eval_input_size: int | None
     crop_pct: float

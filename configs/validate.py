@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.errors import InputError, check_choice
+from configs.options import HEADS
 from configs.schema import Config, DemoConfig
 
 CHOICES = {
@@ -14,6 +15,7 @@ CHOICES = {
     "dataset.source": ("folder", "demo", "flowers102"),
     "dataset.sampler": ("shuffle", "balanced", "sqrt"),
     "competition.zip_layout.code": ("template", "kit"),
+    "model.head": HEADS,
     "training.head_init": ("random", "probe"),
     "training.scheduler": ("cosine", "linear", "constant"),
     "training.amp_dtype": ("auto", "float16", "bfloat16"),

@@ -17,8 +17,9 @@ from common.files import as_path
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import to_plain
 from configs.input_sizes import eval_size
+from configs.options import HEADS
 from configs.schema import Config
-from models.classifier import Classifier, build_classifier
+from models.classifier import Classifier, build_classifier, meta_classifier
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"
 
@@ -66,6 +67,11 @@ class Checkpoint:
             raise InputError(f"The checkpoint's weights do not fit its architecture {self.architecture}.") from error
         return model.eval()
 
+    def meta_model(self) -> Classifier:
+        """Return the model on torch's meta device, which has shapes but takes no memory."""
+        head = self.architecture_arguments["head"]
+        return meta_classifier(self.architecture, len(self.classes), self.input_size, head)
+
 
 def architecture_arguments(config: Config) -> dict[str, Any]:
     """Return the arguments of `build_classifier`, besides architecture and classes, that rebuild the model."""
@@ -75,6 +81,7 @@ def architecture_arguments(config: Config) -> dict[str, Any]:
         "drop_rate": model.drop_rate,
         "drop_path_rate": model.drop_path_rate,
         "grad_checkpointing": model.grad_checkpointing,
+        "head": model.head,
     }
 
 
@@ -141,6 +148,8 @@ def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
         raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
+    # files of earlier versions have no other head
+    payload["architecture_arguments"].setdefault("head", "pooled")
     checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
     problem = _inconsistency(checkpoint)
     if problem:
@@ -159,12 +168,13 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         "its image counts are not one per class": len(checkpoint.class_counts) == classes
         and all(isinstance(count, int) for count in checkpoint.class_counts),
         "its architecture has other arguments than ours": set(arguments)
-        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},
+        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing", "head"},
         "its architecture has arguments of other kinds than ours": all(
             type(arguments.get(name)) in (int, float) and 0 <= arguments[name] < 1
             for name in ("drop_rate", "drop_path_rate")
         )
-        and isinstance(arguments.get("grad_checkpointing"), bool),
+        and isinstance(arguments.get("grad_checkpointing"), bool)
+        and arguments.get("head") in HEADS,
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}

@@ -9,6 +9,7 @@ from common.randomness import Purpose, keyed_integer
 from configs.input_sizes import eval_size, final_size
 from models.classifier import Classifier, check_sizes, classifier_of
 from models.pretrained import WeightsReport, load_pretrained
+from training.head_start import start_head
 from training.linear_probe import start_from_probe
 from training.run import Run
 from training.state import TrainingState, new_state
@@ -36,6 +37,7 @@ def start_run(run: Run) -> Start:
 def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
     """Return the state before the first step and what was loaded of pretrained weights."""
     model, report = pretrained_model(run)
+    start_head(run, model)
     if run.config.training.head_init == "probe":
         start_from_probe(run, model)
     return new_state(model, run.config.training, run.device, run.precision), report
