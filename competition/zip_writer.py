@@ -93,6 +93,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
                 "input_size": checkpoint.input_size,
                 "crop_pct": checkpoint.crop_pct,
                 "weight": member.weight,
+                "temperature": checkpoint.temperature,
                 "class_order": member.output_of_class.tolist(),
             }
         )

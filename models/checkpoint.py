@@ -3,6 +3,7 @@
 It is read with `weights_only=True`: no value in it is ever imported, called or evaluated.
 """
 
+import math
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -35,6 +36,7 @@ _CHECKPOINT_TYPES = {
     "split": dict,
     "metrics": dict,
     "epoch": int,
+    "temperature": float,
     "config": dict,
     "versions": dict,
 }
@@ -42,7 +44,10 @@ _CHECKPOINT_TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`."""
+    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
+
+    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration).
+    """
 
     architecture: str
     architecture_arguments: dict[str, Any]
@@ -55,6 +60,7 @@ class Checkpoint:
     split: dict[str, list[str]]
     metrics: dict[str, float]
     epoch: int
+    temperature: float
     config: dict[str, Any]
     versions: dict[str, str]
 
@@ -109,6 +115,8 @@ def make_checkpoint(
         averaged_weights=config.training.ema_decay is not None,
         metrics=metrics,
         epoch=epoch,
+        # fitted once training has ended
+        temperature=1.0,
         config=to_plain(config),
         versions=versions(),
         **table_facts,
@@ -141,15 +149,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint in `payload`, read from `path`. Raises InputError if parts are missing or contradict."""
+    payload = {"temperature": 1.0, **payload}
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
+    # files of earlier versions name no head, and have no temperature
+    payload["architecture_arguments"] = {"head": "pooled", **payload["architecture_arguments"]}
     try:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
         raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
-    # files of earlier versions have no other head
-    payload["architecture_arguments"].setdefault("head", "pooled")
     checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
     problem = _inconsistency(checkpoint)
     if problem:
@@ -175,6 +184,7 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         )
         and isinstance(arguments.get("grad_checkpointing"), bool)
         and arguments.get("head") in HEADS,
+        "its temperature is out of range": 0 < checkpoint.temperature < math.inf,
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}

@@ -206,6 +206,15 @@ def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
     return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
 
 
+def uncalibrated(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline with temperature 1 for each member."""
+    members = [
+        dataclasses.replace(member, checkpoint=dataclasses.replace(member.checkpoint, temperature=1.0))
+        for member in pipeline.members
+    ]
+    return dataclasses.replace(pipeline, members=members)
+
+
 def require_torch(pipeline: Pipeline, what: str) -> None:
     """Raise InputError if a member has another runtime: its weights and input size cannot be changed."""
     if pipeline.runtime != "torch":
@@ -274,7 +283,9 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
             predictions = compute_logits(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
-            total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
+            total[predictions.indices] += (
+                softmax(predictions.logits / member.checkpoint.temperature)[:, member.output_of_class] * member.weight
+            )
             unreadable, recovered = unreadable | dict(predictions.skipped), predictions.recovered
     # one that a member of another size could not get is unreadable for all
     total[list(unreadable)] = 0
@@ -308,7 +319,7 @@ def predict_batches(
     for member, batch in zip(pipeline.members, batches, strict=True):
         forward = ForwardPass(member.model, pipeline.device, pipeline.precision, may_split)
         logits = forward.finish(forward.start(batch), names)
-        total += softmax(logits)[:, member.output_of_class] * member.weight
+        total += softmax(logits / member.checkpoint.temperature)[:, member.output_of_class] * member.weight
         if forward.overflowed:
             _warn_once(overflow_note(forward.overflowed, pipeline.precision))
     return total

@@ -7,6 +7,7 @@ from common import distributed
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
 from configs.schema import Config
+from training.finish import finish_best
 from training.forward import check_compile
 from training.messages import describe_result, describe_run
 from training.resume import resume_files, resume_run, with_saved_choices
@@ -30,7 +31,8 @@ def train(config: Config) -> TrainingResult:
         if distributed.is_main():
             write_text(run.folder.config, to_yaml(run.config))
         result = fit(run, state)
-    for line in describe_result(run, result, state):
+        lines = finish_best(run, state)
+    for line in [*lines, *describe_result(run, result, state)]:
         print(line)
     return result
 
