@@ -68,6 +68,7 @@ class TrainingConfig:
     optimizer: str
     scheduler: str
     warmup_epochs: float
+    backbone_warmup_epochs: float
     min_lr: float
     layer_decay: float
     head_lr_multiplier: float

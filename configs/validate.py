@@ -61,6 +61,7 @@ RANGES = {
     "training.learning_rate": (0, 10, "low"),
     "training.weight_decay": (0, 10, ""),
     "training.warmup_epochs": (0, 100000, ""),
+    "training.backbone_warmup_epochs": (0, 100000, ""),
     "training.min_lr": (0, 10, ""),
     "training.layer_decay": (0, 1, "low"),
     "training.head_lr_multiplier": (0, 1000, "low"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.errors import InputError
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
-from configs.compose import leaf_keys, to_plain
+from configs.compose import compose, leaf_keys, to_plain
 from configs.schema import Config
 from configs.validate import auto_keys
 from training.auto_settings import with_values
@@ -136,14 +136,18 @@ def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]
 
 
 def _changed_keys(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """Return the config keys whose values differ, with their old values."""
-    return {key: _value(before, key) for key in leaf_keys() if _value(before, key) != _value(now, key)}
+    """Return the config keys whose values differ, with their old values; a key that an older file lacks was default."""
+    defaults = to_plain(compose())
+    was = {key: _value(before, key, default=_value(defaults, key)) for key in leaf_keys()}
+    return {key: value for key, value in was.items() if value != _value(now, key)}
 
 
-def _value(plain: dict[str, Any], key: str) -> Any:
+def _value(plain: dict[str, Any], key: str, default: Any = None) -> Any:
     value: Any = plain
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or part not in value:
+            return default
+        value = value[part]
     return value
 
 

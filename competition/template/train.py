@@ -226,7 +226,8 @@ def train(
             if number % accumulation and number < micro_batches:
                 continue
             for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * learning_rate(step, steps, recipe)
+                slowed = backbone_factor(step, steps, recipe) if group["in_backbone"] else 1.0
+                group["lr"] = group["scale"] * learning_rate(step, steps, recipe) * slowed
             if recipe["clip_grad_norm"]:
                 scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), recipe["clip_grad_norm"])
@@ -277,12 +278,17 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
     per_layer = recipe["layer_decay"] ** (13 / max(last, 1))
     heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
     unregularised = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
-    groups = {}  # type: Dict[Tuple[float, float], List[nn.Parameter]]
+    groups = {}  # type: Dict[Tuple[float, float, bool], List[nn.Parameter]]
     for name, parameter in model.backbone.named_parameters():
-        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
+        in_head = id(parameter) in heads
+        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if in_head else 1)
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else recipe["weight_decay"]
-        groups.setdefault((scale, decay), []).append(parameter)
-    merged = [{"params": found, "scale": scale, "weight_decay": decay} for (scale, decay), found in groups.items()]
+        in_backbone = recipe["backbone_warmup_epochs"] > 0 and not in_head
+        groups.setdefault((scale, decay, in_backbone), []).append(parameter)
+    merged = [
+        {"params": found, "scale": scale, "weight_decay": decay, "in_backbone": in_backbone}
+        for (scale, decay, in_backbone), found in groups.items()
+    ]
     if next(model.parameters()).is_cuda:
         with contextlib.suppress(TypeError, RuntimeError):
             # one kernel for all of a group; torch has it from 2.0 on
@@ -292,13 +298,24 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
     """Return the rate of a step, counted from 0: a linear warm-up, then half a cosine down to the least rate."""
-    total = steps_per_epoch * recipe["epochs"]
-    warmup = round(recipe["warmup_epochs"] * steps_per_epoch)
-    warmup = total // 2 if warmup >= total else warmup
+    total, warmup = steps_per_epoch * recipe["epochs"], warmup_steps("warmup_epochs", steps_per_epoch, recipe)
     peak, least = recipe["learning_rate"], min(recipe["min_lr"], recipe["learning_rate"])
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     return least + (peak - least) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def backbone_factor(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
+    """Return by what the rate below the classifier is multiplied, where it has a warm-up of its own."""
+    own = warmup_steps("backbone_warmup_epochs", steps_per_epoch, recipe)
+    whole = warmup_steps("warmup_epochs", steps_per_epoch, recipe)
+    return min((step + 1) / (own + 1), 1) / min((step + 1) / (whole + 1), 1) if own else 1.0
+
+
+def warmup_steps(key: str, steps_per_epoch: int, recipe: Dict[str, Any]) -> int:
+    """Return the steps of a warm-up; one that does not fit is cut to half of all."""
+    total, steps = steps_per_epoch * recipe["epochs"], round(recipe[key] * steps_per_epoch)
+    return total // 2 if steps >= total else steps
 
 
 def batches(

@@ -79,7 +79,7 @@ def test_merged_groups_take_the_steps_of_single_ones(template_train, architectur
         [{**group, "params": [parameter]} for group in twin.param_groups for parameter in group["params"]]
     )
     assert len(merged.param_groups) < len(single.param_groups) / 2
-    keys = [(group["scale"], group["weight_decay"]) for group in merged.param_groups]
+    keys = [(group["scale"], group["weight_decay"], group["in_backbone"]) for group in merged.param_groups]
     assert len(set(keys)) == len(keys)
     for step in range(3):
         for model, optimizer in zip(models, (merged, single), strict=True):

@@ -78,6 +78,7 @@ RECIPES = {
     "accumulation": ["training.accumulation_steps=3", "dataset.batch_size=4"],
     "drops": ["model.drop_path_rate=0.2", "model.drop_rate=0.3"],
     "layers": ["training.layer_decay=0.8", "training.head_lr_multiplier=3", "training.freeze_epochs=2"],
+    "late backbone": ["training.backbone_warmup_epochs=3", "training.layer_decay=0.8", "training.clip_grad_norm=null"],
     "focal and sampler": ["training=focal", "dataset.sampler=sqrt"],
     "balanced sampler": ["dataset.sampler=balanced"],
     "early stopping": ["training.early_stopping.patience=3", "training.early_stopping.min_delta=0.5"],
