@@ -63,7 +63,7 @@ class EarlyStoppingConfig:
 class TrainingConfig:
     name: str
     epochs: int
-    learning_rate: float | None
+    learning_rate: Any
     weight_decay: float
     optimizer: str
     scheduler: str
@@ -97,6 +97,7 @@ class TrainingConfig:
     accumulation_steps: int
     clip_grad_norm: float | None
     ema_decay: float | None
+    start_mix: Any
     sync_batchnorm: bool
     compile: bool
     early_stopping: EarlyStoppingConfig

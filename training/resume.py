@@ -12,7 +12,7 @@ from configs.validate import auto_keys
 from training.auto_settings import with_values
 from training.run import Run, check_same_data
 from training.run_folder import RunFolder
-from training.start import Start, build_model
+from training.start import Start, build_model, mixes_start
 from training.state import new_state
 
 STATE_FORMAT = "flower-kit-training-state"
@@ -89,6 +89,11 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
     check_same_data(run, saved["split"])
     state = new_state(build_model(run), run.config.training, run.device, run.precision)
     state.load_dict(saved["state"])
+    if mixes_start(run.config) and state.start is None:
+        raise InputError(
+            f"{path}: lacks the weights of the run's start, which training.start_mix={run.config.training.start_mix} "
+            "needs. Give training.start_mix=0, or start anew with training.resume=null."
+        )
     notes.append(f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done")
     if refused:
         notes.append(

@@ -7,6 +7,7 @@ import torch
 from common import distributed
 from common.randomness import Purpose, keyed_integer
 from configs.input_sizes import eval_size, final_size
+from configs.schema import Config
 from models.classifier import Classifier, check_sizes, classifier_of
 from models.pretrained import WeightsReport, load_pretrained
 from training.linear_probe import start_from_probe
@@ -38,7 +39,15 @@ def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
     model, report = pretrained_model(run)
     if run.config.training.head_init == "probe":
         start_from_probe(run, model)
-    return new_state(model, run.config.training, run.device, run.precision), report
+    state = new_state(model, run.config.training, run.device, run.precision)
+    if mixes_start(run.config):
+        state.start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    return state, report
+
+
+def mixes_start(config: Config) -> bool:
+    """Say whether the start is mixed into the best model. Random weights are no start worth going back to."""
+    return config.training.start_mix != 0 and config.model.pretrained
 
 
 def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:

@@ -1,5 +1,6 @@
 """Entry point of a training run: print the plan, train, print where the results are."""
 
+import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from training.messages import describe_result, describe_run
 from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
 from training.start import Start, start_run
+from training.start_mix import describe_mix, mix_into_best_model
 from training.trainer import TrainingResult, fit, is_complete
 
 
@@ -29,9 +31,13 @@ def train(config: Config) -> TrainingResult:
             print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
         if distributed.is_main():
             write_text(run.folder.config, to_yaml(run.config))
-        result = fit(run, state)
+        result, mix = fit(run, state), mix_into_best_model(run, state)
+    if mix is not None and result.best_top1 is not None:
+        result = dataclasses.replace(result, best_top1=mix.top1[mix.share])
     for line in describe_result(run, result, state):
         print(line)
+    if mix is not None:
+        print(describe_mix(run.config, mix))
     return result
 
 

@@ -1,10 +1,10 @@
 """Retrain the first model: python code/train.py <train_dir> <train_labels.csv> [--weights FILE] [--output model]
 
 The recipe's values stand in model/config.json: start of the classifier, frozen parts, learning rates by layer,
-schedule, loss, mixing, averaged weights, sizes, last epochs. The images are augmented by random crops, flips and light
-alone, which is simpler than what the submitted weights were trained with; values of the recipe that this script does
-not follow are named when it starts. `--weights` is a state dict of timm to start from; without it training starts from
-random weights, of which nothing is frozen.
+schedule, loss, mixing, averaged weights, their mixture with the start, sizes, last epochs. The images are augmented by
+random crops, flips and light alone, which is simpler than what the submitted weights were trained with; values of the
+recipe that this script does not follow are named when it starts. `--weights` is a state dict of timm to start from;
+without it training starts from random weights, of which nothing is frozen.
 """
 
 import argparse
@@ -51,6 +51,8 @@ LOSSES = (
     "logit_adjusted",
     "balanced_softmax",
 )
+# shares of the start that start_mix=auto tries on validation images, and the one that it takes without them
+START_SHARES, START_SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 # strength of the probe's data term against its L2 penalty, for features of unit variance; steps of L-BFGS
 PROBE_STRENGTH, PROBE_STEPS = 0.1, 300
 
@@ -83,7 +85,10 @@ def main(arguments: Sequence[str]) -> int:
     recipe["pretrained"] = flags.weights is not None
     if recipe["pretrained"] and recipe["head_init"] == "probe":
         start_from_probe(model, entry, recipe, training, len(classes), device)
+    start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     best = train(model, entry, recipe, training, validation, loss_of, device)
+    if recipe["pretrained"] and recipe["start_mix"] != 0:
+        best = mix_with_start(best, start, model, entry, recipe, validation, device)
     flags.output.mkdir(parents=True, exist_ok=True)
     torch.save(best, str(flags.output / "best_model.pth"))
     config.update(classes=classes, models=[entry], fallback_label=int(counts.argmax()))
@@ -243,6 +248,33 @@ def train(
             best_accuracy = accuracy
             best = {name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()}
     return best
+
+
+def mix_with_start(
+    end: Dict[str, torch.Tensor],
+    start: Dict[str, torch.Tensor],
+    model: Classifier,
+    entry: Dict[str, Any],
+    recipe: Dict[str, Any],
+    validation: Sequence[Row],
+    device: torch.device,
+) -> Dict[str, torch.Tensor]:
+    """Return weights between `end` and `start` (Wortsman et al. 2022); `model` is used to validate the shares."""
+
+    def mixed(share: float) -> Dict[str, torch.Tensor]:
+        return {
+            name: value.lerp(start[name], share) if value.is_floating_point() else value for name, value in end.items()
+        }
+
+    share = recipe["start_mix"]
+    if share == "auto":
+        accuracy = {}
+        for tried in START_SHARES if validation else ():
+            model.load_state_dict(mixed(tried))
+            accuracy[tried] = evaluate(model, entry, validation, recipe["batch_size"], device)
+        share = max(accuracy, key=lambda tried: (accuracy[tried], -tried)) if accuracy else START_SHARE
+    print("share of the start in the weights: {:g}".format(share), flush=True)
+    return mixed(share)
 
 
 def layer_depths(backbone: nn.Module) -> Dict[str, int]:
