@@ -199,7 +199,7 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
     _check_text(config)
     _check_command(config.competition.command)
     _check_focal_alpha(config.training.focal_alpha)
-    _check_teacher(config.training.teacher)
+    _check_teacher(config.training.teacher, config.training.ema_decay)
     if config.dataset.fold is not None and config.dataset.fold >= config.dataset.num_folds:
         raise InputError(
             f"dataset.fold={config.dataset.fold}: expected 0 to {config.dataset.num_folds - 1}, "
@@ -268,7 +268,9 @@ def _check_focal_alpha(alpha: Any) -> None:
             raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one per class.")
 
 
-def _check_teacher(teacher: Any) -> None:
+def _check_teacher(teacher: Any, ema_decay: float | None) -> None:
     paths = teacher if isinstance(teacher, list) else [teacher]
     if teacher is not None and not (paths and all(isinstance(path, str) and path.strip() for path in paths)):
-        raise InputError(f"training.teacher={teacher}: expected a file, a list of checkpoints, or null.")
+        raise InputError(f"training.teacher={teacher}: expected a file, a list of checkpoints, ema, or null.")
+    if teacher == "ema" and ema_decay is None:
+        raise InputError("training.teacher=ema: needs averaged weights, such as training.ema_decay=0.995.")

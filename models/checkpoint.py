@@ -4,7 +4,8 @@ It is read with `weights_only=True`: no value in it is ever imported, called or 
 """
 
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ _CHECKPOINT_TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`."""
+    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
+
+    `choices` are sentences on the values that took the place of `auto`.
+    """
 
     architecture: str
     architecture_arguments: dict[str, Any]
@@ -56,6 +60,7 @@ class Checkpoint:
     epoch: int
     config: dict[str, Any]
     versions: dict[str, str]
+    choices: list[str] = field(default_factory=list)
 
     def build_model(self) -> Classifier:
         """Return the model with these weights, in evaluation mode on the CPU. Raises InputError if they do not fit."""
@@ -85,9 +90,14 @@ def versions() -> dict[str, str]:
 
 
 def make_checkpoint(
-    config: Config, model: Classifier, table_facts: dict[str, Any], metrics: dict[str, float], epoch: int
+    config: Config,
+    model: Classifier,
+    table_facts: dict[str, Any],
+    metrics: dict[str, float],
+    epoch: int,
+    choices: Sequence[str] = (),
 ) -> Checkpoint:
-    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`.
+    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`, `choices` those of the run.
 
     `model` has the EMA weights if the run averages. They are copied, so that training may go on.
     """
@@ -104,6 +114,7 @@ def make_checkpoint(
         epoch=epoch,
         config=to_plain(config),
         versions=versions(),
+        choices=list(choices),
         **table_facts,
     )
 
@@ -123,7 +134,8 @@ def half_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 def plain_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the checkpoint as plain containers and tensors, which `checkpoint_of` reads."""
     fields = {name: getattr(checkpoint, name) for name in _CHECKPOINT_TYPES}
-    return {**fields, "classes": [asdict(image_class) for image_class in checkpoint.classes]}
+    classes = [asdict(image_class) for image_class in checkpoint.classes]
+    return {**fields, "classes": classes, "choices": checkpoint.choices}
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -141,7 +153,9 @@ def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
         raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
-    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
+    # files of earlier versions have no choices
+    choices = payload.get("choices", [])
+    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES}, choices=choices)
     problem = _inconsistency(checkpoint)
     if problem:
         raise InputError(f"{path}: damaged checkpoint: {problem}.")
@@ -167,6 +181,8 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         and isinstance(arguments.get("grad_checkpointing"), bool),
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
+        "its choices are not sentences": isinstance(checkpoint.choices, list)
+        and all(isinstance(sentence, str) for sentence in checkpoint.choices),
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),
     }

@@ -12,8 +12,7 @@ from configs.validate import auto_keys
 from training.auto_settings import with_values
 from training.run import Run, check_same_data
 from training.run_folder import RunFolder
-from training.start import Start, build_model, mixes_start
-from training.state import new_state
+from training.start import Start, build_model, mixes_start, state_of
 
 STATE_FORMAT = "flower-kit-training-state"
 
@@ -59,18 +58,20 @@ def resume_files(config: Config) -> list[Path]:
     return [] if wanted is None else [Path(wanted)]
 
 
-def with_saved_choices(config: Config) -> Config:
-    """Return the config of a resumed run with what its first start chose in place of `auto`."""
+def with_saved_choices(config: Config) -> tuple[Config, list[str]]:
+    """Return the config of a resumed run with what its first start chose in place of `auto`, and its sentences."""
     keys = auto_keys(config)
     paths = resume_files(config) if keys else []
     if not paths:
-        return config
-    saved = _first_whole(paths)[1]["config"]
+        return config, []
+    _, whole, _ = _first_whole(paths)
+    saved = whole["config"]
     values = {key: _value(saved, key) for key in keys}
     if "dataset.batch_size" in values:
         # both were chosen together
         values["training.accumulation_steps"] = _value(saved, "training.accumulation_steps")
-    return with_values(config, values)
+    # files of earlier versions have no sentences
+    return with_values(config, values), whole.get("choices", [])
 
 
 def resume_run(run: Run, paths: Sequence[Path]) -> Start:
@@ -87,7 +88,7 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
             "training.resume=null, or go on regardless with training.resume_force=true."
         )
     check_same_data(run, saved["split"])
-    state = new_state(build_model(run), run.config.training, run.device, run.precision)
+    state = state_of(run, build_model(run))
     state.load_dict(saved["state"])
     if mixes_start(run.config) and state.start is None:
         raise InputError(

@@ -25,8 +25,8 @@ def build_schedule(config: TrainingConfig, steps_per_epoch: int) -> Schedule:
         _fitting(round(epochs * steps_per_epoch), total_steps)
         for epochs in (config.warmup_epochs, config.backbone_warmup_epochs)
     )
-    if config.learning_rate is None:
-        raise ValueError("training.learning_rate is null: training.run.with_learning_rate gives it a number")
+    if config.learning_rate in (None, "auto"):
+        raise ValueError("training.learning_rate is no number: training.run.with_learning_rate gives it one")
     minimum = min(config.min_lr, config.learning_rate)
     return Schedule(config.scheduler, config.learning_rate, minimum, warmup_steps, total_steps, backbone_warmup_steps)
 

@@ -231,7 +231,8 @@ def _keep_best(run: Run, state: TrainingState, predictions: LoaderOutputs | None
     state.best_answers = None if predictions is None else answers_of(predictions)
     if distributed.is_main():
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
-        saver.keep_best(make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"]))
+        model, facts = state.shipped_model, describe_table(run)
+        saver.keep_best(make_checkpoint(run.config, model, facts, metrics, row["epoch"], run.choices))
 
 
 def draw_pictures(run: Run, state: TrainingState, log: EventLog | None) -> None:

@@ -114,6 +114,7 @@ def test_seed_zero_stays_zero():
         ("hydra.run.dir=x", "output_dir= says where a run writes"),
         ("training.epochs", "training.epochs: not an override. Write key=value"),
         ("dataset.root=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
+        ("training.teacher=ema", "training.teacher=ema: needs averaged weights, such as training.ema_decay=0.995."),
         ("output_dir=", "output_dir: must not be empty."),
         ("dataset.test_dir=", "dataset.test_dir: must not be empty."),
         ("model.weights=", "model.weights: must not be empty."),

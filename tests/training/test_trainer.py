@@ -91,6 +91,12 @@ RECIPES = {
     "class-balanced focal": ["training.loss_function=class_balanced_focal", "training.class_balance_beta=0.9"],
     "few shot": ["training=few_shot"],
     "teacher": ["training.teacher={teacher}", "training.cutmix_alpha=1"],
+    "own teacher": [
+        "training.teacher=ema",
+        "training.ema_decay=0.9",
+        "model.drop_rate=0.3",
+        "training.mixup_alpha=0.4",
+    ],
     "saved teacher": ["training.teacher={saved_teacher}", "training.mixup_alpha=0.4"],
     "hard teacher": ["training.teacher=[{teacher}]", "training.distillation_hard_labels=true"],
     "sgd": ["training.optimizer=sgd", "training.clip_grad_norm=null"],
