@@ -5,7 +5,8 @@ It is read with `weights_only=True`: no value in it is ever imported, called or 
 
 import math
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ _CHECKPOINT_TYPES = {
 class Checkpoint:
     """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
 
-    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration).
+    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration). `choices` are
+    sentences on the values that took the place of `auto`.
     """
 
     architecture: str
@@ -63,6 +65,7 @@ class Checkpoint:
     temperature: float
     config: dict[str, Any]
     versions: dict[str, str]
+    choices: list[str] = field(default_factory=list)
 
     def build_model(self) -> Classifier:
         """Return the model with these weights, in evaluation mode on the CPU. Raises InputError if they do not fit."""
@@ -98,9 +101,14 @@ def versions() -> dict[str, str]:
 
 
 def make_checkpoint(
-    config: Config, model: Classifier, table_facts: dict[str, Any], metrics: dict[str, float], epoch: int
+    config: Config,
+    model: Classifier,
+    table_facts: dict[str, Any],
+    metrics: dict[str, float],
+    epoch: int,
+    choices: Sequence[str] = (),
 ) -> Checkpoint:
-    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`.
+    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`, `choices` those of the run.
 
     `model` has the EMA weights if the run averages. They are copied, so that training may go on.
     """
@@ -119,6 +127,7 @@ def make_checkpoint(
         temperature=1.0,
         config=to_plain(config),
         versions=versions(),
+        choices=list(choices),
         **table_facts,
     )
 
@@ -138,7 +147,8 @@ def half_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 def plain_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the checkpoint as plain containers and tensors, which `checkpoint_of` reads."""
     fields = {name: getattr(checkpoint, name) for name in _CHECKPOINT_TYPES}
-    return {**fields, "classes": [asdict(image_class) for image_class in checkpoint.classes]}
+    classes = [asdict(image_class) for image_class in checkpoint.classes]
+    return {**fields, "classes": classes, "choices": checkpoint.choices}
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -159,7 +169,9 @@ def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
         raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
-    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
+    # files of earlier versions have no choices
+    choices = payload.get("choices", [])
+    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES}, choices=choices)
     problem = _inconsistency(checkpoint)
     if problem:
         raise InputError(f"{path}: damaged checkpoint: {problem}.")
@@ -187,6 +199,8 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         "its temperature is out of range": 0 < checkpoint.temperature < math.inf,
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
+        "its choices are not sentences": isinstance(checkpoint.choices, list)
+        and all(isinstance(sentence, str) for sentence in checkpoint.choices),
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),
     }

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 
 from common import distributed
-from common.device import choose_inference_precision
 from common.progress import progress
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
 from evaluation.epoch_choice import CORRECTED, corrected_top1
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.classifier import on_device
-from prediction.logits import LoaderOutputs, compute_logits
 from training.run import Run
 from training.state import TrainingState
+from training.trainer import validation_logits
 
 # of the checkpoint's metrics
 BEFORE, AFTER = "val_calibration_error_before", "val_calibration_error"
@@ -35,7 +34,8 @@ def finish_best(run: Run, state: TrainingState) -> list[str]:
         return []
     if run.val_loader is None:
         return _take_from_teacher(run, checkpoint)
-    outputs = _validation_logits(run, checkpoint)
+    with progress("calibration", len(run.split.val)) as advance:
+        outputs = validation_logits(run, on_device(checkpoint.build_model(), run.device), advance)
     known = np.isfinite(outputs.logits).all(axis=1)
     fitted = calibrate(outputs.logits[known], outputs.labels[known], run.config.seed)
     if fitted is None:
@@ -69,20 +69,6 @@ def describe_calibration(found: Calibration) -> str:
         f"Calibration error: {100 * found.error_before:.2f} % before, {100 * found.error_after:.2f} % with the "
         f"temperature {found.temperature:.3f}, which was fitted on {found.images} images and changes no label."
     )
-
-
-def _validation_logits(run: Run, checkpoint: Checkpoint) -> LoaderOutputs:
-    assert run.val_loader is not None
-    config = run.config.training
-    with progress("calibration", len(run.split.val)) as advance:
-        return compute_logits(
-            on_device(checkpoint.build_model(), run.device),
-            run.val_loader,
-            len(run.table.classes),
-            run.device,
-            choose_inference_precision(run.device, config.use_amp, config.amp_dtype),
-            advance,
-        )
 
 
 def _take_from_teacher(run: Run, checkpoint: Checkpoint) -> list[str]:

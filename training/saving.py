@@ -115,7 +115,7 @@ class Saver:
         if state["skipped"]:
             with as_warning("the new list of skipped images"):
                 write_skipped_images(folder.skipped_images, run.table.image_dir, state["skipped"])
-        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
+        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"], "choices": run.choices}
         writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
         run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
 

@@ -17,6 +17,7 @@ from common.progress import progress
 from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint
+from models.classifier import Classifier
 from prediction.logits import LoaderOutputs, compute_logits
 from training.findings import read_findings, say_lowered_scales
 from training.forward import Forward
@@ -190,16 +191,17 @@ def validate(run: Run, state: TrainingState, course: Course) -> LoaderOutputs | 
     if run.val_loader is None:
         return None
     distributed.share_buffers(state.shipped_model)
-    config = run.config.training
     with progress("validation", len(run.split.val)) as advance:
-        return compute_logits(
-            state.shipped_model,
-            run.val_loader,
-            len(run.table.classes),
-            run.device,
-            choose_inference_precision(run.device, config.use_amp, config.amp_dtype),
-            _leave_when_asked(run, state, course, advance),
-        )
+        return validation_logits(run, state.shipped_model, _leave_when_asked(run, state, course, advance))
+
+
+def validation_logits(run: Run, model: Classifier, advance: Callable[[int], None]) -> LoaderOutputs:
+    """Return the logits of `model` on the validation images, of which there must be some."""
+    if run.val_loader is None:
+        raise ValueError("the run has no validation images")
+    config = run.config.training
+    precision = choose_inference_precision(run.device, config.use_amp, config.amp_dtype)
+    return compute_logits(model, run.val_loader, len(run.table.classes), run.device, precision, advance)
 
 
 def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, course: Course) -> None:
@@ -233,7 +235,8 @@ def _keep_best(run: Run, state: TrainingState, predictions: LoaderOutputs | None
     state.best_answers = None if predictions is None else answers_of(predictions)
     if distributed.is_main():
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
-        saver.keep_best(make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"]))
+        model, facts = state.shipped_model, describe_table(run)
+        saver.keep_best(make_checkpoint(run.config, model, facts, metrics, row["epoch"], run.choices))
 
 
 def draw_pictures(run: Run, state: TrainingState, log: EventLog | None) -> None:

@@ -1,10 +1,10 @@
 """Retrain the first model: python code/train.py <train_dir> <train_labels.csv> [--weights FILE] [--output model]
 
 The recipe's values stand in model/config.json: start of the classifier, frozen parts, learning rates by layer,
-schedule, loss, mixing, averaged weights, sizes, last epochs. The images are augmented by random crops, flips and light
-alone, which is simpler than what the submitted weights were trained with; values of the recipe that this script does
-not follow are named when it starts. `--weights` is a state dict of timm to start from; without it training starts from
-random weights, of which nothing is frozen.
+schedule, loss, mixing, averaged weights, their mixture with the start, sizes, last epochs. The images are augmented by
+random crops, flips and light alone, which is simpler than what the submitted weights were trained with; values of the
+recipe that this script does not follow are named when it starts. `--weights` is a state dict of timm to start from;
+without it training starts from random weights, of which nothing is frozen.
 """
 
 import argparse
@@ -51,6 +51,8 @@ LOSSES = (
     "logit_adjusted",
     "balanced_softmax",
 )
+# shares of the start that start_mix=auto tries on validation images, and the one that it takes without them
+START_SHARES, START_SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 # strength of the probe's data term against its L2 penalty, for features of unit variance; steps of L-BFGS
 PROBE_STRENGTH, PROBE_STEPS = 0.1, 100
 IMAGES_FOR_COMPONENTS = 512
@@ -84,7 +86,10 @@ def main(arguments: Sequence[str]) -> int:
     recipe["pretrained"] = flags.weights is not None
     if recipe["pretrained"] and recipe["head_init"] == "probe":
         start_from_probe(model, entry, recipe, training, len(classes), device)
+    start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     best = train(model, entry, recipe, training, validation, loss_of, device)
+    if recipe["pretrained"] and recipe["start_mix"] != 0:
+        best = mix_with_start(best, start, model, entry, recipe, validation, device)
     flags.output.mkdir(parents=True, exist_ok=True)
     torch.save(best, str(flags.output / "best_model.pth"))
     config.update(classes=classes, models=[entry], fallback_label=int(counts.argmax()))
@@ -257,7 +262,8 @@ def train(
             if number % accumulation and number < micro_batches:
                 continue
             for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * learning_rate(step, steps, recipe)
+                slowed = backbone_factor(step, steps, recipe) if group["in_backbone"] else 1.0
+                group["lr"] = group["scale"] * learning_rate(step, steps, recipe) * slowed
             if recipe["clip_grad_norm"]:
                 scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), recipe["clip_grad_norm"])
@@ -273,6 +279,33 @@ def train(
             best_accuracy = accuracy
             best = {name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()}
     return best
+
+
+def mix_with_start(
+    end: Dict[str, torch.Tensor],
+    start: Dict[str, torch.Tensor],
+    model: Classifier,
+    entry: Dict[str, Any],
+    recipe: Dict[str, Any],
+    validation: Sequence[Row],
+    device: torch.device,
+) -> Dict[str, torch.Tensor]:
+    """Return weights between `end` and `start` (Wortsman et al. 2022); `model` is used to validate the shares."""
+
+    def mixed(share: float) -> Dict[str, torch.Tensor]:
+        return {
+            name: value.lerp(start[name], share) if value.is_floating_point() else value for name, value in end.items()
+        }
+
+    share = recipe["start_mix"]
+    if share == "auto":
+        accuracy = {}
+        for tried in START_SHARES if validation else ():
+            model.load_state_dict(mixed(tried))
+            accuracy[tried] = evaluate(model, entry, validation, recipe["batch_size"], device)
+        share = max(accuracy, key=lambda tried: (accuracy[tried], -tried)) if accuracy else START_SHARE
+    print("share of the start in the weights: {:g}".format(share), flush=True)
+    return mixed(share)
 
 
 def layer_depths(model: Classifier) -> Dict[str, int]:
@@ -322,12 +355,17 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
     heads = head_parameters(model)
     names = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
     unregularised = {"backbone." + name for name in names}
-    groups = {}  # type: Dict[Tuple[float, float], List[nn.Parameter]]
+    groups = {}  # type: Dict[Tuple[float, float, bool], List[nn.Parameter]]
     for name, parameter in model.named_parameters():
-        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
+        in_head = id(parameter) in heads
+        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if in_head else 1)
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else recipe["weight_decay"]
-        groups.setdefault((scale, decay), []).append(parameter)
-    merged = [{"params": found, "scale": scale, "weight_decay": decay} for (scale, decay), found in groups.items()]
+        in_backbone = recipe["backbone_warmup_epochs"] > 0 and not in_head
+        groups.setdefault((scale, decay, in_backbone), []).append(parameter)
+    merged = [
+        {"params": found, "scale": scale, "weight_decay": decay, "in_backbone": in_backbone}
+        for (scale, decay, in_backbone), found in groups.items()
+    ]
     if next(model.parameters()).is_cuda:
         with contextlib.suppress(TypeError, RuntimeError):
             # one kernel for all of a group; torch has it from 2.0 on
@@ -337,13 +375,24 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
     """Return the rate of a step, counted from 0: a linear warm-up, then half a cosine down to the least rate."""
-    total = steps_per_epoch * recipe["epochs"]
-    warmup = round(recipe["warmup_epochs"] * steps_per_epoch)
-    warmup = total // 2 if warmup >= total else warmup
+    total, warmup = steps_per_epoch * recipe["epochs"], warmup_steps("warmup_epochs", steps_per_epoch, recipe)
     peak, least = recipe["learning_rate"], min(recipe["min_lr"], recipe["learning_rate"])
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     return least + (peak - least) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def backbone_factor(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
+    """Return by what the rate below the classifier is multiplied, where it has a warm-up of its own."""
+    own = warmup_steps("backbone_warmup_epochs", steps_per_epoch, recipe)
+    whole = warmup_steps("warmup_epochs", steps_per_epoch, recipe)
+    return min((step + 1) / (own + 1), 1) / min((step + 1) / (whole + 1), 1) if own else 1.0
+
+
+def warmup_steps(key: str, steps_per_epoch: int, recipe: Dict[str, Any]) -> int:
+    """Return the steps of a warm-up; one that does not fit is cut to half of all."""
+    total, steps = steps_per_epoch * recipe["epochs"], round(recipe[key] * steps_per_epoch)
+    return total // 2 if steps >= total else steps
 
 
 def batches(
