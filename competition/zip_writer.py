@@ -91,6 +91,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
                 "arguments": arguments,
                 "input_size": checkpoint.input_size,
                 "crop_pct": checkpoint.crop_pct,
+                "fit": checkpoint.fit,
                 "weight": member.weight,
                 "class_order": member.output_of_class.tolist(),
             }

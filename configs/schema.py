@@ -19,6 +19,7 @@ class ModelConfig:
     drop_rate: float
     input_size: int
     eval_input_size: int | None
+    fit: str
     crop_pct: float
     grad_checkpointing: Any
     finetune_learning_rate: float

@@ -19,7 +19,7 @@ from prediction.pipeline import Pipeline, require_torch, with_checkpoint
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
 
-_SAME = ("architecture", "input_size", "crop_pct", "classes")
+_SAME = ("architecture", "input_size", "crop_pct", "fit", "classes")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,11 @@ import pytest
 from common.errors import InputError
 from configs.compose import compose
 from configs.options import option_names
+from configs.validate import CHOICES
 from data.transforms import MAX_ASPECT, EvalTransform, FinishingTransform, TrainTransform, eval_image, reduction_of
 
 SIZE = 64
+FITS = CHOICES["model.fit"]
 LEVELS = option_names("augmentation")
 
 
@@ -142,9 +144,64 @@ def test_crop_pct_cuts_the_border_away():
     assert (eval_image(image, 80, crop_pct=0.8) == 7).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 41), (601, 599)])
-def test_any_shape_becomes_a_square(shape):
-    assert eval_image(np.zeros((*shape, 3), np.uint8), 60).shape == (60, 60, 3)
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 41), (601, 599), (20000, 1), (1, 20000)])
+def test_any_shape_becomes_a_square(shape, fit):
+    assert eval_image(np.zeros((*shape, 3), np.uint8), 60, fit=fit).shape == (60, 60, 3)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_image_of_the_size_stays_as_it_is_however_it_fits(fit):
+    image = noise_image(SIZE, SIZE)
+    assert np.array_equal(eval_image(image, SIZE, fit=fit), image)
+
+
+def wide_image():
+    """An image uint8 (90, 160, 3) whose left and right fifths are all red and blue, and grey between."""
+    image = np.full((90, 160, 3), 128, np.uint8)
+    image[:, :32], image[:, 128:] = (255, 0, 0), (0, 0, 255)
+    return image
+
+
+def test_stretched_an_image_is_whole_and_fills_the_square():
+    view = eval_image(wide_image(), 50, fit="stretch")
+    assert (view[:, :9] == (255, 0, 0)).all()
+    assert (view[:, 11:39] == 128).all()
+    assert (view[:, 41:] == (0, 0, 255)).all()
+
+
+def test_padded_an_image_is_whole_and_mirrored_above_and_below():
+    image = wide_image()
+    image[:9], image[81:] = (0, 255, 0), 0
+    view = eval_image(image, 160, fit="pad")
+    assert np.array_equal(view[35:125], image)
+    assert np.array_equal(view[:35], image[:35][::-1])
+    assert np.array_equal(view[125:], image[-35:][::-1])
+    turned = eval_image(image.transpose(1, 0, 2), 160, fit="pad")
+    assert np.array_equal(turned, view.transpose(1, 0, 2))
+
+
+def test_a_side_is_made_smaller_without_aliasing_while_the_other_grows():
+    """Fine stripes across the long side become grey, although the short side is enlarged."""
+    stripes = np.zeros((20, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    view = eval_image(stripes, 40, fit="stretch").astype(int)
+    assert np.abs(view - 127.5).max() <= 2
+
+
+def test_what_a_list_leaves_in_another_shape_fits_as_in_evaluation():
+    image = wide_image()
+    for fit in FITS:
+        view = TrainTransform({}, 50, 0, fit=fit)(image, 0, 0)
+        assert np.array_equal(view, eval_image(image, 50, fit=fit))
+    crop = TrainTransform({**CROP}, 50, 0, fit="stretch")(image, 0, 0)
+    assert np.array_equal(crop, TrainTransform({**CROP}, 50, 0)(image, 0, 0))
+
+
+def test_several_fits_stand_one_below_the_other():
+    image = wide_image()
+    expected = np.concatenate([eval_image(image, 50, fit="stretch"), eval_image(image, 50, 0.9, "crop")])
+    assert np.array_equal(EvalTransform(50, 0.9, ("stretch", "crop"))(image), expected)
 
 
 def uncut(image, input_size, crop_pct=1.0):
