@@ -71,10 +71,10 @@ class TrainTransform:
     """The training transform: the entries of `augmentation.train`, applied in order.
 
     Random draws depend on (seed, epoch, sample index) alone. Names are those of albumentations, and of the faster
-    forms in data/fast_transforms.py. The result always becomes (input_size, input_size, 3) by `eval_image` with `fit`,
-    which changes nothing where a transform of the list gives this size. A transform that needs an output size gets this size, unless its entry gives one. Raises InputError,
-    naming the config key below `section`, for a transform or an argument that albumentations does not have. It is a
-    class because spawned workers must be able to pickle it.
+    forms in data/fast_transforms.py. A transform that needs an output size gets `input_size`, unless its entry gives
+    one. Whatever size the list leaves becomes (input_size, input_size, 3) by `eval_image` with `fit`. Raises
+    InputError, naming the config key below `section`, for a transform or an argument that albumentations does not have.
+    It is a class because spawned workers must be able to pickle it.
     """
 
     def __init__(

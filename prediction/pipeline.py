@@ -287,7 +287,7 @@ def predict_file(pipeline: Pipeline, path: Path) -> np.ndarray:
 
 
 def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
-    """Return uint8 RGB pixels (H, W, 3) as input of each member: uint8 (1, 3, K * S, S) on the device, K its squares."""
+    """Return uint8 RGB pixels (H, W, 3) as input of each member, on the device: uint8 (1, 3, K * S, S), K squares."""
     views = (_transform(member)(pixels) for member in pipeline.members)
     batches = (torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2) for view in views)
     return [batch.to(pipeline.device) for batch in batches]
@@ -301,10 +301,10 @@ def _transform(member: Member) -> EvalTransform:
 def predict_batches(
     pipeline: Pipeline, batches: Sequence[torch.Tensor], names: list[str] | None = None, may_split: bool = True
 ) -> np.ndarray:
-    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, K * S, S) per member; `names` are the images'.
+    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, K * S, S) per member.
 
-    Full memory and numbers that are not finite are answered as by `compute_logits`; if `may_split` is false, full
-    memory raises the error of the device.
+    `names` are the images'. Full memory and numbers that are not finite are answered as by `compute_logits`; if
+    `may_split` is false, full memory raises the error of the device.
     """
     total = np.zeros((len(batches[0]), len(pipeline.classes)))
     for member, batch in zip(pipeline.members, batches, strict=True):
