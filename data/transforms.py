@@ -71,10 +71,10 @@ class TrainTransform:
     """The training transform: the entries of `augmentation.train`, applied in order.
 
     Random draws depend on (seed, epoch, sample index) alone. Names are those of albumentations, and of the faster
-    forms in data/fast_transforms.py. A transform that needs an output size gets `input_size`, unless its entry gives
-    one. Whatever size the list leaves becomes (input_size, input_size, 3) by `eval_image` with `fit`. Raises
-    InputError, naming the config key below `section`, for a transform or an argument that albumentations does not have.
-    It is a class because spawned workers must be able to pickle it.
+    forms in data/fast_transforms.py; an entry of OneOf or SomeOf holds its `transforms`. A transform that needs an
+    output size gets `input_size`, unless its entry gives one. Whatever size the list leaves becomes (input_size,
+    input_size, 3) by `eval_image` with `fit`. Raises InputError, naming the config key below `section`, for a transform
+    or an argument that albumentations does not have. It is a class because spawned workers must be able to pickle it.
     """
 
     def __init__(
@@ -188,9 +188,20 @@ def _build_transform(albumentations: Any, classes: dict[str, type], key: str, en
         raise InputError(f"{key}: expected a mapping of arguments such as {{p: 0.5}}, not {entry!r}.")
     arguments = {argument: value for argument, value in entry.items() if argument != "transform"}
     class_name = entry.get("transform", key.rpartition(".")[2])
+    if class_name in _GROUPS:
+        members = arguments.pop("transforms", None)
+        if not isinstance(members, dict) or not members:
+            raise InputError(
+                f"{key}.transforms: expected a mapping of transforms such as {{Blur: {{p: 1.0}}}}, not {members!r}."
+            )
+        built = [
+            _build_transform(albumentations, classes, f"{key}.transforms.{name}", member, input_size)
+            for name, member in members.items()
+        ]
+        return _build_group(albumentations, key, class_name, built, arguments)
     transform_class = classes.get(class_name)
     if transform_class is None:
-        hint = did_you_mean(str(class_name), classes)
+        hint = did_you_mean(str(class_name), [*classes, *_GROUPS])
         raise InputError(f"{key}: albumentations {albumentations.__version__} has no transform '{class_name}'.{hint}")
     size = inspect.signature(transform_class).parameters.get("size")
     if size is not None and size.default is inspect.Parameter.empty:
@@ -202,10 +213,40 @@ def _build_transform(albumentations: Any, classes: dict[str, type], key: str, en
         raise InputError(f"{key}: {class_name} refuses its arguments: {_reason(error)}") from error
 
 
+def _build_group(albumentations: Any, key: str, class_name: str, members: list[Any], arguments: dict[str, Any]) -> Any:
+    try:
+        checked = _GROUPS[class_name](**arguments).model_dump()
+        if not checked.get("replace", True) and checked["n"] > len(members):
+            raise ValueError(f"n: {checked['n']} of {len(members)} transforms, unless one may be drawn twice (replace)")
+        if class_name == "OneOf" and sum(member.p for member in members) == 0:
+            raise ValueError("all its transforms have p: 0")
+    except ValueError as error:
+        raise InputError(f"{key}: {class_name} refuses its arguments: {_reason(error)}") from error
+    return getattr(albumentations, class_name)(members, **checked)
+
+
+class _OneOf(pydantic.BaseModel, extra="forbid", strict=True):
+    """Arguments of albumentations' OneOf, which checks none of them."""
+
+    p: float = pydantic.Field(0.5, ge=0, le=1)
+
+
+class _SomeOf(_OneOf):
+    """Arguments of albumentations' SomeOf, which checks none of them."""
+
+    p: float = pydantic.Field(1.0, ge=0, le=1)
+    n: int = pydantic.Field(1, ge=1)
+    replace: bool = False
+
+
+_GROUPS = {"OneOf": _OneOf, "SomeOf": _SomeOf}
+
+
 def _reason(error: Exception) -> str:
     """Return one line for a refused argument; pydantic, which checks values for albumentations, prints several."""
-    if isinstance(error.__cause__, pydantic.ValidationError):
-        return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.__cause__.errors())
+    for cause in (error, error.__cause__):
+        if isinstance(cause, pydantic.ValidationError):
+            return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in cause.errors())
     return " ".join(str(error).split())
 
 
