@@ -20,6 +20,7 @@ class ModelConfig:
     head: str
     input_size: int
     eval_input_size: int | None
+    fit: str
     crop_pct: float
     grad_checkpointing: Any
     finetune_learning_rate: float

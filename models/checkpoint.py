@@ -21,6 +21,7 @@ from configs.compose import to_plain
 from configs.input_sizes import eval_size
 from configs.options import HEADS
 from configs.schema import Config
+from configs.validate import CHOICES
 from models.classifier import Classifier, build_classifier, meta_classifier
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"
@@ -30,6 +31,7 @@ _CHECKPOINT_TYPES = {
     "architecture_arguments": dict,
     "input_size": int,
     "crop_pct": float,
+    "fit": str,
     "state_dict": dict,
     "averaged_weights": bool,
     "classes": list,
@@ -55,6 +57,7 @@ class Checkpoint:
     architecture_arguments: dict[str, Any]
     input_size: int
     crop_pct: float
+    fit: str
     state_dict: dict[str, torch.Tensor]
     averaged_weights: bool
     classes: list[ImageClass]
@@ -117,6 +120,7 @@ def make_checkpoint(
         architecture_arguments=architecture_arguments(config),
         input_size=eval_size(config),
         crop_pct=config.model.crop_pct,
+        fit=config.model.fit,
         state_dict={
             name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()
         },
@@ -159,7 +163,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint in `payload`, read from `path`. Raises InputError if parts are missing or contradict."""
-    payload = {"temperature": 1.0, **payload}
+    # fields that files of earlier versions lack
+    payload = {"temperature": 1.0, "fit": "crop", **payload}
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
@@ -201,6 +206,7 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
         "its choices are not sentences": isinstance(checkpoint.choices, list)
         and all(isinstance(sentence, str) for sentence in checkpoint.choices),
+        "its fit is none of ours": checkpoint.fit in CHOICES["model.fit"],
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),
     }

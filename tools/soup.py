@@ -28,7 +28,7 @@ from prediction.pipeline import Pipeline, predict_images, require_torch, with_ch
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
 
-_SAME = ("architecture", "input_size", "crop_pct", "classes")
+_SAME = ("architecture", "input_size", "crop_pct", "fit", "classes")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,7 +97,9 @@ def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> F
 
 
 def _key(run: Run, model: Classifier, rows: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{eval_size(run.config)} {run.config.model.crop_pct} {run.precision}".encode())
+    model_config = run.config.model
+    seen = f"{eval_size(run.config)} {model_config.crop_pct} {model_config.fit} {run.precision}"
+    digest = hashlib.sha256(seen.encode())
     # what the features do not depend on
     others = {"head.feature_mean", "head.feature_scale"} | classifier_parameter_names(model)
     for name, tensor in model.state_dict().items():

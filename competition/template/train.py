@@ -536,7 +536,8 @@ def eval_batches(
     rows: Sequence[Row], entry: Dict[str, Any], batch_size: int
 ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
     """Yield images uint8 (N, 3, H, W) as they are evaluated, and labels (N,); unreadable files are left out."""
-    return read_batches(rows, lambda image, _: eval_image(image, entry["input_size"], entry["crop_pct"]), batch_size)
+    size, crop_pct, fit = entry["input_size"], entry["crop_pct"], entry["fit"]
+    return read_batches(rows, lambda image, _: eval_image(image, size, crop_pct, fit), batch_size)
 
 
 def evaluate(
