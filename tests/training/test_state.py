@@ -31,6 +31,8 @@ NAMES = {
     "splits",
     "wall_seconds",
     "best_answers",
+    "start",
+    "validation_hits",
     "lowered_scales",
     "lowered_in_epoch",
 }
