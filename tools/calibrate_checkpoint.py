@@ -73,7 +73,5 @@ def calibrate_checkpoint(
         seen = len(set(checkpoint.split["train"]) & set(images.inputs.image_ids))
         source, unreadable, others = images.source, len(predicted.unreadable), []
     told = f"{fitted.images} images: {source}"
-    save_checkpoint(
-        dataclasses.replace(checkpoint, temperature=fitted.temperature, temperature_source=told), output
-    )
+    save_checkpoint(dataclasses.replace(checkpoint, temperature=fitted.temperature, temperature_source=told), output)
     return CalibratedCheckpoint(fitted, checkpoint.temperature, source, others, seen, unreadable, output)

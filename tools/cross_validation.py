@@ -67,9 +67,9 @@ def join_folds(
 ) -> CrossValidation:
     """Evaluate every best_model.pt below `folder` on its own validation images and join the predictions.
 
-    Writes metrics.json, predictions.csv and probabilities.npz to `output`, calibrated: each image's logits are divided
-    by the temperature of the other folds; figures are of temperature 1 unless they say otherwise. Raises InputError if there are fewer than
-    two models, their classes differ, or two held back the same image.
+    Writes metrics.json, predictions.csv and probabilities.npz to `output`. The answers are calibrated: each image's
+    logits are divided by the temperature of the other folds; the metrics are those at temperature 1. Raises InputError
+    if there are fewer than two models, their classes differ, or two held back the same image.
     """
     output = as_path(output)
     check_writable_folder(output)

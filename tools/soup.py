@@ -102,9 +102,7 @@ def soup(pipeline: Pipeline, data: str | Path | None, output: str | Path) -> Sou
 
 def _calibrated(pipeline: Pipeline, images: LabelledImages, checkpoint: Checkpoint, top1: float) -> Checkpoint:
     """Return the checkpoint with the temperature that suits it; the members' are those of other weights."""
-    plain = dataclasses.replace(
-        checkpoint, temperature=1.0, temperature_source="", metrics={"val_top1": top1}
-    )
+    plain = dataclasses.replace(checkpoint, temperature=1.0, temperature_source="", metrics={"val_top1": top1})
     predicted = predict_images(with_checkpoint(pipeline, plain), images.inputs, "calibration")
     rows = readable_rows(predicted, images)
     found = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)

@@ -86,7 +86,7 @@ def test_bad_inputs_are_refused_and_nothing_is_written(older, pictures, tmp_path
 def test_a_model_without_validation_images_says_what_to_give(older, tmp_path):
     found = load_checkpoint(older)
     save_checkpoint(dataclasses.replace(found, split={**found.split, "val": []}), tmp_path / "all.pt")
-    with pytest.raises(InputError, match="held back no validation images. Give other labelled images, or the folds"):
+    with pytest.raises(InputError, match=r"held back no validation images\. Give other labelled images, or the folds"):
         calibrate_checkpoint(tmp_path / "all.pt")
 
 
@@ -107,17 +107,14 @@ def test_the_folds_give_their_temperature_and_write_calibrated_answers(older, ti
     alone = dataclasses.replace(load_checkpoint(run), temperature=first)
     save_checkpoint(alone, tmp_path / "alone.pt")
     saved = read_probabilities(tmp_path / "oof" / "probabilities.npz")
-    paths = [pictures / "train" / name for name in alone.split["val"]]
-    expected = predict_images(load_pipeline([tmp_path / "alone.pt"]), find_inputs(paths))
-    row_of = {name: row for row, name in enumerate(saved.image_ids)}
-    rows = [row_of[name] for name in alone.split["val"]]
+    inputs = find_inputs([pictures / "train" / name for name in alone.split["val"]])
+    expected = predict_images(load_pipeline([tmp_path / "alone.pt"]), inputs)
+    rows = [saved.image_ids.index(path.name) for path in inputs.paths]
     np.testing.assert_allclose(saved.values[rows], expected.probabilities, atol=1e-5)
-    other = dataclasses.replace(load_checkpoint(older), architecture="test_vit")
     assert describe(dataclasses.replace(found, other_architectures=["test_vit"]))[-1].startswith(
         "warning: the folds are of test_vit; another architecture"
     )
+    classes = [dataclasses.replace(entry, category_id=f"9{entry.category_id}") for entry in alone.classes]
+    save_checkpoint(dataclasses.replace(load_checkpoint(older), classes=classes), tmp_path / "strange.pt")
     with pytest.raises(InputError, match="other classes than the checkpoint"):
-        classes = [dataclasses.replace(entry, category_id=f"9{entry.category_id}") for entry in other.classes]
-        strange = dataclasses.replace(load_checkpoint(older), classes=classes)
-        save_checkpoint(strange, tmp_path / "strange.pt")
         calibrate_checkpoint(tmp_path / "strange.pt", folds=tmp_path / "sweep")
