@@ -120,7 +120,7 @@ def test_export(precision, tolerance, last):
 
 
 def test_oof():
-    found = CrossValidation(2, METRICS, [0.85, 0.95], 0.0707, 1.25, 0.28, 0.03, 1, 2, 42)
+    found = CrossValidation(2, ["test_vit"] * 2, METRICS, [0.85, 0.95], 0.0707, 1.25, 0.28, 0.03, 1, 2, 42)
     lines = oof.describe(found)
     assert lines[:2] == [
         "images             40, each answered by the one of 2 models that never saw it",
