@@ -1,5 +1,8 @@
 """What evaluate.py says about confidence: before and after the temperature, and which answers to look at."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+
 import dataclasses
 
 import numpy as np
