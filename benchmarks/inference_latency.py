@@ -88,7 +88,7 @@ def time_plain(path: Path, drawn: list[Path]) -> dict[str, float]:
     with torch.inference_mode():
         for image in [*drawn[:5], *drawn]:
             started = time.perf_counter()
-            pixels = eval_image(read_image(image).pixels, checkpoint.input_size, checkpoint.crop_pct)
+            pixels = eval_image(read_image(image).pixels, checkpoint.input_size, checkpoint.crop_pct, checkpoint.fit)
             batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
             model(batch).softmax(dim=1).numpy()
             taken.append(1000 * (time.perf_counter() - started))

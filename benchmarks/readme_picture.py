@@ -48,7 +48,7 @@ def draw(pipeline: Pipeline, answers: dict[Path, np.ndarray]) -> Figure:
     model = cast(Classifier, pipeline.members[0].model.classifier)
     for column, (path, probabilities) in enumerate(answers.items()):
         pixels = read_image(path).pixels
-        seen = eval_image(pixels, checkpoint.input_size, checkpoint.crop_pct)
+        seen = eval_image(pixels, checkpoint.input_size, checkpoint.crop_pct, checkpoint.fit)
         heat = attention_map(model, seen, int(probabilities.argmax()))
         axes[0, column].imshow(pixels)
         axes[1, column].imshow(seen)

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     config = compose("config", overrides)
     table = load_table(config.dataset)
     transform = train_transform(config)
-    sheet = contact_sheet(table, transform, arguments.images, arguments.epochs, TILE, config.seed)
+    sheet = contact_sheet(table, transform, arguments.images, arguments.epochs, TILE, config.seed, config.model.fit)
     write_png(arguments.output, sheet)
     print(f"{arguments.output}: augmentation {config.augmentation.name}, {', '.join(config.augmentation.train)}")
     return 0

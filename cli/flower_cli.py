@@ -22,6 +22,7 @@ COMMANDS = {
     "ablate": "cli.ablate",
     "oof": "cli.oof",
     "soup": "cli.soup",
+    "calibrate": "cli.calibrate",
     "export": "cli.export",
     "budget": "cli.budget",
     "report": "cli.report",

@@ -11,6 +11,9 @@ _SHOWN = 3
 
 _SHOWN_TABLES = 8
 
+# share of images that lose much to the centre crop from which on there is a hint
+_MANY = 0.1
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -98,6 +101,7 @@ def describe(summary: Mapping[str, Any], link: bool = False) -> list[str]:
         f"images per class     {per_class['min']} to {per_class['max']}, median {per_class['median']:g}",
         f"sizes                {sizes['different']} different, most often {common}; "
         f"shorter side {sizes['shorter_side_min']} to {sizes['shorter_side_max']} px",
+        describe_crop(summary["centre_crop"]),
     ]
     by_suffix = count_by_suffix(summary["unreadable"])
     notes = {
@@ -118,6 +122,16 @@ def describe(summary: Mapping[str, Any], link: bool = False) -> list[str]:
     if link:
         lines.append(f"{'hard links':<20} {summary['linked']}; all other files are copies")
     return lines
+
+
+def describe_crop(losses: Mapping[str, float]) -> str:
+    """Say what the centre crop of evaluation loses, and name the key where many images lose much."""
+    text = (
+        f"centre crop          loses {100 * losses['mean']:.0f} % of the area on average; "
+        f"{100 * losses['much']:.0f} % of the images lose more than 25 %"
+    )
+    hint = "; model.fit=stretch or pad, or --tta identity,stretch, shows the whole picture"
+    return text + (hint if losses["much"] >= _MANY else "")
 
 
 def _count_and_first(entries: Collection[str], consequence: str) -> str:

@@ -17,8 +17,10 @@ class ModelConfig:
     weights: str | None
     drop_path_rate: float
     drop_rate: float
+    head: str
     input_size: int
     eval_input_size: int | None
+    fit: str
     crop_pct: float
     grad_checkpointing: Any
     finetune_learning_rate: float

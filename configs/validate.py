@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.errors import InputError, check_choice
+from configs.options import HEADS
 from configs.schema import Config, DemoConfig
 
 CHOICES = {
@@ -14,6 +15,8 @@ CHOICES = {
     "dataset.source": ("folder", "demo", "flowers102"),
     "dataset.sampler": ("shuffle", "balanced", "sqrt"),
     "competition.zip_layout.code": ("template", "kit"),
+    "model.head": HEADS,
+    "model.fit": ("crop", "pad", "stretch"),
     "training.head_init": ("random", "probe"),
     "training.scheduler": ("cosine", "linear", "constant"),
     "training.amp_dtype": ("auto", "float16", "bfloat16"),
@@ -171,6 +174,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.model.pretrained,
         "model.pretrained=true",
     ),
+    ("model.crop_pct",): (lambda config: config.model.fit == "crop", "model.fit=crop"),
     ("model.weights",): (lambda config: config.model.pretrained, "model.pretrained=true"),
     ("dataset.val_split",): (lambda config: config.dataset.fold is None, "dataset.fold=null"),
     ("dataset.num_folds",): (lambda config: config.dataset.fold is not None, "dataset.fold=0 (or another fold)"),

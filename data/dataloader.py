@@ -213,7 +213,7 @@ def eval_loader(
 
     `beside_training`: while the reader of training images keeps its processes, this one starts fewer.
     """
-    transform = EvalTransform(eval_size(config), config.model.crop_pct)
+    transform = EvalTransform(eval_size(config), config.model.crop_pct, (config.model.fit,))
     images = ImageDataset(table.image_dir, table.image_ids, table.labels, transform)
     return _share_of(images, rows, config.dataset, device, num_workers(config.dataset, device, beside_training))
 
@@ -224,7 +224,7 @@ def eval_reader(
     """Return this rank's share of the batches of `rows`, for `compute_logits`."""
     workers = num_workers(config, device)
     if isinstance(images.transform, EvalTransform):
-        _warn_of_little_memory(workers * config.batch_size, images.transform.input_size)
+        _warn_of_little_memory(workers * config.batch_size * len(images.transform.fits), images.transform.input_size)
     return _share_of(images, rows, config, device, workers)
 
 

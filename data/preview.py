@@ -15,16 +15,25 @@ from data.transforms import FinishingTransform, TrainTransform, eval_image
 
 
 def contact_sheet(
-    table: ImageTable, transform: TrainTransform | FinishingTransform, images: int, epochs: int, tile: int, seed: int
+    table: ImageTable,
+    transform: TrainTransform | FinishingTransform,
+    images: int,
+    epochs: int,
+    tile: int,
+    seed: int,
+    fit: str = "crop",
 ) -> np.ndarray:
-    """Return uint8 RGB (images * tile, (1 + epochs) * tile, 3): each row an image, then its copies in each epoch."""
+    """Return uint8 RGB (images * tile, (1 + epochs) * tile, 3): each row an image, then its copies in each epoch.
+
+    `fit` is how evaluation shows the image (see `eval_image`).
+    """
     order = keyed_generator(seed, Purpose.ORDER).permutation(len(table.image_ids))
     rows, problem = [], ""
 
     def row_of(index: int) -> np.ndarray:
         pixels = read_image(table.image_dir / table.image_ids[index]).pixels
         views = [pixels] + [transform(pixels, epoch, index) for epoch in range(epochs)]
-        return np.concatenate([eval_image(view, tile) for view in views], axis=1)
+        return np.concatenate([eval_image(view, tile, fit=fit) for view in views], axis=1)
 
     for index in order:
         if len(rows) == images:

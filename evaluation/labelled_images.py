@@ -127,7 +127,7 @@ def training_batches(pipeline: Pipeline, count: int) -> BatchReader:
     """Return batches of `count` random training images of the first member, transformed as in evaluation."""
     train, checkpoint = choose_images(pipeline, "train", None), pipeline.members[0].checkpoint
     chosen = np.random.default_rng(0).permutation(train.rows)[:count]
-    view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct)
+    view = EvalTransform(checkpoint.input_size, checkpoint.crop_pct, (checkpoint.fit,))
     images = ImageDataset(train.table.image_dir, train.table.image_ids, train.table.labels, view)
     return eval_reader(images, chosen.tolist(), pipeline.config.dataset, pipeline.device)
 

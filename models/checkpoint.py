@@ -3,6 +3,7 @@
 It is read with `weights_only=True`: no value in it is ever imported, called or evaluated.
 """
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,8 +19,10 @@ from common.files import as_path
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import to_plain
 from configs.input_sizes import eval_size
+from configs.options import HEADS
 from configs.schema import Config
-from models.classifier import Classifier, build_classifier
+from configs.validate import CHOICES
+from models.classifier import Classifier, build_classifier, meta_classifier
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"
 
@@ -28,6 +31,7 @@ _CHECKPOINT_TYPES = {
     "architecture_arguments": dict,
     "input_size": int,
     "crop_pct": float,
+    "fit": str,
     "state_dict": dict,
     "averaged_weights": bool,
     "classes": list,
@@ -35,6 +39,7 @@ _CHECKPOINT_TYPES = {
     "split": dict,
     "metrics": dict,
     "epoch": int,
+    "temperature": float,
     "config": dict,
     "versions": dict,
 }
@@ -44,13 +49,15 @@ _CHECKPOINT_TYPES = {
 class Checkpoint:
     """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
 
-    `choices` are sentences on the values that took the place of `auto`.
+    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration). `choices` are
+    sentences on the values that took the place of `auto`.
     """
 
     architecture: str
     architecture_arguments: dict[str, Any]
     input_size: int
     crop_pct: float
+    fit: str
     state_dict: dict[str, torch.Tensor]
     averaged_weights: bool
     classes: list[ImageClass]
@@ -58,6 +65,7 @@ class Checkpoint:
     split: dict[str, list[str]]
     metrics: dict[str, float]
     epoch: int
+    temperature: float
     config: dict[str, Any]
     versions: dict[str, str]
     choices: list[str] = field(default_factory=list)
@@ -71,6 +79,11 @@ class Checkpoint:
             raise InputError(f"The checkpoint's weights do not fit its architecture {self.architecture}.") from error
         return model.eval()
 
+    def meta_model(self) -> Classifier:
+        """Return the model on torch's meta device, which has shapes but takes no memory."""
+        head = self.architecture_arguments["head"]
+        return meta_classifier(self.architecture, len(self.classes), self.input_size, head)
+
 
 def architecture_arguments(config: Config) -> dict[str, Any]:
     """Return the arguments of `build_classifier`, besides architecture and classes, that rebuild the model."""
@@ -80,6 +93,7 @@ def architecture_arguments(config: Config) -> dict[str, Any]:
         "drop_rate": model.drop_rate,
         "drop_path_rate": model.drop_path_rate,
         "grad_checkpointing": model.grad_checkpointing,
+        "head": model.head,
     }
 
 
@@ -106,12 +120,15 @@ def make_checkpoint(
         architecture_arguments=architecture_arguments(config),
         input_size=eval_size(config),
         crop_pct=config.model.crop_pct,
+        fit=config.model.fit,
         state_dict={
             name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()
         },
         averaged_weights=config.training.ema_decay is not None,
         metrics=metrics,
         epoch=epoch,
+        # fitted once training has ended
+        temperature=1.0,
         config=to_plain(config),
         versions=versions(),
         choices=list(choices),
@@ -146,9 +163,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint in `payload`, read from `path`. Raises InputError if parts are missing or contradict."""
+    # fields that files of earlier versions lack
+    payload = {"temperature": 1.0, "fit": "crop", **payload}
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
+    # files of earlier versions name no head, and have no temperature
+    payload["architecture_arguments"] = {"head": "pooled", **payload["architecture_arguments"]}
     try:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
@@ -173,16 +194,19 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         "its image counts are not one per class": len(checkpoint.class_counts) == classes
         and all(isinstance(count, int) for count in checkpoint.class_counts),
         "its architecture has other arguments than ours": set(arguments)
-        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},
+        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing", "head"},
         "its architecture has arguments of other kinds than ours": all(
             type(arguments.get(name)) in (int, float) and 0 <= arguments[name] < 1
             for name in ("drop_rate", "drop_path_rate")
         )
-        and isinstance(arguments.get("grad_checkpointing"), bool),
+        and isinstance(arguments.get("grad_checkpointing"), bool)
+        and arguments.get("head") in HEADS,
+        "its temperature is out of range": 0 < checkpoint.temperature < math.inf,
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
         "its choices are not sentences": isinstance(checkpoint.choices, list)
         and all(isinstance(sentence, str) for sentence in checkpoint.choices),
+        "its fit is none of ours": checkpoint.fit in CHOICES["model.fit"],
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),
     }

@@ -33,7 +33,7 @@ from data.dataloader import eval_reader
 from data.dataset import ImageDataset
 from data.images import read_image
 from data.inputs import Inputs
-from data.transforms import EvalTransform, eval_image
+from data.transforms import EvalTransform
 from models.checkpoint import Checkpoint, load_checkpoint
 from prediction.fast_model import prepared
 from prediction.forward import ForwardPass, overflow_note
@@ -156,7 +156,7 @@ def load_pipeline(
     for path, (checkpoint, model), share in zip(paths, loaded, shares, strict=True):
         outputs = _output_of_class(checkpoint, classes, path, paths[0])
         model = model or _classifier(checkpoint, runtime, device, precision)
-        averaged = ViewAverage(model, views, options.average).eval()
+        averaged = ViewAverage(model, views, options.average, checkpoint.fit).eval()
         members.append(Member(path, sha256(*files_of(path)), checkpoint, averaged, outputs, share))
     return Pipeline(
         members=members,
@@ -194,16 +194,25 @@ def _classifier(checkpoint: Checkpoint, runtime: str, device: torch.device, prec
 def with_views(pipeline: Pipeline, views: str | Sequence[str]) -> Pipeline:
     """Return the pipeline with other views. Raises InputError as `parse_views`."""
     views = parse_views(views)
-    members = [
-        dataclasses.replace(member, model=ViewAverage(member.model.classifier, views, pipeline.average).eval())
-        for member in pipeline.members
-    ]
+    members = []
+    for member in pipeline.members:
+        averaged = ViewAverage(member.model.classifier, views, pipeline.average, member.checkpoint.fit).eval()
+        members.append(dataclasses.replace(member, model=averaged))
     return dataclasses.replace(pipeline, members=members, views=views)
 
 
 def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
     """Return the pipeline with one member; classes keep the order of the pipeline."""
     return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
+
+
+def uncalibrated(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline with temperature 1 for each member."""
+    members = [
+        dataclasses.replace(member, checkpoint=dataclasses.replace(member.checkpoint, temperature=1.0))
+        for member in pipeline.members
+    ]
+    return dataclasses.replace(pipeline, members=members)
 
 
 def require_torch(pipeline: Pipeline, what: str) -> None:
@@ -222,7 +231,7 @@ def with_weights(pipeline: Pipeline, checkpoints: Sequence[Checkpoint]) -> Pipel
     members = []
     for member, checkpoint in zip(pipeline.members, checkpoints, strict=True):
         model = _classifier(checkpoint, "torch", pipeline.device, pipeline.precision)
-        averaged = ViewAverage(model, pipeline.views, pipeline.average).eval()
+        averaged = ViewAverage(model, pipeline.views, pipeline.average, checkpoint.fit).eval()
         members.append(dataclasses.replace(member, checkpoint=checkpoint, model=averaged))
     return dataclasses.replace(pipeline, members=members)
 
@@ -268,13 +277,15 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
     recovered: list[int] = []
     with progress(description, count * len(pipeline.members)) as advance:
         for member in pipeline.members:
-            view = EvalTransform(member.checkpoint.input_size, member.checkpoint.crop_pct)
-            images = ImageDataset(Path(), [str(path) for path in inputs.paths], np.zeros(count, np.int64), view)
+            paths = [str(path) for path in inputs.paths]
+            images = ImageDataset(Path(), paths, np.zeros(count, np.int64), _transform(member))
             loader = eval_reader(images, range(count), config, pipeline.device)
             predictions = compute_logits(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
-            total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
+            total[predictions.indices] += (
+                softmax(predictions.logits / member.checkpoint.temperature)[:, member.output_of_class] * member.weight
+            )
             unreadable, recovered = unreadable | dict(predictions.skipped), predictions.recovered
     # one that a member of another size could not get is unreadable for all
     total[list(unreadable)] = 0
@@ -287,28 +298,30 @@ def predict_file(pipeline: Pipeline, path: Path) -> np.ndarray:
 
 
 def to_batches(pipeline: Pipeline, pixels: np.ndarray) -> list[torch.Tensor]:
-    """Return uint8 RGB pixels (H, W, 3) as input of each member: uint8 (1, 3, S, S) on the device."""
-    views = (
-        eval_image(pixels, member.checkpoint.input_size, member.checkpoint.crop_pct) for member in pipeline.members
-    )
+    """Return uint8 RGB pixels (H, W, 3) as input of each member, on the device: uint8 (1, 3, K * S, S), K squares."""
+    views = (_transform(member)(pixels) for member in pipeline.members)
     batches = (torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2) for view in views)
     return [batch.to(pipeline.device) for batch in batches]
+
+
+def _transform(member: Member) -> EvalTransform:
+    return EvalTransform(member.checkpoint.input_size, member.checkpoint.crop_pct, member.model.squares)
 
 
 @torch.inference_mode()
 def predict_batches(
     pipeline: Pipeline, batches: Sequence[torch.Tensor], names: list[str] | None = None, may_split: bool = True
 ) -> np.ndarray:
-    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, S, S) per member; `names` are the images'.
+    """Return averaged probabilities float64 (N, C) of one uint8 batch (N, 3, K * S, S) per member.
 
-    Full memory and numbers that are not finite are answered as by `compute_logits`; if `may_split` is false, full
-    memory raises the error of the device.
+    `names` are the images'. Full memory and numbers that are not finite are answered as by `compute_logits`; if
+    `may_split` is false, full memory raises the error of the device.
     """
     total = np.zeros((len(batches[0]), len(pipeline.classes)))
     for member, batch in zip(pipeline.members, batches, strict=True):
         forward = ForwardPass(member.model, pipeline.device, pipeline.precision, may_split)
         logits = forward.finish(forward.start(batch), names)
-        total += softmax(logits)[:, member.output_of_class] * member.weight
+        total += softmax(logits / member.checkpoint.temperature)[:, member.output_of_class] * member.weight
         if forward.overflowed:
             _warn_once(overflow_note(forward.overflowed, pipeline.precision))
     return total

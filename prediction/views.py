@@ -58,7 +58,12 @@ VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "crop_top_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=-1),
     "crop_bottom_left": lambda images: warp(images, zoom=1 / CROP, x=-1, y=1),
     "crop_bottom_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=1),
+    "pad": lambda images: images,
+    "stretch": lambda images: images,
 }
+
+# views of the whole picture, each made of a square of its own (see `eval_image`)
+WHOLE = ("pad", "stretch")
 
 SETS = {
     "crops5": tuple(name for name in VIEWS if name.startswith("crop_")),
@@ -92,22 +97,35 @@ def parse_views(views: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-class ViewAverage(nn.Module):
-    """A classifier that computes all views of a batch in one forward pass and averages over them."""
+def squares_of(views: Sequence[str], fit: str) -> tuple[str, ...]:
+    """Return the fits of the squares that `views` are made of; `fit` is that of the checkpoint."""
+    return tuple(dict.fromkeys(view if view in WHOLE else fit for view in views))
 
-    def __init__(self, classifier: nn.Module, views: Sequence[str], average: str) -> None:
+
+class ViewAverage(nn.Module):
+    """A classifier that computes all views of a batch in one forward pass and averages over them.
+
+    `squares` are the fits of the squares that an image consists of; `fit` is the one that most views are made of.
+    """
+
+    def __init__(self, classifier: nn.Module, views: Sequence[str], average: str, fit: str = "crop") -> None:
         super().__init__()
         self.classifier = classifier
         self.views = views
         self.average = average
+        self.fit = fit
+        self.squares = squares_of(views, fit)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 (N, C) whose softmax is the averaged prediction of images uint8 (N, 3, H, W).
+        """Return float32 (N, C) whose softmax is the averaged prediction of images uint8 (N, 3, K * H, W).
+
+        Each image is its K squares, one below the other, as `EvalTransform` gives them.
 
         Where the classifier's logits of a view are not finite, all numbers of that image are NaN: an average could hide
         it.
         """
-        batch = torch.cat([VIEWS[name](images) for name in self.views])
+        square = dict(zip(self.squares, images.chunk(len(self.squares), dim=-2), strict=True))
+        batch = torch.cat([VIEWS[name](square[name if name in WHOLE else self.fit]) for name in self.views])
         logits = self.classifier(batch).float()
         logits = logits.masked_fill(~logits.isfinite().all(dim=-1, keepdim=True), torch.nan)
         logits = logits.view(len(self.views), len(images), -1)

@@ -52,7 +52,7 @@ def test_lines_can_be_read_in_a_diff(page):
 def test_the_examples_of_augmentation_compose():
     section = read("docs/CONFIGURATION.md").partition("## Augmentation")[2].partition("\n## ")[0]
     examples = [cell for cell in re.findall(r"\| `(.+?)` \|$", section, re.MULTILINE) if not cell.startswith("python")]
-    assert len(examples) == 3
+    assert len(examples) == 6
     for example in examples:
         compose(overrides=example.split())
 

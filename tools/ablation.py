@@ -16,7 +16,7 @@ from configs.compose import compose, listed
 from configs.input_sizes import final_size
 from configs.schema import Config
 from evaluation.evaluate import evaluate
-from evaluation.metrics import paired_interval
+from evaluation.intervals import paired_interval
 from evaluation.plots import differences_figure, save_figure
 from prediction.pipeline import load_pipeline
 from training.run_folder import RunFolder

@@ -8,8 +8,8 @@ import numpy as np
 
 from common.errors import InputError
 from common.files import as_path, check_writable
+from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, correct_answers
-from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import check_sizes
 from prediction.pipeline import Pipeline, require_torch

@@ -10,8 +10,9 @@ from common.files import as_path, check_writable_folder
 from configs.input_sizes import eval_size
 from configs.schema import Config
 from data.labelled import read_labelled
+from evaluation.intervals import wilson_interval
 from evaluation.labelled_images import with_classes_of
-from evaluation.metrics import top_k_accuracy, wilson_interval
+from evaluation.metrics import top_k_accuracy
 from training.features import frozen_features
 from training.linear_probe import choose_regularisation, fit_classifier
 from training.run import Run, set_up_run

@@ -10,16 +10,25 @@ from torch import nn
 
 from common.errors import InputError, RunError
 from common.files import as_path, check_writable
-from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
-from evaluation.metrics import Gain, paired_gain
+from evaluation.calibration import calibrate
+from evaluation.intervals import Gain, paired_gain
+from evaluation.labelled_images import (
+    LabelledImages,
+    choose_images,
+    correct_answers,
+    images_new_to,
+    readable_rows,
+    training_batches,
+)
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import on_device
-from prediction.pipeline import Pipeline, require_torch, with_checkpoint
+from prediction.logits import log_of
+from prediction.pipeline import Pipeline, predict_images, require_torch, with_checkpoint
 
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
 
-_SAME = ("architecture", "input_size", "crop_pct", "classes")
+_SAME = ("architecture", "input_size", "crop_pct", "fit", "classes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +92,17 @@ def soup(pipeline: Pipeline, data: str | Path | None, output: str | Path) -> Sou
     if winner.top1 <= best.mean():
         raise RunError("No soup is better than the best model alone: nothing was written.", found)
     checkpoint = candidates[winner.kind][0]
-    save_checkpoint(dataclasses.replace(checkpoint, metrics={"val_top1": winner.top1}), output)
+    save_checkpoint(_calibrated(pipeline, images, checkpoint, winner.top1), output)
     return dataclasses.replace(found, written=winner.kind)
+
+
+def _calibrated(pipeline: Pipeline, images: LabelledImages, checkpoint: Checkpoint, top1: float) -> Checkpoint:
+    """Return the checkpoint with the temperature that suits it; the members' are those of other weights."""
+    plain = dataclasses.replace(checkpoint, temperature=1.0, metrics={"val_top1": top1})
+    predicted = predict_images(with_checkpoint(pipeline, plain), images.inputs, "calibration")
+    rows = readable_rows(predicted, images)
+    found = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)
+    return plain if found is None else dataclasses.replace(plain, temperature=found.temperature)
 
 
 def _greedy(

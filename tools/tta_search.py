@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from data.flower_drawing import drawn_jpegs
+from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
-from evaluation.metrics import Gain, cross_entropy, paired_gain
+from evaluation.metrics import cross_entropy
 from prediction.latency import IMAGES, Latency, measure_latency
 from prediction.logits import log_of, softmax
 from prediction.options import PLAIN
-from prediction.pipeline import Pipeline, only_member, predict_images, with_views
-from prediction.views import VIEWS
+from prediction.pipeline import Pipeline, only_member, predict_images, uncalibrated, with_views
+from prediction.views import SETS, VIEWS
+
+# the set that is tried as one
+CROPS = "crops5"
 
 LIMITS = ("competition.max_latency_ms", "competition.input_size")
 
@@ -23,13 +27,15 @@ LIMITS = ("competition.max_latency_ms", "competition.input_size")
 class ViewScores:
     """Probabilities float64 (M, N, C) of each view, by M members for the N readable images, and their labels int (N,).
 
-    `weights` are the members' shares; `average` is what views are averaged in, within each member.
+    `weights` are the members' shares; `average` is what views are averaged in, within each member, before its
+    temperature of `temperatures` acts.
     """
 
     of_view: dict[str, np.ndarray]
     labels: np.ndarray
     average: str
     weights: Sequence[float] = (1.0,)
+    temperatures: Sequence[float] = (1.0,)
 
     def correct(self, views: Sequence[str]) -> np.ndarray:
         """Return bool (N,): whether the average of `views` is right."""
@@ -46,12 +52,15 @@ class ViewScores:
             of_members = softmax(logits.mean(axis=0))
         else:
             of_members = stacked.mean(axis=0)
-        return np.tensordot(self.weights, of_members, axes=1)
+        pairs = zip(of_members, self.temperatures, strict=True)
+        smallest = np.finfo(np.float64).tiny
+        calibrated = [softmax(np.log(np.maximum(found, smallest)) / temperature) for found, temperature in pairs]
+        return np.tensordot(self.weights, np.stack(calibrated), axes=1)
 
 
 @dataclass(frozen=True)
 class ViewGain:
-    """A view beside the image itself: top-1 (a share), and the milliseconds that it adds to the median."""
+    """A view, or the five crops, beside the image itself: top-1 (a share), and milliseconds added to the median."""
 
     view: str
     top1: float
@@ -63,8 +72,8 @@ class ViewSearch:
     """Every view beside the image itself, and the set chosen greedily.
 
     `plain_top1` and `plain_ms` (median) are those of the image alone, `top1`, `gain` and `p95_ms` those of the chosen
-    set on the images that chose it; top-1 are shares, times milliseconds per image. `too_slow` are the sets of one view
-    more that would raise top-1 but take longer than the limit.
+    set on the images that chose it; top-1 are shares, times milliseconds per image. `too_slow` are the next larger sets
+    that would raise top-1 but take longer than the limit.
     """
 
     images: int
@@ -84,7 +93,8 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
     """Measure every view, and pick greedily those that raise top-1 within `competition.max_latency_ms`.
 
     A view is added while top-1 rises and the p95 latency of the set, measured here, stays within the limit; of equal
-    gains the lower log loss decides. Raises InputError if no image can be read.
+    gains the lower log loss decides. The five crops are also measured, and tried, together. Raises InputError if no
+    image can be read.
     """
     images = choose_images(pipeline, split, data)
     limits = pipeline.config.competition
@@ -97,6 +107,7 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
         scores = _score(pipeline, images)
         plain = latency(PLAIN)
         pairs = [(view, (*PLAIN, view)) for view in VIEWS if view not in PLAIN]
+        pairs.append((CROPS, (*PLAIN, *SETS[CROPS])))
         views = [
             ViewGain(view, float(scores.correct(pair).mean()), latency(pair).median_ms - plain.median_ms)
             for view, pair in pairs
@@ -121,19 +132,21 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
 def _score(pipeline: Pipeline, images: LabelledImages) -> ViewScores:
     of_view = {}
     for view in VIEWS:
-        one_view = with_views(pipeline, (view,))
+        one_view = with_views(uncalibrated(pipeline), (view,))
         predicted = [predict_images(only_member(one_view, member), images.inputs, view) for member in one_view.members]
         rows = readable_rows(predicted[0], images)
         of_view[view] = np.stack([of_member.probabilities[rows] for of_member in predicted])
-    return ViewScores(of_view, images.labels[rows], pipeline.average, [member.weight for member in pipeline.members])
+    weights = [member.weight for member in pipeline.members]
+    temperatures = [member.checkpoint.temperature for member in pipeline.members]
+    return ViewScores(of_view, images.labels[rows], pipeline.average, weights, temperatures)
 
 
 def choose_greedily(
     scores: ViewScores, latency: Callable[[tuple[str, ...]], Latency], limit_ms: float
 ) -> tuple[tuple[str, ...], Latency, list[tuple[str, ...]]]:
-    """Add views one at a time, while top-1 rises and the p95 stays within `limit_ms`.
+    """Add views one at a time, while top-1 rises and the p95 stays within `limit_ms`; where none helps, the five crops.
 
-    Return the views, their latency, and the sets of one view more that would raise top-1 but take longer.
+    Return the views, their latency, and the next larger sets that would raise top-1 but take longer.
     """
 
     def rank(views: tuple[str, ...]) -> tuple[int, float]:
@@ -143,7 +156,9 @@ def choose_greedily(
     while True:
         right = scores.correct(chosen).sum()
         candidates: list[tuple[str, ...]] = [(*chosen, view) for view in VIEWS if view not in chosen]
+        crops = [(*chosen, *(view for view in SETS[CROPS] if view not in chosen))]
         better = [views for views in candidates if scores.correct(views).sum() > right]
+        better = better or [views for views in crops if scores.correct(views).sum() > right]
         for views in sorted(better, key=rank):
             measured = latency(views)
             if measured.p95_ms <= limit_ms:

@@ -46,16 +46,18 @@ def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:
     only where the rest has a warm-up of its own.
     """
     backbone = model.backbone
-    layers = layer_of_parameter(backbone)
+    layers = layer_of_parameter(model)
     last_layer = max(layers.values())
     per_layer = config.layer_decay ** (13 / max(last_layer, 1))
     unregularised = set(backbone.no_weight_decay()) if hasattr(backbone, "no_weight_decay") else set()
     head = head_parameter_names(model)
 
     groups: dict[tuple[float, float, bool], dict] = {}
-    for name, parameter in backbone.named_parameters():
-        scale = per_layer ** (last_layer - layers[name])
-        in_head = f"backbone.{name}" in head
+    for full_name, parameter in model.named_parameters():
+        # the names of files of earlier versions
+        name = full_name.removeprefix("backbone.")
+        scale = per_layer ** (last_layer - layers[full_name])
+        in_head = full_name in head
         if in_head:
             scale *= config.head_lr_multiplier
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else config.weight_decay

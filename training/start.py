@@ -11,6 +11,7 @@ from configs.schema import Config
 from models.classifier import Classifier, check_sizes, classifier_of
 from models.pretrained import WeightsReport, load_pretrained
 from training.distillation import AveragedTeacher
+from training.head_start import start_head
 from training.linear_probe import start_from_probe
 from training.run import Run
 from training.state import TrainingState, new_state
@@ -38,6 +39,7 @@ def start_run(run: Run) -> Start:
 def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
     """Return the state before the first step and what was loaded of pretrained weights."""
     model, report = pretrained_model(run)
+    start_head(run, model)
     if run.config.training.head_init == "probe":
         start_from_probe(run, model)
     state = state_of(run, model)

@@ -8,6 +8,7 @@ from common import distributed
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
 from configs.schema import Config
+from training.finish import finish_best
 from training.forward import check_compile
 from training.messages import describe_result, describe_run
 from training.range_test import with_tested_rate
@@ -36,13 +37,15 @@ def train(config: Config) -> TrainingResult:
         if distributed.is_main():
             comments = "".join(f"# {sentence}\n" for sentence in run.choices)
             write_text(run.folder.config, comments + to_yaml(run.config))
-        result, mix = fit(run, state), mix_into_best_model(run, state)
-    if mix is not None and result.best_top1 is not None:
-        result = dataclasses.replace(result, best_top1=mix.top1[mix.share])
-    for line in describe_result(run, result, state):
-        print(line)
+        result = fit(run, state)
+        mix = mix_into_best_model(run, state)
+        lines = finish_best(run, state)
     if mix is not None:
-        print(describe_mix(run.config, mix))
+        lines.insert(0, describe_mix(run.config, mix))
+        if result.best_top1 is not None:
+            result = dataclasses.replace(result, best_top1=mix.top1[mix.share])
+    for line in [*lines, *describe_result(run, result, state)]:
+        print(line)
     return result
 
 

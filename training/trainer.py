@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+
 from common import distributed
 from common.device import choose_inference_precision
 from common.errors import RunError, as_warning
@@ -210,6 +212,8 @@ def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | No
             raise_for_skipped(run, state)
     state.add_up()
     course.clock.count(state)
+    if predictions is not None:
+        state.validation_hits.append(torch.from_numpy(predictions.logits.argmax(axis=1) == predictions.labels))
     row = _history_row(run, state, predictions)
     state.history.append(row)
     is_best = _is_best(run, state, row["val_top1"])

@@ -127,4 +127,5 @@ def attention_figure(facts: Facts, images: int = 6) -> Figure | None:
 def _photograph(facts: Facts, answer: Answer, size: int = _TILE) -> np.ndarray | None:
     """Return the square that evaluation uses, uint8 RGB, or None if the file is missing or unreadable."""
     path = Path((facts.metrics or {}).get("image_dir", "")) / answer.image_id
-    return attempt(lambda: eval_image(read_image(path).pixels, size))[0]
+    crop_pct, fit = facts.checkpoint.crop_pct, facts.checkpoint.fit
+    return attempt(lambda: eval_image(read_image(path).pixels, size, crop_pct, fit))[0]

@@ -7,7 +7,7 @@ from typing import Any
 from competition.report.document import HTML, PDF, Block, Code, Document, Heading, Paragraph, Picture, Say, Table
 from competition.report.innovation import innovation_blocks
 from competition.report.run_record import Facts
-from evaluation.metrics import wilson_interval
+from evaluation.intervals import wilson_interval
 
 LANGUAGES = ("en", "zh")
 

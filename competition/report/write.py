@@ -89,9 +89,8 @@ def draw_pictures(facts: Facts, folder: Path, language: str) -> tuple[dict[str, 
             pictures[name] = folder / f"{name}.png"
     with as_warning("The contact sheet of the augmentation", notes.append):
         table = load_table(facts.config.dataset)
-        sheet = contact_sheet(
-            table, train_transform(facts.config), SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE, facts.config.seed
-        )
+        transform, seed, fit = train_transform(facts.config), facts.config.seed, facts.config.model.fit
+        sheet = contact_sheet(table, transform, SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE, seed, fit)
         write_png(folder / "augmentation.png", sheet)
         pictures["augmentation"] = folder / "augmentation.png"
     return pictures, notes

@@ -19,13 +19,13 @@ from utils import (
     choose_dtype,
     choose_same_algorithms,
     describe,
-    eval_image,
     in_batches,
     is_memory_full,
     keep_memory,
     list_images,
     printable,
     read_image,
+    squares,
     write_csv,
 )
 
@@ -37,7 +37,7 @@ IMAGE_COLUMNS = ("filename", "image_id", "img_name", "id")
 CATEGORY_COLUMNS = ("category_id", "predicted_class")
 
 
-# an image for each model, uint8 RGB (input_size, input_size, 3)
+# an image for each model, uint8 RGB (K * input_size, input_size, 3): the squares of its views, one below the other
 Squares = List[np.ndarray]
 # label and confidence; None where there is no answer
 Answer = Optional[Tuple[int, float]]
@@ -89,7 +89,8 @@ def predict_folder(flags: argparse.Namespace) -> int:
     models = load_models(config, flags.model_dir, device)
     answers = []  # type: List[Answer]
     printed = started
-    for images in read_in_batches(flags.test_dir, names, config["batch_size"], [entry for entry, _ in models]):
+    entries = [entry for entry, _ in models]
+    for images in read_in_batches(flags.test_dir, names, config["batch_size"], entries, config["views"]):
         found = answer(models, images, config, device, dtype)
         warn_of_missing(names[len(answers) :], images, found)
         answers.extend(found)
@@ -127,17 +128,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def read_in_batches(
-    folder: Path, names: Sequence[str], size: int, entries: Sequence[Dict[str, Any]]
+    folder: Path, names: Sequence[str], size: int, entries: Sequence[Dict[str, Any]], views: Sequence[str]
 ) -> Iterator[List[Optional[Squares]]]:
     """Yield `size` images at a time, in order; threads read the next ones while the model works.
 
-    An image is its square for each model, or None: whatever fails is the fault of that image alone.
+    An image is its squares for each model, or None: whatever fails is the fault of that image alone.
     """
 
     def read(name: str) -> Optional[Squares]:
         try:
             pixels = read_image(folder / name)
-            return [eval_image(pixels, entry["input_size"], entry["crop_pct"]) for entry in entries]
+            return [squares(pixels, entry, views) for entry in entries]
         except Exception as error:  # noqa: BLE001 - one odd image must not cost the answers for all others
             print("warning: {}: {}; confidence 0".format(printable(name), describe(error)), file=sys.stderr)
             return None
@@ -182,12 +183,13 @@ def answer_at_once(
     total = torch.zeros(len(readable), len(config["classes"]), dtype=torch.float64)
     weights = sum(entry["weight"] for entry, _ in models)
     for position, (entry, model) in enumerate(models):
-        pixels = [squares[position] for squares in readable]
+        pixels = [image[position] for image in readable]
         if dtype is not None:
             # kernels depend on the size of a batch, and 16 bits show which one was taken
             pixels += pixels[-1:] * (config["batch_size"] - len(pixels))
         batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(device)
-        probabilities = probabilities_of(model, batch, config, dtype)[: len(readable)]
+        probabilities = probabilities_of(model, batch, config, dtype, entry["fit"])[: len(readable)]
+        probabilities = calibrated(probabilities, entry.get("temperature", 1.0))
         if entry["class_order"] is not None:
             probabilities = probabilities[:, entry["class_order"]]
         total += probabilities * (entry["weight"] / weights)
@@ -198,14 +200,21 @@ def answer_at_once(
 
 
 def probabilities_of(
-    model: torch.nn.Module, batch: torch.Tensor, config: Dict[str, Any], dtype: Optional[str]
+    model: torch.nn.Module, batch: torch.Tensor, config: Dict[str, Any], dtype: Optional[str], fit: str
 ) -> torch.Tensor:
     """Return probabilities float64 (N, C); float32 computes a batch again whose values are too large for 16 bits."""
     with torch.no_grad():
-        found = average_views(model, batch, config["views"], config["average"], dtype).cpu()
+        found = average_views(model, batch, config["views"], config["average"], dtype, fit).cpu()
         if dtype is not None and not torch.isfinite(found).all():
-            found = average_views(model, batch, config["views"], config["average"], None).cpu()
+            found = average_views(model, batch, config["views"], config["average"], None, fit).cpu()
     return found
+
+
+def calibrated(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return probabilities (N, C) whose logarithms were divided by the temperature; the order of classes stays."""
+    if temperature == 1.0:
+        return probabilities
+    return (probabilities.clamp(min=1e-300).log() / temperature).softmax(dim=1)
 
 
 def warn_of_missing(names: Sequence[str], images: Sequence[Optional[Squares]], found: Sequence[Answer]) -> None:

@@ -15,12 +15,12 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import cv2
 import numpy as np
 import torch
-from model import Classifier, build_model, load_weights, read_config
+from model import Classifier, build_model, covariance, load_weights, read_config
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional
@@ -54,7 +54,8 @@ LOSSES = (
 # shares of the start that start_mix=auto tries on validation images, and the one that it takes without them
 START_SHARES, START_SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 # strength of the probe's data term against its L2 penalty, for features of unit variance; steps of L-BFGS
-PROBE_STRENGTH, PROBE_STEPS = 0.1, 300
+PROBE_STRENGTH, PROBE_STEPS = 0.1, 100
+IMAGES_FOR_COMPONENTS = 512
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -135,6 +136,10 @@ def start_model(entry: Dict[str, Any], recipe: Dict[str, Any], weights: Any) -> 
         heads = settings["classifier"]
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         state = load_weights(weights)
+        if model.head is not None:
+            # the layers after the stages are not in this network
+            own = model.backbone.state_dict()
+            state = {name: value for name, value in state.items() if name in own}
         kept = {name: value for name, value in state.items() if not name.startswith(tuple(h + "." for h in heads))}
         missing, unexpected = model.backbone.load_state_dict(kept, strict=False)
         lost = [name for name in missing if not name.startswith(heads)]
@@ -147,9 +152,11 @@ def start_from_probe(
     model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], classes: int, device: Any
 ) -> None:
     """Fit the classifier by logistic regression on the frozen backbone's features (Kumar et al. 2022)."""
-    layer = model.backbone.get_classifier()
+    layer = model.last_layer()
     if not isinstance(layer, nn.Linear):
         raise SystemExit("error: {} does not end in one linear layer to start".format(entry["architecture"]))
+    if model.head is not None and model.head.reduction is not None:
+        start_reduction(model, entry, recipe, rows, device)
     seen = []  # type: List[torch.Tensor]
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
     labels = []  # type: List[torch.Tensor]
@@ -161,11 +168,35 @@ def start_from_probe(
     hook.remove()
     if not labels:
         raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
-    weight, bias = fit_classifier(torch.cat(seen), torch.cat(labels), classes)
+    features = torch.cat(seen)
+    if model.head is not None:
+        mean, scale = features.double().mean(dim=0), features.double().std(dim=0, unbiased=False)
+        scale = torch.clamp(scale, min=0.1 * scale.mean().item() + 1e-12)
+        model.head.feature_mean.copy_(mean)
+        model.head.feature_scale.copy_(scale)
+        features = ((features.double() - mean) / scale).float()
+    weight, bias = fit_classifier(features, torch.cat(labels), classes)
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
     print("the classifier starts from a probe of {} images".format(sum(map(len, labels))), flush=True)
+
+
+@torch.no_grad()
+def start_reduction(
+    model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], device: Any
+) -> None:
+    """Reduce the channels of the last stage by their principal components over some hundred images."""
+    total = torch.zeros((), device=device)
+    model.eval()
+    step = max(math.ceil(len(rows) / IMAGES_FOR_COMPONENTS), 1)
+    for images, _ in eval_batches(rows[::step], entry, recipe["batch_size"]):
+        last = model.stage_maps(model.normalised(images.to(device)))[-1].float()
+        total = total + covariance(last.flatten(2)).sum(dim=0)
+    if total.ndim == 0:
+        raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
+    vectors = torch.linalg.eigh(total.double().cpu())[1]
+    model.head.reduction.weight.copy_(vectors[:, -model.head.reduction.out_features :].t())
 
 
 def fit_classifier(features: torch.Tensor, labels: torch.Tensor, classes: int) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -277,24 +308,37 @@ def mix_with_start(
     return mixed(share)
 
 
-def layer_depths(backbone: nn.Module) -> Dict[str, int]:
-    """Return the depth of each parameter, 0 for the stem; the classifier is the deepest."""
+def layer_depths(model: Classifier) -> Dict[str, int]:
+    """Return the depth of each parameter, 0 for the stem; the head is the deepest."""
+    backbone = model.backbone
     if hasattr(backbone, "group_matcher"):
-        return group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
-    return auto_group_layers(backbone)
+        found = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    else:
+        found = auto_group_layers(backbone)
+    depths = {"backbone." + name: depth for name, depth in found.items()}
+    if model.head is not None:
+        deepest = max(depths.values()) + 1
+        depths.update(("head." + name, deepest) for name, _ in model.head.named_parameters())
+    return depths
+
+
+def head_parameters(model: Classifier) -> Set[int]:
+    """Return the ids of the parameters of the head."""
+    head = model.backbone.get_classifier() if model.head is None else model.head
+    return {id(parameter) for parameter in head.parameters()}
 
 
 def set_trainable(model: Classifier, recipe: Dict[str, Any], head_only: bool) -> None:
     """Put the model in training mode, without the parts that the recipe freezes."""
-    layers = layer_depths(model.backbone)
+    layers = layer_depths(model)
     last = max(layers.values())
     first_trained = round(recipe["freeze_layers"] * last) if recipe["pretrained"] else 0
-    heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
+    heads = head_parameters(model)
     model.train()
-    for name, parameter in model.backbone.named_parameters():
+    for name, parameter in model.named_parameters():
         parameter.requires_grad_(id(parameter) in heads if head_only else layers[name] >= first_trained)
     keeps_all = head_only or (recipe["freeze_batchnorm"] and recipe["pretrained"])
-    for name, module in model.backbone.named_modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d) and (keeps_all or layers.get(name + ".weight", last) < first_trained):
             module.eval()
 
@@ -305,13 +349,14 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
     `scale` of a group is its share of the learning rate; layer_decay is meant for 12 groups, as of a ViT-B. Parameters
     of one scale and decay are one group: a GPU updates each group at once.
     """
-    layers = layer_depths(model.backbone)
+    layers = layer_depths(model)
     last = max(layers.values())
     per_layer = recipe["layer_decay"] ** (13 / max(last, 1))
-    heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
-    unregularised = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
+    heads = head_parameters(model)
+    names = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
+    unregularised = {"backbone." + name for name in names}
     groups = {}  # type: Dict[Tuple[float, float, bool], List[nn.Parameter]]
-    for name, parameter in model.backbone.named_parameters():
+    for name, parameter in model.named_parameters():
         in_head = id(parameter) in heads
         scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if in_head else 1)
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else recipe["weight_decay"]
@@ -491,7 +536,8 @@ def eval_batches(
     rows: Sequence[Row], entry: Dict[str, Any], batch_size: int
 ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
     """Yield images uint8 (N, 3, H, W) as they are evaluated, and labels (N,); unreadable files are left out."""
-    return read_batches(rows, lambda image, _: eval_image(image, entry["input_size"], entry["crop_pct"]), batch_size)
+    size, crop_pct, fit = entry["input_size"], entry["crop_pct"], entry["fit"]
+    return read_batches(rows, lambda image, _: eval_image(image, size, crop_pct, fit), batch_size)
 
 
 def evaluate(

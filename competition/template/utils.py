@@ -16,7 +16,7 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -490,17 +490,49 @@ def cut_to_aspect(image: np.ndarray) -> np.ndarray:
     return image[top : height - top, left : width - left]
 
 
-def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0) -> np.ndarray:
-    """Resize the shorter side to `input_size / crop_pct` and cut the centre square of `input_size`."""
+def eval_image(image: np.ndarray, input_size: int, crop_pct: float = 1.0, fit: str = "crop") -> np.ndarray:
+    """Return the square that a model sees: the centre, the whole image with mirrored borders, or stretched."""
+    if fit == "stretch":
+        return resize(image, input_size, input_size)
+    if fit == "pad":
+        return padded(image, input_size)
     image = cut_to_aspect(image)
     height, width = image.shape[:2]
     scale = round(input_size / crop_pct) / min(height, width)
     new_width, new_height = max(round(width * scale), input_size), max(round(height * scale), input_size)
-    if (new_width, new_height) != (width, height):
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
+    image = resize(image, new_width, new_height)
     top, left = (new_height - input_size) // 2, (new_width - input_size) // 2
     return image[top : top + input_size, left : left + input_size]
+
+
+def padded(image: np.ndarray, input_size: int) -> np.ndarray:
+    """Resize the longer side to `input_size` and mirror the image over the rest of the square."""
+    height, width = image.shape[:2]
+    scale = input_size / max(height, width)
+    new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
+    top, left = (input_size - new_height) // 2, (input_size - new_width) // 2
+    bottom, right = input_size - new_height - top, input_size - new_width - left
+    return cv2.copyMakeBorder(resize(image, new_width, new_height), top, bottom, left, right, cv2.BORDER_REFLECT)
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Make sides smaller by area interpolation, and larger by cubic one."""
+    smaller = min(width, image.shape[1]), min(height, image.shape[0])
+    for size, interpolation in ((smaller, cv2.INTER_AREA), ((width, height), cv2.INTER_CUBIC)):
+        if size != (image.shape[1], image.shape[0]):
+            image = cv2.resize(image, size, interpolation=interpolation)
+    return image
+
+
+def squares_of(views: Sequence[str], fit: str) -> Tuple[str, ...]:
+    """Return the fits of the squares that views are made of; `fit` is the model's own."""
+    return tuple(dict.fromkeys(view if view in WHOLE else fit for view in views))
+
+
+def squares(image: np.ndarray, entry: Dict[str, Any], views: Sequence[str]) -> np.ndarray:
+    """Return the squares that the views of a model of the config need, one below the other: uint8 (K * S, S, 3)."""
+    size, crop_pct = entry["input_size"], entry["crop_pct"]
+    return np.concatenate([eval_image(image, size, crop_pct, fit) for fit in squares_of(views, entry["fit"])])
 
 
 def warp(images: torch.Tensor, degrees: float = 0.0, zoom: float = 1.0, x: float = 0.0, y: float = 0.0) -> torch.Tensor:
@@ -544,17 +576,24 @@ VIEWS = {
     "crop_top_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=-1),
     "crop_bottom_left": lambda images: warp(images, zoom=1 / CROP, x=-1, y=1),
     "crop_bottom_right": lambda images: warp(images, zoom=1 / CROP, x=1, y=1),
+    "pad": lambda images: images,
+    "stretch": lambda images: images,
 }
+# views of the whole picture, each made of a square of its own
+WHOLE = ("pad", "stretch")
 
 
 def average_views(
-    model: Callable, images: torch.Tensor, views: Sequence[str], average: str, dtype: Optional[str]
+    model: Callable, images: torch.Tensor, views: Sequence[str], average: str, dtype: Optional[str], fit: str = "crop"
 ) -> torch.Tensor:
-    """Return probabilities float64 (N, C), averaged over the views of images uint8 (N, 3, H, W).
+    """Return probabilities float64 (N, C), averaged over the views of images uint8 (N, 3, K * H, W).
 
-    Only the model computes in `dtype`: 16 bits would move the pixels of a turned image.
+    Each image is its K squares, one below the other; `fit` is the model's own. Only the model computes in `dtype`: 16
+    bits would move the pixels of a turned image.
     """
-    batch = torch.cat([VIEWS[name](images) for name in views])
+    fits = squares_of(views, fit)
+    square = dict(zip(fits, images.chunk(len(fits), dim=-2)))
+    batch = torch.cat([VIEWS[name](square[name if name in WHOLE else fit]) for name in views])
     with mixed_precision(images.device.type, dtype):
         logits = model(batch)
     logits = logits.float().view(len(views), len(images), -1)

@@ -10,12 +10,13 @@ from cli import audit, budget, export, oof, probe, soup
 from cli.comparison_text import describe_sizes, describe_view_search
 from cli.ensemble_text import describe_average, describe_fit
 from cli.entry import with_figures
+from cli.prepare_data import describe_crop
 from common.classes import ImageClass
 from common.errors import RunError
 from configs.compose import compose
 from data.table import ImageTable
 from evaluation.evaluate import Metrics
-from evaluation.metrics import Gain
+from evaluation.intervals import Gain
 from tools.ablation import BASE, Difference, Variant, markdown
 from tools.cross_validation import CrossValidation
 from tools.data_audit import Audit, DuplicatePair, Suspect
@@ -29,7 +30,7 @@ from tools.tta_search import ViewGain, ViewSearch
 
 GAIN = Gain(1.5, -0.25, 3.0)
 
-METRICS = Metrics(40, 0.9, (0.8, 0.95), 1.0, (0.9, 1.0), 0.88, (0.7, 0.9), 0.89, 0.3, 0.05, (0.01, 0.1))
+METRICS = Metrics(40, 0.9, (0.8, 0.95), 1.0, (0.9, 1.0), 0.88, (0.7, 0.9), 0.89, (0.7, 0.95), 0.3, 0.05, (0.01, 0.1))
 
 
 def test_ablation():
@@ -219,3 +220,10 @@ def test_ensemble():
     lines = describe_average(AveragedPredictions(9, 0, 2, False))
     assert lines[0] == "images      9, mean of 2 files"
     assert "no ZIP can repeat their mean" in lines[1]
+
+
+def test_a_crop_that_loses_much_names_the_remedy():
+    assert describe_crop({"mean": 0.25, "much": 0.03}) == (
+        "centre crop          loses 25 % of the area on average; 3 % of the images lose more than 25 %"
+    )
+    assert "model.fit=stretch or pad" in describe_crop({"mean": 0.3, "much": 0.4})

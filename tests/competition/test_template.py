@@ -20,11 +20,11 @@ from configs.validate import CHOICES
 from data.flower_drawing import draw_jpegs
 from data.images import UnreadableImage, read_image
 from data.listing import list_images
-from data.transforms import eval_image
+from data.transforms import EvalTransform, eval_image
 from models.classifier import build_classifier
 from models.losses import get_loss_function
 from prediction.predictions_csv import COLUMNS
-from prediction.views import VIEWS
+from prediction.views import VIEWS, WHOLE, squares_of
 from tests.conftest import stripes
 from tests.helpers import REPOSITORY, training_config
 from tests.odd_images import ODD, SEE_THROUGH, encoded
@@ -138,28 +138,39 @@ def test_without_pillow_transparency_and_depth_are_the_same(utils, tmp_path, mon
 def test_shapes_are_cut_as_the_kit_cuts_them(utils, shape):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     for size, crop in ((32, 1.0), (600, 0.95)):
-        assert np.array_equal(utils.eval_image(image, size, crop), eval_image(image, size, crop))
+        for fit in CHOICES["model.fit"]:
+            assert np.array_equal(utils.eval_image(image, size, crop, fit), eval_image(image, size, crop, fit)), fit
+
+
+def test_the_squares_of_the_views_are_the_kits(utils):
+    image = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    for views in (["identity", "hflip"], ["stretch", "identity", "pad"], ["pad"]):
+        for fit in CHOICES["model.fit"]:
+            entry = {"input_size": 16, "crop_pct": 0.9, "fit": fit}
+            expected = EvalTransform(16, 0.9, squares_of(views, fit))(image)
+            assert np.array_equal(utils.squares(image, entry, views), expected), (views, fit)
+    assert utils.WHOLE == WHOLE
 
 
 def test_one_odd_image_costs_its_own_row(template_predict, test_folder, monkeypatch, capsys):
     """Whatever fails after decoding is the fault of that image alone."""
-    real, names = template_predict.eval_image, template_predict.list_images(test_folder)
+    real, names = template_predict.squares, template_predict.list_images(test_folder)
 
-    def fails_once(image, size, crop_pct):
-        failures.append(size)
+    def fails_once(image, entry, views):
+        failures.append(image)
         if len(failures) == 1:
             raise cv2.error("Insufficient\n memory")
-        return real(image, size, crop_pct)
+        return real(image, entry, views)
 
     failures = []
     monkeypatch.setitem(template_predict.in_batches.__globals__, "READERS", 1)
-    monkeypatch.setattr(template_predict, "eval_image", fails_once)
-    entries = [{"input_size": 32, "crop_pct": 1.0}, {"input_size": 16, "crop_pct": 0.9}]
-    batches = list(template_predict.read_in_batches(test_folder, names, 4, entries))
+    monkeypatch.setattr(template_predict, "squares", fails_once)
+    entries = [{"input_size": 32, "crop_pct": 1.0, "fit": "crop"}, {"input_size": 16, "crop_pct": 0.9, "fit": "pad"}]
+    batches = list(template_predict.read_in_batches(test_folder, names, 4, entries, ["identity", "stretch"]))
     assert [len(batch) for batch in batches] == [4, 4, 1]
     found = dict(zip(names, [squares for batch in batches for squares in batch], strict=True))
     assert [name for name, squares in found.items() if squares is None] == ["broken.jpg", "img_0.png"]
-    assert [square.shape for square in found["img_1.JPG"]] == [(32, 32, 3), (16, 16, 3)]
+    assert [square.shape for square in found["img_1.JPG"]] == [(64, 32, 3), (32, 16, 3)]
     warnings = capsys.readouterr().err
     assert "warning: img_0.png: error Insufficient memory; confidence 0" in warnings
     assert "warning: broken.jpg: not an image" in warnings

@@ -19,7 +19,7 @@ from torch import nn
 
 CPU = torch.device("cpu")
 CLASSES = [{"label": label, "category_id": str(100 + label), "name": "x"} for label in range(3)]
-ENTRY = {"input_size": 8, "crop_pct": 1.0, "weight": 1.0, "class_order": None}
+ENTRY = {"input_size": 8, "crop_pct": 1.0, "fit": "crop", "weight": 1.0, "class_order": None}
 CONFIG = {
     "classes": CLASSES,
     "fallback_label": 1,
@@ -73,8 +73,10 @@ class Hungry(Recorder):
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
 def test_views_are_made_in_full_precision(utils, dtype, average):
-    images = torch.randint(0, 256, (2, 3, 301, 301), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected = torch.cat([view(images) for view in utils.VIEWS.values()])
+    squares = torch.randint(0, 256, (3, 2, 3, 301, 301), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    made_of = {"pad": squares[1], "stretch": squares[2]}
+    expected = torch.cat([view(made_of.get(name, squares[0])) for name, view in utils.VIEWS.items()])
+    images = torch.cat(list(squares), dim=-2)
     model = Recorder()
     utils.average_views(model, images, list(utils.VIEWS), average, dtype)
     assert torch.equal(model.batches[0], expected)
@@ -229,7 +231,7 @@ def run(template_predict, tmp_path, monkeypatch, capsys, algorithms_kept):
         folder = tmp_path / "images"
         folder.mkdir()
         for name, pixels in images.items():
-            encoded = template_predict.eval_image.__globals__["cv2"].imencode(".png", pixels)[1]
+            encoded = template_predict.read_image.__globals__["cv2"].imencode(".png", pixels)[1]
             (folder / name).write_bytes(encoded.tobytes())
         (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
         monkeypatch.setattr(template_predict, "load_models", lambda config, model_dir, device: [(ENTRY, model)])

@@ -135,6 +135,7 @@ def trained(template_train, rows, dtype, monkeypatch, **changes):
     config = training_config(epochs=2, warmup_epochs=0, learning_rate=1e-3, ema_decay=0.0, use_amp=True, **changes)
     recipe = dataclasses.asdict(config) | {"seed": 0, "batch_size": 6, "input_size": 32, "pretrained": False}
     entry = {"architecture": "test_resnet", "arguments": {"num_classes": 2}, "input_size": 32, "crop_pct": 1.0}
+    entry["fit"] = "crop"
     model = template_train.build_model(entry)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     loss_of = template_train.build_loss(recipe, np.array([6, 6]), CPU)

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 
 from common.errors import InputError
@@ -253,3 +254,14 @@ def test_labelled_images_are_found_beside_their_table(tmp_path):
     assert read_labelled(tmp_path / "out" / "train.csv").classes[0].category_id == "164"
     with pytest.raises(InputError, match="Labelled images are a prepared folder"):
         read_labelled(tmp_path / "none")
+
+
+def test_what_the_centre_crop_loses_is_counted_over_the_images_in_use(tmp_path):
+    shapes = {"square": (48, 48), "photograph": (75, 100), "rounded": (500, 667), "wide": (90, 160), "tall": (160, 90)}
+    for number, shape in enumerate(shapes.values()):
+        folder = tmp_path / "source" / f"class {number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_picture(folder / f"{number}.png", np.full((*shape, 3), 40 * number, np.uint8))
+    found = prepare(tmp_path / "source", tmp_path / "out")["centre_crop"]
+    assert found["mean"] == pytest.approx((0 + 0.25 + (1 - 500 / 667) + 2 * (1 - 9 / 16)) / 5)
+    assert found["much"] == pytest.approx(2 / 5)

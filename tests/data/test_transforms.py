@@ -1,5 +1,6 @@
 """Augmentation does what its YAML says: each entry at its probability, independently, and a function of the key."""
 
+import collections
 import functools
 import pickle
 
@@ -10,9 +11,11 @@ import pytest
 from common.errors import InputError
 from configs.compose import compose
 from configs.options import option_names
+from configs.validate import CHOICES
 from data.transforms import MAX_ASPECT, EvalTransform, FinishingTransform, TrainTransform, eval_image, reduction_of
 
 SIZE = 64
+FITS = CHOICES["model.fit"]
 LEVELS = option_names("augmentation")
 
 
@@ -32,7 +35,7 @@ def entries_of(level):
     return compose("config", [f"augmentation={level}", f"model.input_size={SIZE}"]).augmentation.train
 
 
-ENTRIES = [(level, name) for level in LEVELS for name in entries_of(level)]
+ENTRIES = [(level, name) for level in LEVELS for name, entry in entries_of(level).items() if "transforms" not in entry]
 
 
 @pytest.mark.parametrize(("level", "name"), ENTRIES, ids=[f"{level}-{name}" for level, name in ENTRIES])
@@ -58,11 +61,12 @@ def test_entries_fire_independently(level):
     image = smooth_image()
     for index in range(400):
         transform(image, 0, index)
-        fired.append([bool(member.params) for member in transform.compose.transforms])
+        # a group, which always fires here, keeps no parameters
+        fired.append([bool(getattr(member, "params", True)) for member in transform.compose.transforms])
     rates = np.array(fired, dtype=float)
     varying = rates[:, rates.std(axis=0) > 0]
-    correlations = np.corrcoef(varying.T)[np.triu_indices(varying.shape[1], k=1)]
-    assert np.abs(correlations).max() < 0.25
+    correlations = np.atleast_2d(np.corrcoef(varying.T))[np.triu_indices(varying.shape[1], k=1)]
+    assert np.abs(correlations).max(initial=0) < 0.25
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -112,6 +116,20 @@ def test_without_a_crop_the_result_still_has_the_input_size():
         ({"Affine": {"cval": 0}}, "'cval' are not valid"),
         ({"Blur": 3}, "augmentation.train.Blur: expected a mapping"),
         ({"Compose": {}}, "has no transform 'Compose'"),
+        ({"OneOff": {}}, "has no transform 'OneOff'. Did you mean 'OneOf'"),
+        ({"OneOf": {"p": 1}}, "augmentation.train.OneOf.transforms: expected a mapping of transforms"),
+        ({"OneOf": {"transforms": [{"Blur": {}}]}}, "augmentation.train.OneOf.transforms: expected a mapping"),
+        (
+            {"Any": {"transform": "SomeOf", "transforms": {"Blu": {}}}},
+            "augmentation.train.Any.transforms.Blu: ",
+        ),
+        ({"OneOf": {"transforms": {"Blur": {"limit": 3}}}}, "augmentation.train.OneOf.transforms.Blur: Blur refuses"),
+        ({"OneOf": {"transforms": {"Blur": 3}}}, "augmentation.train.OneOf.transforms.Blur: expected a mapping"),
+        ({"OneOf": {"transforms": {"Blur": {}}, "p": 3}}, "OneOf refuses its arguments: p: Input should be less"),
+        ({"OneOf": {"transforms": {"Blur": {}}, "n": 1}}, "OneOf refuses its arguments: n: Extra inputs"),
+        ({"OneOf": {"transforms": {"Blur": {"p": 0}}}}, "OneOf refuses its arguments: all its transforms have p: 0"),
+        ({"SomeOf": {"transforms": {"Blur": {}}, "n": 2}}, "n: 2 of 1 transforms, unless one may be drawn twice"),
+        ({"SomeOf": {"transforms": {"Blur": {}}, "n": "two"}}, "SomeOf refuses its arguments: n: Input should be a"),
     ],
 )
 def test_a_wrong_entry_names_its_key(entries, message):
@@ -119,6 +137,47 @@ def test_a_wrong_entry_names_its_key(entries, message):
         TrainTransform(entries, SIZE, 0)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def marks(image):
+    """Return which of two flips were applied to an image whose corners differ."""
+    corners = [tuple(image[row, column]) for row in (0, -1) for column in (0, -1)]
+    return "".join(str(corners.index((value,) * 3)) for value in (10, 20, 30))
+
+
+def test_a_group_draws_by_its_weights_or_with_equal_chances():
+    image = np.full((SIZE, SIZE, 3), 40, np.uint8)
+    image[0, 0], image[0, -1], image[-1, 0] = 10, 20, 30
+    flips = {"HorizontalFlip": {"p": 0.5}, "VerticalFlip": {"p": 0.25}, "Nothing": {"transform": "NoOp", "p": 0.25}}
+    one = TrainTransform({"OneOf": {"transforms": flips, "p": 0.8}}, SIZE, seed=0)
+    found = collections.Counter(marks(one(image, 0, index)) for index in range(1000))
+    unchanged, across, down = "012", "103", "230"
+    assert set(found) == {unchanged, across, down}
+    assert found[across] == pytest.approx(0.4 * 1000, abs=60)
+    assert found[down] == pytest.approx(0.2 * 1000, abs=50)
+    sure = {name: {**entry, "p": 1.0} for name, entry in flips.items()}
+    two = TrainTransform({"SomeOf": {"transforms": sure, "n": 2, "replace": True}}, SIZE, seed=0)
+    found = collections.Counter(marks(two(image, 0, index)) for index in range(1800))
+    # of nine pairs: twice the same flip, or twice nothing, shows nothing
+    assert found[unchanged] == pytest.approx(600, abs=80)
+    assert found[across] == pytest.approx(400, abs=70)
+    assert sum(found.values()) - found[unchanged] - found[across] - found[down] == pytest.approx(400, abs=70)
+
+
+@pytest.mark.parametrize("level", ["trivial", "randaugment"])
+def test_a_group_depends_on_the_key_alone_and_each_of_its_transforms_works(level):
+    (group,) = (entry for entry in entries_of(level).values() if "transforms" in entry)
+    image = (noise_image(SIZE, SIZE) * 0.9 + 12).astype(np.uint8)
+    first, fresh = (TrainTransform({"Group": group}, SIZE, seed=4) for _ in range(2))
+    keys = [(epoch, index) for epoch in range(3) for index in range(20)]
+    views = {key: first(image, *key) for key in keys}
+    assert all(np.array_equal(fresh(image, *key), views[key]) for key in reversed(keys))
+    assert len({view.tobytes() for view in views.values()}) > 40
+    assert len(group["transforms"]) == 14
+    for name, entry in group["transforms"].items():
+        alone = TrainTransform({name: entry}, SIZE, seed=4)
+        changed = sum(not np.array_equal(alone(image, 0, index), image) for index in range(40))
+        assert (changed == 0) if name == "Identity" else (changed >= 34), name
 
 
 def test_eval_image_keeps_the_shape_of_things():
@@ -142,9 +201,64 @@ def test_crop_pct_cuts_the_border_away():
     assert (eval_image(image, 80, crop_pct=0.8) == 7).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 41), (601, 599)])
-def test_any_shape_becomes_a_square(shape):
-    assert eval_image(np.zeros((*shape, 3), np.uint8), 60).shape == (60, 60, 3)
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 41), (601, 599), (20000, 1), (1, 20000)])
+def test_any_shape_becomes_a_square(shape, fit):
+    assert eval_image(np.zeros((*shape, 3), np.uint8), 60, fit=fit).shape == (60, 60, 3)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_image_of_the_size_stays_as_it_is_however_it_fits(fit):
+    image = noise_image(SIZE, SIZE)
+    assert np.array_equal(eval_image(image, SIZE, fit=fit), image)
+
+
+def wide_image():
+    """An image uint8 (90, 160, 3) whose left and right fifths are all red and blue, and grey between."""
+    image = np.full((90, 160, 3), 128, np.uint8)
+    image[:, :32], image[:, 128:] = (255, 0, 0), (0, 0, 255)
+    return image
+
+
+def test_stretched_an_image_is_whole_and_fills_the_square():
+    view = eval_image(wide_image(), 50, fit="stretch")
+    assert (view[:, :9] == (255, 0, 0)).all()
+    assert (view[:, 11:39] == 128).all()
+    assert (view[:, 41:] == (0, 0, 255)).all()
+
+
+def test_padded_an_image_is_whole_and_mirrored_above_and_below():
+    image = wide_image()
+    image[:9], image[81:] = (0, 255, 0), 0
+    view = eval_image(image, 160, fit="pad")
+    assert np.array_equal(view[35:125], image)
+    assert np.array_equal(view[:35], image[:35][::-1])
+    assert np.array_equal(view[125:], image[-35:][::-1])
+    turned = eval_image(image.transpose(1, 0, 2), 160, fit="pad")
+    assert np.array_equal(turned, view.transpose(1, 0, 2))
+
+
+def test_a_side_is_made_smaller_without_aliasing_while_the_other_grows():
+    """Fine stripes across the long side become grey, although the short side is enlarged."""
+    stripes = np.zeros((20, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    view = eval_image(stripes, 40, fit="stretch").astype(int)
+    assert np.abs(view - 127.5).max() <= 2
+
+
+def test_what_a_list_leaves_in_another_shape_fits_as_in_evaluation():
+    image = wide_image()
+    for fit in FITS:
+        view = TrainTransform({}, 50, 0, fit=fit)(image, 0, 0)
+        assert np.array_equal(view, eval_image(image, 50, fit=fit))
+    crop = TrainTransform({**CROP}, 50, 0, fit="stretch")(image, 0, 0)
+    assert np.array_equal(crop, TrainTransform({**CROP}, 50, 0)(image, 0, 0))
+
+
+def test_several_fits_stand_one_below_the_other():
+    image = wide_image()
+    expected = np.concatenate([eval_image(image, 50, fit="stretch"), eval_image(image, 50, 0.9, "crop")])
+    assert np.array_equal(EvalTransform(50, 0.9, ("stretch", "crop"))(image), expected)
 
 
 def uncut(image, input_size, crop_pct=1.0):

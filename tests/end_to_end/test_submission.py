@@ -205,7 +205,7 @@ def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
 def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, test_folder, tmp_path, profile):
     payload = torch.load(checkpoint, weights_only=True)
     payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([3.0, 0.0, 0.0, 0.0])
-    torch.save(payload, tmp_path / "other.pt")
+    torch.save({**payload, "fit": "stretch"}, tmp_path / "other.pt")
     output = tmp_path / "predictions.csv"
     form = ["--format", "official"] if profile == "flower_2025" else []
     done = run_script(
@@ -220,7 +220,7 @@ def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, tes
             "--average",
             "logits",
         ),
-        *("--tta", "full,crops5", "--input", test_folder, "--output", output, *form),
+        *("--tta", "full,crops5,pad,stretch", "--input", test_folder, "--output", output, *form),
     )
     assert done.returncode == 0, done.stderr
     provenance = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
@@ -229,7 +229,7 @@ def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, tes
     done = run_script("prepare_submission.py", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     proof = json.loads((tmp_path / "submission_proof.json").read_text(encoding="utf-8"))
-    assert (proof["passed"], len(proof["views"])) == (True, 12)
+    assert (proof["passed"], len(proof["views"])) == (True, 14)
 
 
 def test_what_another_runtime_predicted_is_not_packed(checkpoint, test_folder, tmp_path):

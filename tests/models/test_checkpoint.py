@@ -42,7 +42,9 @@ def test_it_carries_what_explains_it(trained):
     assert checkpoint.config["training"]["epochs"] == 2
     assert list(checkpoint.config["augmentation"]["train"]) == ["RandomResizedCrop", "HorizontalFlip", "ColorJitter"]
     assert {"python", "torch", "timm", "albumentations", "numpy"} == checkpoint.versions.keys()
-    assert set(checkpoint.metrics) == {"val_loss", "val_top1", "val_top5"}
+    calibration = {"val_calibration_error_before", "val_calibration_error"}
+    assert set(checkpoint.metrics) == {"val_loss", "val_top1", "val_top5", "val_top1_corrected"} | calibration
+    assert checkpoint.temperature != 1
     assert sum(checkpoint.class_counts) == len(checkpoint.split["train"])
 
 
@@ -91,12 +93,17 @@ def test_other_files_are_named_for_what_they_are(trained, tmp_path):
         ({"class_counts": [1, 2]}, "its image counts are not one per class"),
         ({"architecture_arguments": {"_target_": "os.system"}}, "its architecture has other arguments than ours"),
         ({"input_size": 10**6}, "its input sizes differ"),
+        ({"fit": "squeeze"}, "its fit is none of ours"),
         ({"split": {"train": [1]}}, "its split is not lists of image ids"),
     ],
 )
 def test_a_missing_part_is_named(trained, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         load_checkpoint(changed(trained, tmp_path / "x.pt", **changes))
+
+
+def test_an_older_file_shows_its_model_the_centre(trained, tmp_path):
+    assert load_checkpoint(changed(trained, tmp_path / "older.pt", fit=...)).fit == "crop"
 
 
 def test_an_architecture_is_a_name_of_timm_and_nothing_else(trained, tmp_path):

@@ -14,7 +14,7 @@ from data.images import read_image
 from data.inputs import find_inputs
 from data.transforms import eval_image
 from prediction.options import PredictionOptions
-from prediction.pipeline import load_pipeline, predict_file, predict_images
+from prediction.pipeline import load_pipeline, predict_file, predict_images, with_views
 from prediction.predict import OutputFiles, predict, predict_to_files
 from prediction.provenance import describe_pipeline, read_provenance, write_provenance
 from tests.conftest import write_picture
@@ -75,11 +75,11 @@ def test_when_no_image_can_be_read_that_is_an_error(checkpoint, test_folder, tmp
 def test_an_image_is_read_by_all_members_or_by_none(checkpoint, test_folder, monkeypatch):
     sizes = []
 
-    def resize(image, size, crop_pct):
-        sizes.append(size)
+    def resize(image, *arguments):
+        sizes.append(arguments)
         if len(sizes) == 1:
             raise MemoryError
-        return eval_image(image, size, crop_pct)
+        return eval_image(image, *arguments)
 
     inputs = find_inputs([test_folder / name for name in ("img_1.JPG", "img_2.jpeg")])
     monkeypatch.setattr("data.transforms.eval_image", resize)
@@ -96,6 +96,39 @@ def test_classes_in_another_order_are_matched_by_category(checkpoint, turned, te
     reverse = predict_images(load_pipeline([turned], FLIPPED), inputs).probabilities
     assert reverse == pytest.approx(alone[:, ::-1], abs=1e-6)
     assert not np.allclose(reverse, alone)
+
+
+def fitted(checkpoint, path, fit):
+    """Write the checkpoint with another fit, and return where."""
+    payload = torch.load(checkpoint, weights_only=True)
+    torch.save({**payload, "fit": fit}, path)
+    return path
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_a_view_of_the_whole_picture_is_what_a_model_of_that_fit_sees(checkpoint, test_folder, tmp_path, fit):
+    """The view is averaged with the image itself, and a model trained with this fit sees it as the image itself."""
+    inputs = find_inputs([test_folder])
+    own, whole = (
+        predict_images(load_pipeline([path]), inputs).probabilities
+        for path in (checkpoint, fitted(checkpoint, tmp_path / "fitted.pt", fit))
+    )
+    assert np.abs(own - whole).max() > 0.01
+    both = load_pipeline([checkpoint], PredictionOptions(views=("identity", fit)))
+    answers = predict_images(both, inputs)
+    assert answers.probabilities == pytest.approx((own + whole) / 2, abs=1e-6)
+    row = answers.readable[-1]
+    assert predict_file(both, inputs.paths[row]) == pytest.approx(answers.probabilities[row], abs=1e-5)
+    alone = predict_images(with_views(both, (fit,)), inputs).probabilities
+    assert alone == pytest.approx(whole, abs=1e-6)
+
+
+def test_members_of_other_fits_each_see_their_own_squares(checkpoint, test_folder, tmp_path):
+    inputs, stretched = find_inputs([test_folder]), fitted(checkpoint, tmp_path / "stretched.pt", "stretch")
+    views = PredictionOptions(views=("hflip", "stretch"))
+    first, second = (predict_images(load_pipeline([path], views), inputs) for path in (checkpoint, stretched))
+    together = predict_images(load_pipeline([checkpoint, stretched], views), inputs).probabilities
+    assert together == pytest.approx((first.probabilities + second.probabilities) / 2, abs=1e-6)
 
 
 def test_members_count_by_their_weights(checkpoint, other, test_folder):

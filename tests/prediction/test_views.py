@@ -94,6 +94,24 @@ def test_probabilities_are_averaged(images):
     torch.testing.assert_close(found, expected)
 
 
+def test_each_view_is_made_of_its_own_square():
+    squares = {fit: torch.full((2, 3, 4, 4), 50 * place) for place, fit in enumerate(("crop", "stretch", "pad"), 1)}
+    seen = []
+
+    def model(images):
+        seen.append(images[:, 0, 0, 0].tolist())
+        return torch.zeros(len(images), 2)
+
+    classifier = torch.nn.Module()
+    classifier.forward = model
+    average = ViewAverage(classifier, ("stretch", "identity", "hflip", "pad"), "logits")
+    assert average.squares == ("stretch", "crop", "pad")
+    assert average(torch.cat([squares[fit] for fit in average.squares], dim=-2)).shape == (2, 2)
+    assert seen == [[100, 100, 50, 50, 50, 50, 150, 150]]
+    # a model that sees the whole picture anyway needs it once
+    assert ViewAverage(classifier, ("identity", "stretch"), "logits", "stretch").squares == ("stretch",)
+
+
 def test_logits_are_averaged_if_asked(images):
     found = ViewAverage(Corner(), ("identity", "hflip"), "logits")(images)
     torch.testing.assert_close(found, (Corner()(images) + Corner()(images.flip(-1))) / 2)

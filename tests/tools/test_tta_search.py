@@ -11,7 +11,7 @@ from prediction.latency import Latency
 from prediction.logits import log_of
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_images, with_views
-from prediction.views import VIEWS
+from prediction.views import SETS, VIEWS
 from tools.tta_search import ViewScores, _score, choose_greedily, search_views
 
 LABELS = np.array([0, 1, 0, 1])
@@ -58,6 +58,20 @@ def test_views_that_mend_nothing_are_left_out():
     assert choose_greedily(scores(), costs(1), 100)[0] == ("identity",)
 
 
+def test_where_no_single_crop_helps_all_five_do():
+    crops = {view: [0.1, 0.1, 0.55, 0.55] for view in SETS["crops5"]}
+    found = scores(identity=[0.1, 0.1, 0.7, 0.7], **crops)
+    for view in ("crop_top_left", "crop_top_right"):
+        found.of_view[view] = scores(**{view: [0.1, 0.1, 0.31, 0.31]}).of_view[view]
+    assert found.correct(("identity", "crop_top_left")).sum() == 2
+    assert found.correct(("identity", *SETS["crops5"])).sum() == 4
+    chosen, taken, _ = choose_greedily(found, costs(10), 100)
+    assert chosen == ("identity", *SETS["crops5"])
+    assert taken.p95_ms == 60
+    _, _, too_slow = choose_greedily(found, costs(10), 50)
+    assert too_slow == [("identity", *SETS["crops5"])]
+
+
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
 def test_the_search_averages_as_the_pipeline_does(checkpoint, other, average):
     pipeline = load_pipeline([checkpoint, other], PredictionOptions(average=average, weights=[1, 3]))
@@ -73,7 +87,7 @@ def test_the_search_averages_as_the_pipeline_does(checkpoint, other, average):
 def test_the_table_names_every_view(checkpoint):
     pipeline = load_pipeline([checkpoint])
     found = search_views(pipeline)
-    assert [item.view for item in found.views] == [view for view in VIEWS if view != "identity"]
+    assert [item.view for item in found.views] == [*(view for view in VIEWS if view != "identity"), "crops5"]
     assert found.gain.points == pytest.approx(100 * (found.top1 - found.plain_top1))
     lines = describe_view_search(found, pipeline.config.competition)
     assert [line.split()[0] for line in lines[3:-2]] == [item.view for item in found.views]
