@@ -114,7 +114,7 @@ INGREDIENTS = {
     "sgd": Ingredient(
         lambda config: config.training.optimizer == "sgd",
         ("training.optimizer=adamw", "training.learning_rate=null", "training.weight_decay=0.05"),
-        lambda config: ("training.optimizer=sgd", "training.learning_rate=0.01", "training.weight_decay=0.0005"),
+        lambda config: ("training.optimizer=sgd", "training.learning_rate=0.03", "training.weight_decay=0.0005"),
     ),
     "head_init": Ingredient(
         lambda config: config.training.head_init == "probe",

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import cut_table, recipe_cuts
+from benchmarks import cut_table
 from benchmarks.recipe_cuts import Verdict, gain_over_cuts, markdown
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
@@ -116,4 +116,4 @@ def test_a_variant_enters_if_it_gains_over_all_and_loses_on_none(interval, of_cu
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[8] == enters
     assert cells[7] == ("5a" if of_cuts["5a"][1] < 0 else "none")
-    assert recipe_cuts.Verdict.enters.fget(verdict(interval, of_cuts)) is (enters == "yes")
+    assert verdict(interval, of_cuts).enters is (enters == "yes")
