@@ -169,6 +169,40 @@ def paired_interval(pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]
     return float(means.mean()) - half, float(means.mean()) + half
 
 
+def paired_interval_over_cuts(
+    cuts: Sequence[Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]]],
+) -> tuple[float, Interval]:
+    """Return the mean difference in accuracy over several cuts, which weigh the same, and its interval.
+
+    Each cut has pairs as in `paired_interval`, one for a seed. Cuts of one data set share test images, so the variance
+    is that between images, over all cuts together, plus that between the seeds of each cut, less what both count. The
+    interval holds for these cuts, with other seeds and other test images.
+    """
+    scores: dict[str, float] = {}
+    both = of_seeds = mean = 0.0
+    spare_seeds = 0
+    for pairs in cuts:
+        gains = [{name: float(method[name]) - float(base[name]) for name in method} for method, base in pairs]
+        means = [float(np.mean(list(gain.values()))) for gain in gains]
+        mean += float(np.mean(means)) / len(cuts)
+        for gain, centre in zip(gains, means, strict=True):
+            weight = 1 / (len(gain) * len(gains) * len(cuts))
+            for name, value in gain.items():
+                scores[name] = scores.get(name, 0.0) + weight * (value - centre)
+                both += (weight * (value - centre)) ** 2
+        if len(means) > 1:
+            of_seeds += float(np.var(means, ddof=1)) / len(means) / len(cuts) ** 2
+            spare_seeds += len(means) - 1
+    of_images = float(np.square(list(scores.values())).sum())
+    # one seed a cut says nothing of others
+    variance = of_images + of_seeds - (both if of_seeds else 0.0)
+    freedom = variance**2 / (of_seeds**2 / max(spare_seeds, 1) + of_images**2 / len(scores) + 1e-30)
+    if variance <= both:
+        variance, freedom = both, len(scores)
+    half = _t_quantile(max(freedom, 1.0)) * float(np.sqrt(variance))
+    return mean, (mean - half, mean + half)
+
+
 def _smoothed_variance(gains: np.ndarray, seeds: int) -> float:
     """Return the variance of gains (N,), means over `seeds`, with two imagined images.
 

@@ -84,8 +84,8 @@ def _take_from_teacher(run: Run, checkpoint: Checkpoint) -> list[str]:
 
 
 def _temperatures_of(teacher: str | Sequence[str] | None) -> list[float]:
-    """Return the temperatures of a teacher's checkpoints; none for saved probabilities."""
-    paths = [] if teacher is None else [teacher] if isinstance(teacher, str) else list(teacher)
+    """Return the temperatures of a teacher's checkpoints; none for saved probabilities and the run's own averages."""
+    paths = [] if teacher in (None, "ema") else [teacher] if isinstance(teacher, str) else list(teacher)
     return [load_checkpoint(path).temperature for path in map(Path, paths) if path.suffix != ".npz"]
 
 
