@@ -53,11 +53,12 @@ class Bin:
 class Calibration:
     """A temperature fitted on `images` images, and the calibration error (a share) without and with it.
 
-    The error with it is that of each fifth of the images with the temperature of the others.
+    The error with it is that of each of `folds` parts of the images with the temperature of the others.
     """
 
     temperature: float
     images: int
+    folds: int
     error_before: float
     error_after: float
 
@@ -95,8 +96,10 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> Calibrat
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the divisor of `logits` (N, C) that gives the least log loss (Guo et al. 2017, arXiv:1706.04599).
 
-    It is finite, from 0.05 to 20, also where all answers are right or few images are given.
+    It is finite, from 0.05 to 20, also where all answers are right or few images are given; 1 for none.
     """
+    if len(labels) == 0:
+        return 1.0
     # importing the optimizer takes most of a second, and evaluating needs none
     from scipy.optimize import minimize_scalar
 
@@ -109,26 +112,33 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray, seed: int) -> Calibration | None:
-    """Return the temperature of logits (N, C) for labels int64 (N,); None for fewer than `FEWEST_IMAGES` images."""
+    """Return the temperature of logits (N, C) for labels int64 (N,); None for fewer than `FEWEST_IMAGES` images.
+
+    Raises ValueError for logits that are not finite: no forward pass of the kit returns any.
+    """
     if len(labels) < FEWEST_IMAGES:
         return None
+    if not np.isfinite(logits).all():
+        raise ValueError("logits that are not finite have no temperature")
     order = keyed_generator(seed, Purpose.CALIBRATION).permutation(len(labels))
-    temperature, scaled = calibrate_folds(logits, labels, order % _FOLDS)
+    temperature, temperatures = calibrate_folds(logits, labels, order % _FOLDS)
+    scaled = logits / temperatures[:, None]
     return Calibration(
         temperature=temperature,
         images=len(labels),
+        folds=_FOLDS,
         error_before=calibration_error(softmax(logits), labels).value,
         error_after=calibration_error(softmax(scaled), labels).value,
     )
 
 
 def calibrate_folds(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the temperature of all folds, and the logits of each fold divided by the temperature of the others.
+    """Return the temperature of all folds, and for each image, float64 (N,), the one fitted on the other folds.
 
     `logits` are float (N, C), `labels` and `folds` int64 (N,).
     """
-    scaled = np.empty_like(logits)
+    of_others = np.empty(len(labels))
     for fold in np.unique(folds):
         own = folds == fold
-        scaled[own] = logits[own] / fit_temperature(logits[~own], labels[~own])
-    return fit_temperature(logits, labels), scaled
+        of_others[own] = fit_temperature(logits[~own], labels[~own])
+    return fit_temperature(logits, labels), of_others

@@ -40,21 +40,23 @@ _CHECKPOINT_TYPES = {
     "metrics": dict,
     "epoch": int,
     "temperature": float,
+    "temperature_source": str,
     "config": dict,
     "versions": dict,
     "choices": list,
 }
 
 # fields that files of earlier versions lack
-_OF_EARLIER_FILES = {"temperature": 1.0, "fit": "crop", "choices": []}
+_OF_EARLIER_FILES = {"temperature": 1.0, "temperature_source": "", "fit": "crop", "choices": []}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
 
-    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration). `choices` are
-    sentences on the values that took the place of `auto`.
+    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration), which
+    `temperature_source` gave, a few words, or none for the temperature 1 of a model that is not calibrated. `choices`
+    are sentences on the values that took the place of `auto`.
     """
 
     architecture: str
@@ -70,6 +72,7 @@ class Checkpoint:
     metrics: dict[str, float]
     epoch: int
     temperature: float
+    temperature_source: str
     config: dict[str, Any]
     versions: dict[str, str]
     choices: list[str]
@@ -133,6 +136,7 @@ def make_checkpoint(
         epoch=epoch,
         # fitted once training has ended
         temperature=1.0,
+        temperature_source="",
         config=to_plain(config),
         versions=versions(),
         choices=list(choices),

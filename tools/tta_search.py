@@ -12,7 +12,7 @@ from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
 from evaluation.metrics import cross_entropy
 from prediction.latency import IMAGES, Latency, measure_latency
-from prediction.logits import log_of, softmax
+from prediction.logits import calibrated, log_of, softmax
 from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, only_member, predict_images, uncalibrated, with_views
 from prediction.views import SETS, VIEWS
@@ -54,8 +54,8 @@ class ViewScores:
             of_members = stacked.mean(axis=0)
         pairs = zip(of_members, self.temperatures, strict=True)
         smallest = np.finfo(np.float64).tiny
-        calibrated = [softmax(np.log(np.maximum(found, smallest)) / temperature) for found, temperature in pairs]
-        return np.tensordot(self.weights, np.stack(calibrated), axes=1)
+        answers = [calibrated(np.log(np.maximum(found, smallest)), temperature) for found, temperature in pairs]
+        return np.tensordot(self.weights, np.stack(answers), axes=1)
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,22 @@ def test_each_fold_gets_the_temperature_of_the_others():
     logits = generator.normal(0, 2, (4000, 5))
     labels = np.array([generator.choice(5, p=row) for row in softmax(logits)])
     folds = np.arange(4000) % 2
-    temperature, scaled = calibrate_folds(3 * logits, labels, folds)
+    temperature, of_others = calibrate_folds(3 * logits, labels, folds)
     assert temperature == fit_temperature(3 * logits, labels)
     other = fit_temperature(3 * logits[folds == 1], labels[folds == 1])
-    np.testing.assert_array_equal(scaled[folds == 0], 3 * logits[folds == 0] / other)
+    assert set(of_others[folds == 0]) == {other}
+    scaled = 3 * logits / of_others[:, None]
     assert cross_entropy(scaled, labels) == pytest.approx(cross_entropy(logits, labels), rel=0.01)
+
+
+def test_without_answers_the_temperature_is_one_and_numbers_that_are_none_are_refused():
+    assert fit_temperature(np.empty((0, 3)), np.empty(0, np.int64)) == 1
+    with pytest.raises(ValueError, match="not finite"):
+        calibrate(np.full((20, 3), np.nan), np.zeros(20, np.int64), seed=0)
+
+
+def test_images_of_one_class_keep_the_temperature_bounded():
+    logits = np.random.default_rng(0).normal(0, 2, (40, 3))
+    found = calibrate(logits, np.zeros(40, np.int64), seed=0)
+    assert found is not None
+    assert 0.05 <= found.temperature <= 20
