@@ -33,8 +33,10 @@ NAMES = {
     "best_answers",
     "lowered_scales",
     "lowered_in_epoch",
+    "validation_hits",
+    "start",
 }
-LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers")
+LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers", "validation_hits", "start")
 
 
 def state_of(dtype=None, **options):
