@@ -25,7 +25,7 @@ from common.csv_files import read_rows, write_rows
 from common.errors import InputError
 from common.files import safe_name, write_text
 from configs.compose import compose
-from evaluation.intervals import paired_interval
+from evaluation.intervals import paired_interval, paired_interval_over_cuts
 from tools.ablation import BASE, Variant, read_correct, train_and_measure, variants_of
 
 RUN_COLUMNS = ("cut", "variant", "overrides", "seed", "top1", "minutes", "status")
@@ -177,37 +177,9 @@ def verdicts(output: Path, variants: Sequence[Variant], cuts: Sequence[str], row
                 ]
         if pairs:
             per_cut = {cut: paired_interval(of_cut) for cut, of_cut in pairs.items()}
-            gain, interval = gain_over_cuts(list(pairs.values()))
+            gain, interval = paired_interval_over_cuts(list(pairs.values()))
             found.append(Verdict(variant, sum(map(len, pairs.values())), top1, per_cut, gain, interval))
     return sorted(found, key=lambda verdict: -verdict.gain)
-
-
-def gain_over_cuts(cuts: Sequence[Sequence[Pair]], resamples: int = 2000) -> tuple[float, tuple[float, float]]:
-    """Return the mean gain over cuts of equal weight and its 95 % interval, by a bootstrap of seeds and images.
-
-    Seeds are resampled within each cut. Images are resampled once for all cuts, because cuts of one data set share
-    their test images. So the interval holds for these cuts, with other seeds and other test images. The few seeds'
-    deviations are scaled by sqrt(S / (S - 1)), without which their part would be too narrow.
-    """
-    generator = np.random.default_rng(0)
-    images = {
-        name: place for place, name in enumerate(sorted({name for cut in cuts for pair in cut for name in pair[0]}))
-    }
-    counts = generator.multinomial(len(images), np.full(len(images), 1 / len(images)), resamples).astype(np.float32)
-    draws, gain = np.zeros(resamples), 0.0
-    for cut in cuts:
-        sums, shown = np.zeros((len(cut), len(images)), np.float32), np.zeros((len(cut), len(images)), np.float32)
-        for row, (method, baseline) in enumerate(cut):
-            for name in method.keys() & baseline.keys():
-                sums[row, images[name]] = float(method[name]) - float(baseline[name])
-                shown[row, images[name]] = 1
-        seeds = generator.multinomial(len(cut), np.full(len(cut), 1 / len(cut)), resamples) / len(cut)
-        seeds = 1 / len(cut) + (seeds - 1 / len(cut)) * np.sqrt(len(cut) / max(len(cut) - 1, 1))
-        of_seeds = (counts @ sums.T) / np.maximum(counts @ shown.T, 1)
-        draws += (seeds * of_seeds).sum(axis=1) / len(cuts)
-        gain += float((sums.sum(axis=1) / np.maximum(shown.sum(axis=1), 1)).mean()) / len(cuts)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return gain, (float(low), float(high))
 
 
 def markdown(found: Sequence[Verdict], cuts: Sequence[str]) -> str:

@@ -1,8 +1,7 @@
 """Calibration: how well a model's probabilities match how often it is right, and the temperature that mends them.
 
-The calibration error is the root mean square of the gaps between confidence and accuracy, over bins with equally many
-images. Chance alone makes gaps; what it adds is taken out (Kumar, Liang and Ma 2019, arXiv:1909.10155, section 4), else
-a model would look the worse the fewer images there are.
+The calibration error is the mean gap between confidence and accuracy, over bins with equally many images. Chance alone
+makes gaps; `evaluation.calibration_error` takes out what it adds.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.randomness import Purpose, keyed_generator
-from evaluation.intervals import Interval, Z
+from evaluation.calibration_error import CalibrationError, bins_of, gap_of_bins
 from evaluation.metrics import cross_entropy
 from prediction.logits import softmax
 
@@ -19,25 +18,9 @@ FEWEST_IMAGES = 10
 
 _FOLDS = 5
 
-_IMAGES_PER_BIN, _MOST_BINS = 20, 15
-
-# with fewer images no interval of the calibration error is honest
-_FEWEST_FOR_INTERVAL = 100
-
-# imagined images in each bin, half of them right: a bin whose answers are all right is not certain
-_PSEUDO_IMAGES = 4
-
 # The logarithm of a temperature is drawn towards 0 as by a normal prior with this deviation. It decides where all
 # answers of a few images are right, which would make any temperature above 0 too high; beyond a hundred it hardly acts.
 _PRIOR_DEVIATION = 0.5
-
-
-@dataclass(frozen=True)
-class CalibrationError:
-    """The calibration error (a share) and its 95 % interval, None for too few images."""
-
-    value: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -67,30 +50,16 @@ def reliability(confidences: np.ndarray, correct: np.ndarray) -> list[Bin]:
     """Return bins of equally many answers with `confidences` (N,), which are right or not, bool (N,), by confidence."""
     if len(confidences) == 0:
         return []
-    order = np.argsort(confidences, kind="stable")
-    parts = np.array_split(order, np.clip(len(order) // _IMAGES_PER_BIN, 1, _MOST_BINS))
-    return [Bin(len(part), float(confidences[part].mean()), float(correct[part].mean())) for part in parts]
+    return [
+        Bin(len(rows), float(confidences[rows].mean()), float(correct[rows].mean())) for rows in bins_of(confidences)
+    ]
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> CalibrationError:
     """Return the calibration error of probabilities (N, C) for labels int64 (N,); NaN for N = 0."""
-    bins = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels) if len(labels) else []
-    if not bins:
+    if len(labels) == 0:
         return CalibrationError(float("nan"), None)
-    images, confidence, right = np.array([(it.images, it.confidence, it.right) for it in bins]).T
-    shares, squares = images / images.sum(), (right - confidence) ** 2
-    by_chance = right * (1 - right) / np.maximum(images - 1, 1)
-    squared = float((shares * (squares - by_chance)).sum())
-    value = float(np.sqrt(max(squared, 0.0)))
-    if len(labels) < _FEWEST_FOR_INTERVAL:
-        return CalibrationError(value, None)
-    smoothed = (right * images + _PSEUDO_IMAGES / 2) / (images + _PSEUDO_IMAGES)
-    variance = np.maximum(smoothed * (1 - smoothed) / images, by_chance)
-    # of a squared normal variable with the mean gap and this variance
-    of_squares = 4 * np.maximum(squares - by_chance, 0) * variance + 2 * variance**2
-    half = Z * float(np.sqrt((shares**2 * of_squares).sum()))
-    low, high = (float(np.sqrt(max(bound, 0.0))) for bound in (squared - half, squared + half))
-    return CalibrationError(value, (low, high))
+    return gap_of_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

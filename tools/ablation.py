@@ -16,7 +16,7 @@ from configs.compose import compose, listed
 from configs.input_sizes import final_size
 from configs.schema import Config
 from evaluation.evaluate import evaluate
-from evaluation.intervals import paired_interval
+from evaluation.intervals import FEWEST_SEEDS, paired_interval
 from evaluation.plots import differences_figure, save_figure
 from prediction.pipeline import load_pipeline
 from training.run_folder import RunFolder
@@ -114,7 +114,7 @@ INGREDIENTS = {
     "sgd": Ingredient(
         lambda config: config.training.optimizer == "sgd",
         ("training.optimizer=adamw", "training.learning_rate=null", "training.weight_decay=0.05"),
-        lambda config: ("training.optimizer=sgd", "training.learning_rate=0.01", "training.weight_decay=0.0005"),
+        lambda config: ("training.optimizer=sgd", "training.learning_rate=0.03", "training.weight_decay=0.0005"),
     ),
     "head_init": Ingredient(
         lambda config: config.training.head_init == "probe",
@@ -355,6 +355,8 @@ def markdown(found: Sequence[Difference]) -> str:
             f"{interval} | "
             f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
         )
+    if any(item.seeds < FEWEST_SEEDS for item in found):
+        lines += ["", f"Intervals of fewer than {FEWEST_SEEDS} seeds cover other images, but not another training."]
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ from common import distributed
 from common.errors import as_warning
 from common.progress import progress
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
-from evaluation.epoch_choice import CORRECTED, corrected_top1
+from evaluation.epoch_choice import CORRECTED, flattery
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.classifier import on_device
 from training.run import Run
@@ -39,28 +39,34 @@ def finish_best(run: Run, state: TrainingState) -> list[str]:
     with progress("calibration", len(run.split.val)) as advance:
         outputs = validation_logits(run, on_device(checkpoint.build_model(), run.device), advance)
     fitted = calibrate(outputs.logits, outputs.labels, run.config.seed)
+    metrics, lines = _correction(run, state, checkpoint)
     if fitted is None:
+        if metrics:
+            _write(run, checkpoint, 1.0, "", metrics)
         return [
+            *lines,
             f"Calibration: {len(outputs.labels)} validation images are too few to fit a temperature, which needs "
-            f"{FEWEST_IMAGES}; {_UNCHANGED}."
+            f"{FEWEST_IMAGES}; {_UNCHANGED}.",
         ]
-    metrics, lines = _correction(state)
     metrics |= {BEFORE: fitted.error_before, AFTER: fitted.error_after}
     _write(run, checkpoint, fitted.temperature, f"{fitted.images} validation images", metrics)
     return [*lines, describe_calibration(fitted)]
 
 
-def _correction(state: TrainingState) -> tuple[dict[str, float], list[str]]:
+def _correction(run: Run, state: TrainingState, checkpoint: Checkpoint) -> tuple[dict[str, float], list[str]]:
     """Return the corrected top-1 as a metric, and the line on it; nothing if no epoch was chosen."""
-    hits = state.validation_hits
-    if len(hits) < 2:
+    hits, raw = state.validation_hits, checkpoint.metrics.get("val_top1")
+    if state.epoch < 2 or raw is None:
         return {}, []
     if len(hits) != state.epoch or len({len(epoch) for epoch in hits}) > 1:
-        return {}, ["The best epoch flatters; by how much is unknown, because not all epochs have the same images."]
-    corrected = corrected_top1(torch.stack(hits).cpu().numpy())
+        return {}, [
+            "The choice of the best epoch flatters its top-1; by how much is unknown, because the answers of some "
+            "epochs were not kept, or are of other images."
+        ]
+    corrected = raw - flattery(torch.stack(hits).cpu().numpy(), run.config.training.early_stopping.min_delta)
     return {CORRECTED: corrected}, [
-        f"Expect about {100 * corrected:.2f} % top-1 on new images: the best epoch was chosen on the images that "
-        "measured it."
+        f"Validation top-1, corrected for the choice of the epoch: {100 * corrected:.2f} % "
+        f"(measured: {100 * raw:.2f} %)."
     ]
 
 

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import cut_table, recipe_cuts
-from benchmarks.recipe_cuts import Verdict, gain_over_cuts, markdown
+from benchmarks import cut_table
+from benchmarks.recipe_cuts import Verdict, markdown
+from evaluation.intervals import paired_interval_over_cuts
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
 from tools.ablation import BASE, Variant
@@ -80,22 +81,22 @@ def pairs(generator, effect, seed_effects, images):
 
 def test_the_interval_over_cuts_holds_the_truth_as_often_as_it_says():
     generator, inside, width = np.random.default_rng(0), 0, []
-    for _ in range(60):
+    for _ in range(100):
         cuts = [pairs(generator, 0.02, generator.normal(0, 0.01, 3), range(200)) for _ in range(3)]
-        gain, (low, high) = gain_over_cuts(cuts, resamples=300)
+        gain, (low, high) = paired_interval_over_cuts(cuts)
         assert low < gain < high
         inside += low <= 0.02 <= high
         width.append(high - low)
-    # of 60 intervals of 95 %, 52 to 60 hold it with probability 0.99
-    assert inside >= 52
-    assert 0.02 < np.mean(width) < 0.08
+    # of 100 intervals of 95 %, 89 to 100 hold it with probability 0.99
+    assert inside >= 89
+    assert 0.02 < np.mean(width) < 0.06
 
 
 def test_cuts_weigh_the_same_and_images_that_a_cut_lacks_do_not_count():
-    right, wrong = {"a": True, "b": True}, {"a": False, "b": False}
-    gain, (low, high) = gain_over_cuts([[(right, wrong)], [({"c": True}, {"c": True})]])
-    assert gain == 0.5
-    assert low <= 0.5 <= high
+    right, wrong = {"a": True, "b": False}, {"a": False, "b": False}
+    gain, (low, high) = paired_interval_over_cuts([[(right, wrong)], [({"c": True}, {"c": True})]])
+    assert gain == 0.25
+    assert low < 0.25 < high
 
 
 def verdict(interval, cut_intervals):
@@ -116,4 +117,4 @@ def test_a_variant_enters_if_it_gains_over_all_and_loses_on_none(interval, of_cu
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[8] == enters
     assert cells[7] == ("5a" if of_cuts["5a"][1] < 0 else "none")
-    assert recipe_cuts.Verdict.enters.fget(verdict(interval, of_cuts)) is (enters == "yes")
+    assert verdict(interval, of_cuts).enters is (enters == "yes")

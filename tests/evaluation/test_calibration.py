@@ -1,27 +1,31 @@
 import numpy as np
 import pytest
 
-from evaluation.calibration import calibrate, calibrate_folds, calibration_error, fit_temperature
+from evaluation.calibration import calibrate, calibrate_folds, calibration_error, fit_temperature, reliability
 from evaluation.metrics import cross_entropy
 from prediction.logits import softmax
 
 
 def test_calibration_error_by_hand():
-    # one bin of 20 answers of confidence 0.9, 12 of them right: the gap is 0.3, what chance adds 0.6 * 0.4 / 19
+    # one bin of 20 answers of confidence 0.9, 12 of them right: the gap is 0.3 with a standard error of 0.11
     probabilities, labels = np.tile([0.9, 0.1], (20, 1)), np.repeat([0, 1], [12, 8])
     found = calibration_error(probabilities, labels)
-    assert found.value == pytest.approx(np.sqrt(0.3**2 - 0.24 / 19))
-    assert found.interval is None
+    assert found.value == pytest.approx(0.3, abs=0.02)
+    assert found.interval is not None
+    assert found.interval[0] < 0.12 < 0.48 < found.interval[1]
+    assert calibration_error(probabilities[:19], labels[:19]).interval is None
     assert np.isnan(calibration_error(np.empty((0, 2)), np.empty(0, np.int64)).value)
 
 
 def test_chance_alone_is_no_calibration_error():
     generator = np.random.default_rng(0)
-    errors = []
+    errors, plain = [], []
     for _ in range(20):
         logits, labels = answers(generator, 300)
         errors.append(calibration_error(softmax(logits), labels))
-    assert np.median([error.value for error in errors]) < 0.02
+        bins = reliability(softmax(logits).max(axis=1), logits.argmax(axis=1) == labels)
+        plain.append(sum(it.images * abs(it.right - it.confidence) for it in bins) / 300)
+    assert np.median([error.value for error in errors]) < 0.4 * np.median(plain)
     assert sum(error.interval is not None and error.interval[0] > 0 for error in errors) <= 2
 
 

@@ -1,5 +1,8 @@
 """Teachers see images at their own size, on devices that cannot resize too; a run's own averages can be its teacher."""
 
+# a None where a value should be fails the test like any other fault
+# pyright: reportOptionalMemberAccess=false
+
 import pytest
 import torch
 

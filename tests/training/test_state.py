@@ -36,7 +36,7 @@ NAMES = {
     "lowered_scales",
     "lowered_in_epoch",
 }
-LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers")
+LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers", "validation_hits", "start")
 
 
 def state_of(dtype=None, **options):
