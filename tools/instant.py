@@ -149,7 +149,8 @@ def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: Hea
     metrics = {OUT_OF_FOLD: float((logits.argmax(axis=1) == labels).mean())}
     checkpoint = make_checkpoint(run.config, model, describe_table(run), metrics, epoch=0)
     if calibration is not None:
-        checkpoint = dataclasses.replace(checkpoint, temperature=calibration.temperature)
+        source = f"{calibration.images} training images, out of fold"
+        checkpoint = dataclasses.replace(checkpoint, temperature=calibration.temperature, temperature_source=source)
     with run.folder.locked():
         run.folder.archive()
         save_checkpoint(checkpoint, run.folder.best)
