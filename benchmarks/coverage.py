@@ -77,7 +77,7 @@ def of_classes(simulations: int, images: int, seed: int) -> Iterator[Outcome]:
     generator = np.random.default_rng(seed)
     for classes, tail, level in product(CLASSES, (False, True), LEVELS):
         name = f"{classes} classes, {'long-tailed' if tail else 'balanced'}, {level:g}"
-        for _ in range(max(simulations // 100, 1)):
+        for _ in range(max(simulations // 30, 1)):
             prior, answers = drawn_model(generator, classes, level, tail)
             counts = generator.multinomial(images, prior)
             rows = [generator.multinomial(n, row, size=_TEST_SETS) for n, row in zip(counts, answers, strict=True)]
@@ -138,7 +138,7 @@ def of_calibration(simulations: int, images: int, seed: int) -> Iterator[Outcome
     generator = np.random.default_rng(seed)
     for level, temperature in product(LEVELS, (0.4, 0.7, 1.6, 3.0)):
         name = f"accuracy {level:g}, logits times {temperature:g}"
-        for turn in range(max(simulations // 20, 2)):
+        for turn in range(max(simulations // 40, 2)):
             right = 0.01 + 0.98 * generator.beta(4 * level, 4 * (1 - level), images)
             confidences = 1 / (1 + ((1 - right) / right) ** temperature)
             hits = generator.random(images) < right

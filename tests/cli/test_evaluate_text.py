@@ -35,8 +35,8 @@ def test_the_error_before_is_that_of_the_model_without_its_temperature(measured,
     assert (measured.correct == raw.correct).all()
     lines = describe_evaluation(measured)
     place = next(number for number, line in enumerate(lines) if line.startswith("calibration error"))
-    before = f"{100 * raw.metrics.calibration_error:.2f} %; the temperature {measured.temperature:.3f}"
-    assert before in lines[place + 1]
+    assert f"{100 * raw.metrics.calibration_error:.2f} %" in lines[place + 1]
+    assert f"; the temperature {measured.temperature:.3f} mends it" in lines[place + 1]
 
 
 def test_a_model_that_was_never_calibrated_is_told_how(raw):
