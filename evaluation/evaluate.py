@@ -15,7 +15,7 @@ from common.errors import as_warning
 from common.files import as_path, check_writable_folder, run_all, to_json, write_text
 from evaluation import metrics
 from evaluation.abstention import TARGETS, Kept, abstention_table, most_kept
-from evaluation.calibration import CalibrationError, calibration_error, reliability
+from evaluation.calibration import CalibrationError, calibration_error
 from evaluation.epoch_choice import CORRECTED
 from evaluation.intervals import Interval, balanced_accuracy_interval, macro_f1_interval, wilson_interval
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
@@ -254,14 +254,13 @@ def _write(
 
 
 def _reliability_figure(images: LabelledImages, predicted: PredictedProbabilities, found: Evaluation) -> Figure:
-    rows = predicted.readable
+    probabilities = predicted.probabilities[predicted.readable]
     curves = {}
     if found.error_before is not None:
-        raw = softmax(log_of(predicted.probabilities[rows]) * found.temperature)
-        curves["temperature 1"] = reliability(raw.max(axis=1), found.correct)
-    curves[f"temperature {found.temperature:.3g}" if found.models == 1 else "the average of the models"] = reliability(
-        predicted.probabilities[rows].max(axis=1), found.correct
-    )
+        raw = softmax(log_of(probabilities) * found.temperature)
+        curves["temperature 1"] = raw.max(axis=1), found.correct
+    name = f"temperature {found.temperature:.3g}" if found.models == 1 else "the average of the models"
+    curves[name] = probabilities.max(axis=1), found.correct
     return reliability_figure(curves)
 
 

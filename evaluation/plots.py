@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from common.classes import ImageClass
 from common.files import replacing
-from evaluation.calibration import Bin
+from evaluation.calibration import reliability
 from evaluation.intervals import wilson_interval
 
 # fonts with Chinese glyphs on Windows, macOS and Linux, then matplotlib's own
@@ -145,21 +145,23 @@ def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float)
     return figure
 
 
-def reliability_figure(curves: Mapping[str, Sequence[Bin]]) -> Figure:
+def reliability_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Return the share of right answers over the confidence, one curve per name, with 95 % intervals; below, how many.
 
-    Each dot is a bin of equally many images; on the diagonal confidence and accuracy agree.
+    A curve is of answers with confidences float (N,), which are right or not, bool (N,). Each dot is a bin of equally
+    many images; on the diagonal confidence and accuracy agree.
     """
     figure = Figure(figsize=(6, 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color="black", linewidth=0.8)
-    for (name, bins), color in zip(curves.items(), ("#d55e00", "#0072b2"), strict=False):
+    for (name, (answers, correct)), color in zip(curves.items(), ("#d55e00", "#0072b2"), strict=False):
+        bins = reliability(answers, correct)
         confidences = np.array([it.confidence for it in bins])
         right = np.array([it.right for it in bins])
         bounds = np.array([wilson_interval(it.right * it.images, it.images) for it in bins]).reshape(-1, 2)
         gaps = np.abs(bounds - right[:, None]).T
         upper.errorbar(confidences, right, gaps, marker="o", color=color, label=name, capsize=2)
-        lower.hist(confidences, bins=20, range=(0, 1), weights=[it.images for it in bins], color=color, alpha=0.5)
+        lower.hist(answers, bins=20, range=(0, 1), color=color, alpha=0.5)
     upper.set_ylabel("share of right answers")
     upper.legend(loc="upper left")
     lower.set_ylabel("images")

@@ -73,12 +73,14 @@ def test_the_picture_has_a_curve_with_the_temperature_and_one_without():
     generator = np.random.default_rng(0)
     confidences = generator.uniform(0.3, 1, 200)
     correct = generator.uniform(0, 1, 200) < confidences
-    curves = {name: reliability(confidences**power, correct) for name, power in (("temperature 1", 2), ("1.5", 1))}
+    curves = {name: (confidences**power, correct) for name, power in (("temperature 1", 2), ("1.5", 1))}
+    bins = reliability(confidences, correct)
     upper, lower = reliability_figure(curves).axes
     assert [text.get_text() for text in upper.get_legend().get_texts()] == list(curves)
     # a curve beside the diagonal, with a dot for each bin
-    drawn = [line.get_xdata() for line in upper.get_lines() if len(line.get_xdata()) == len(curves["1.5"])]
-    np.testing.assert_allclose(drawn[-1], [it.confidence for it in curves["1.5"]])
+    drawn = [line.get_xdata() for line in upper.get_lines() if len(line.get_xdata()) == len(bins)]
+    np.testing.assert_allclose(drawn[-1], [it.confidence for it in bins])
+    # below, all answers of both
     assert sum(bar.get_height() for bar in lower.patches) == pytest.approx(400)
 
 
