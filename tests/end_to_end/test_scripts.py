@@ -102,8 +102,10 @@ def test_evaluation_writes_its_tables_and_pictures(trained, tmp_path):
     with (tmp_path / "abstention.csv").open(encoding="utf-8", newline="") as file:
         kept = [row for row in csv.DictReader(file) if not row["target"]]
     assert (kept[0]["coverage"], kept[0]["images"], kept[0]["right"]) == ("1.0000", "48", f"{right / 48:.4f}")
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        answers = list(csv.DictReader(file))
     for row in kept:
-        above = [answer for answer in predictions if float(answer["confidence"]) >= float(row["confidence"])]
+        above = [answer for answer in answers if float(answer["confidence"]) >= float(row["confidence"])]
         assert len(above) == int(row["images"])
 
 
