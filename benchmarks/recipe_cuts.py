@@ -25,7 +25,7 @@ from common.csv_files import read_rows, write_rows
 from common.errors import InputError
 from common.files import safe_name, write_text
 from configs.compose import compose
-from evaluation.metrics import paired_interval
+from evaluation.intervals import paired_interval
 from tools.ablation import BASE, Variant, read_correct, train_and_measure, variants_of
 
 RUN_COLUMNS = ("cut", "variant", "overrides", "seed", "top1", "minutes", "status")
