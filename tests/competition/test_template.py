@@ -378,7 +378,7 @@ def test_it_divides_by_the_temperature_as_the_kit_and_by_nothing_with_an_older_c
     np.testing.assert_allclose(template_predict.calibrated(raw, 1.7).numpy(), calibrated(logits, 1.7), atol=1e-12)
     entry = {"weight": 1.0, "class_order": None, "fit": "crop"}
     config = {"classes": [{}] * 6, "views": ["identity"], "average": "probabilities", "batch_size": 50}
-    images = [np.zeros((1, 1, 3), np.uint8)] * 50
+    images = [[np.zeros((1, 1, 3), np.uint8)]] * 50
 
     def model(batch):
         return torch.from_numpy(logits).float()
