@@ -37,10 +37,15 @@ def describe(found: CalibratedCheckpoint) -> list[str]:
     lines = [
         f"images             {fitted.images} ({found.source})",
         f"temperature        {fitted.temperature:.3f} (before: {found.temperature_before:.3f})",
-        f"calibration error  {100 * fitted.error_before:.2f} % at temperature 1, {100 * fitted.error_after:.2f} % with "
-        "temperatures that were fitted on other images",
+        f"calibration error  {100 * fitted.error_before:.2f} % at temperature 1, {100 * fitted.error_after:.2f} % in "
+        f"{fitted.folds} folds, each with the temperature of the others",
         f"Wrote {found.path}. No label changes.",
     ]
+    if found.other_architectures:
+        lines.append(
+            f"warning: the folds are of {', '.join(found.other_architectures)}; another architecture may need another "
+            "temperature."
+        )
     if found.seen_in_training:
         lines.append(
             f"warning: {found.seen_in_training} of these images were seen in training; on new images the probabilities "

@@ -41,8 +41,10 @@ def metric_lines(metrics: Metrics) -> list[str]:
 
 
 def _calibration_lines(found: Evaluation) -> list[str]:
+    if found.models > 1:
+        return ["                   each model with its own temperature, before the average"]
     if found.error_before is None:
-        return []
+        return ["  not calibrated   its temperature is 1; 'python cli/flower_cli.py calibrate' fits one"]
     interval = found.error_before.interval
     shown = "" if interval is None else f"  (95 %: {100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
     return [
@@ -62,7 +64,7 @@ def _abstention_lines(found: Evaluation) -> list[str]:
     for target, it in found.targets.items():
         if it is None:
             lines.append(f"{100 * target:.0f} % right         no part of the answers")
-        elif it.coverage < 1:
+        else:
             lines.append(
                 f"{100 * target:.0f} % right         the {it.images} answers ({100 * it.coverage:.1f} %) with a "
                 f"confidence from {it.threshold:.3f}"

@@ -16,6 +16,7 @@ COMMANDS = {
     "info": "cli.info",
     "prepare-data": "cli.prepare_data",
     "augment-preview": "cli.augment_preview",
+    "instant": "cli.instant",
     "probe": "cli.probe",
     "lr-range": "cli.lr_range",
     "audit": "cli.audit",

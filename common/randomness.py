@@ -19,6 +19,7 @@ class Purpose(enum.IntEnum):
     INITIALISATION = 5
     TEST_SPLIT = 6
     CALIBRATION = 7
+    RESAMPLING = 8
 
 
 def keyed_sequence(seed: int, purpose: Purpose, *numbers: int) -> np.random.SeedSequence:

@@ -31,10 +31,15 @@ class Kept:
 def abstention_table(
     confidences: np.ndarray, correct: np.ndarray, coverages: Sequence[float] = COVERAGES
 ) -> list[Kept]:
-    """Return what is left at each coverage of answers with `confidences` (N,), which are right or not, bool (N,)."""
+    """Return what is left at each coverage of answers with `confidences` (N,), which are right or not, bool (N,).
+
+    Answers of equal confidence stay together, so that a coverage may be passed.
+    """
     ranked = np.argsort(-confidences, kind="stable")
-    counts = sorted({round(coverage * len(ranked)) for coverage in coverages} - {0}, reverse=True)
-    return [_kept(confidences[ranked], correct[ranked], count) for count in counts]
+    confidences, correct = confidences[ranked], correct[ranked]
+    least = {round(coverage * len(ranked)) for coverage in coverages} - {0}
+    counts = sorted({int((confidences >= confidences[count - 1]).sum()) for count in least}, reverse=True)
+    return [_kept(confidences, correct, count) for count in counts]
 
 
 def most_kept(confidences: np.ndarray, correct: np.ndarray, target: float) -> Kept | None:

@@ -1,8 +1,7 @@
 """Calibration: how well a model's probabilities match how often it is right, and the temperature that mends them.
 
-The calibration error is the root mean square of the gaps between confidence and accuracy, over bins with equally many
-images. Chance alone makes gaps; what it adds is taken out (Kumar, Liang and Ma 2019, arXiv:1909.10155, section 4), else
-a model would look the worse the fewer images there are.
+The calibration error is the mean gap between confidence and accuracy, over bins with equally many images. Chance alone
+makes gaps; `evaluation.calibration_error` takes out what it adds.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.randomness import Purpose, keyed_generator
-from evaluation.intervals import Interval, Z
+from evaluation.calibration_error import CalibrationError, bins_of, gap_of_bins
 from evaluation.metrics import cross_entropy
 from prediction.logits import softmax
 
@@ -19,25 +18,9 @@ FEWEST_IMAGES = 10
 
 _FOLDS = 5
 
-_IMAGES_PER_BIN, _MOST_BINS = 20, 15
-
-# with fewer images no interval of the calibration error is honest
-_FEWEST_FOR_INTERVAL = 100
-
-# imagined images in each bin, half of them right: a bin whose answers are all right is not certain
-_PSEUDO_IMAGES = 4
-
 # The logarithm of a temperature is drawn towards 0 as by a normal prior with this deviation. It decides where all
 # answers of a few images are right, which would make any temperature above 0 too high; beyond a hundred it hardly acts.
 _PRIOR_DEVIATION = 0.5
-
-
-@dataclass(frozen=True)
-class CalibrationError:
-    """The calibration error (a share) and its 95 % interval, None for too few images."""
-
-    value: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -53,11 +36,12 @@ class Bin:
 class Calibration:
     """A temperature fitted on `images` images, and the calibration error (a share) without and with it.
 
-    The error with it is that of each fifth of the images with the temperature of the others.
+    The error with it is that of each of `folds` parts of the images with the temperature of the others.
     """
 
     temperature: float
     images: int
+    folds: int
     error_before: float
     error_after: float
 
@@ -66,37 +50,25 @@ def reliability(confidences: np.ndarray, correct: np.ndarray) -> list[Bin]:
     """Return bins of equally many answers with `confidences` (N,), which are right or not, bool (N,), by confidence."""
     if len(confidences) == 0:
         return []
-    order = np.argsort(confidences, kind="stable")
-    parts = np.array_split(order, np.clip(len(order) // _IMAGES_PER_BIN, 1, _MOST_BINS))
-    return [Bin(len(part), float(confidences[part].mean()), float(correct[part].mean())) for part in parts]
+    return [
+        Bin(len(rows), float(confidences[rows].mean()), float(correct[rows].mean())) for rows in bins_of(confidences)
+    ]
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> CalibrationError:
     """Return the calibration error of probabilities (N, C) for labels int64 (N,); NaN for N = 0."""
-    bins = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels) if len(labels) else []
-    if not bins:
+    if len(labels) == 0:
         return CalibrationError(float("nan"), None)
-    images, confidence, right = np.array([(it.images, it.confidence, it.right) for it in bins]).T
-    shares, squares = images / images.sum(), (right - confidence) ** 2
-    by_chance = right * (1 - right) / np.maximum(images - 1, 1)
-    squared = float((shares * (squares - by_chance)).sum())
-    value = float(np.sqrt(max(squared, 0.0)))
-    if len(labels) < _FEWEST_FOR_INTERVAL:
-        return CalibrationError(value, None)
-    smoothed = (right * images + _PSEUDO_IMAGES / 2) / (images + _PSEUDO_IMAGES)
-    variance = np.maximum(smoothed * (1 - smoothed) / images, by_chance)
-    # of a squared normal variable with the mean gap and this variance
-    of_squares = 4 * np.maximum(squares - by_chance, 0) * variance + 2 * variance**2
-    half = Z * float(np.sqrt((shares**2 * of_squares).sum()))
-    low, high = (float(np.sqrt(max(bound, 0.0))) for bound in (squared - half, squared + half))
-    return CalibrationError(value, (low, high))
+    return gap_of_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the divisor of `logits` (N, C) that gives the least log loss (Guo et al. 2017, arXiv:1706.04599).
 
-    It is finite, from 0.05 to 20, also where all answers are right or few images are given.
+    It is finite, from 0.05 to 20, also where all answers are right or few images are given; 1 for none.
     """
+    if len(labels) == 0:
+        return 1.0
     # importing the optimizer takes most of a second, and evaluating needs none
     from scipy.optimize import minimize_scalar
 
@@ -109,26 +81,33 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray, seed: int) -> Calibration | None:
-    """Return the temperature of logits (N, C) for labels int64 (N,); None for fewer than `FEWEST_IMAGES` images."""
+    """Return the temperature of logits (N, C) for labels int64 (N,); None for fewer than `FEWEST_IMAGES` images.
+
+    Raises ValueError for logits that are not finite: no forward pass of the kit returns any.
+    """
     if len(labels) < FEWEST_IMAGES:
         return None
+    if not np.isfinite(logits).all():
+        raise ValueError("logits that are not finite have no temperature")
     order = keyed_generator(seed, Purpose.CALIBRATION).permutation(len(labels))
-    temperature, scaled = calibrate_folds(logits, labels, order % _FOLDS)
+    temperature, temperatures = calibrate_folds(logits, labels, order % _FOLDS)
+    scaled = logits / temperatures[:, None]
     return Calibration(
         temperature=temperature,
         images=len(labels),
+        folds=_FOLDS,
         error_before=calibration_error(softmax(logits), labels).value,
         error_after=calibration_error(softmax(scaled), labels).value,
     )
 
 
 def calibrate_folds(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the temperature of all folds, and the logits of each fold divided by the temperature of the others.
+    """Return the temperature of all folds, and for each image, float64 (N,), the one fitted on the other folds.
 
     `logits` are float (N, C), `labels` and `folds` int64 (N,).
     """
-    scaled = np.empty_like(logits)
+    of_others = np.empty(len(labels))
     for fold in np.unique(folds):
         own = folds == fold
-        scaled[own] = logits[own] / fit_temperature(logits[~own], labels[~own])
-    return fit_temperature(logits, labels), scaled
+        of_others[own] = fit_temperature(logits[~own], labels[~own])
+    return fit_temperature(logits, labels), of_others

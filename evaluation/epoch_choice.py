@@ -1,28 +1,41 @@
-"""How much the best epoch flatters: it was chosen on the images that measure it."""
+"""How much the best of several flatters, chosen on the images that measure it."""
 
 import numpy as np
+
+from common.randomness import Purpose, keyed_generator
 
 # of the checkpoint's metrics
 CORRECTED = "val_top1_corrected"
 
-_RESAMPLES = 400
+_RESAMPLES = 200
 
 
-def corrected_top1(hits: np.ndarray) -> float:
-    """Return the top-1 that the chosen epoch is expected to have on new images, from `hits` bool (epochs, images).
+def best_of(accuracies: np.ndarray, min_delta: float = 0.0) -> np.ndarray:
+    """Return the place int64 (...,) of the best of accuracies (..., K); a later one must be better by `min_delta`."""
+    best, place = accuracies[..., 0], np.zeros(accuracies.shape[:-1], dtype=np.int64)
+    for candidate in range(1, accuracies.shape[-1]):
+        # the tolerance keeps a gain of exactly min_delta from being lost to rounding
+        better = accuracies[..., candidate] > best + max(min_delta - 1e-12, 0)
+        best = np.where(better, accuracies[..., candidate], best)
+        place = np.where(better, candidate, place)
+    return place
 
-    The optimism of the choice is estimated by the bootstrap (Efron 1983, doi:10.1080/01621459.1983.10477973): on
-    resampled images the best epoch is chosen anew; how much better it is there than on all images is what the choice
-    adds. The earliest of equally good epochs is chosen, as in training. A fixed seed repeats the figure.
+
+def flattery(hits: np.ndarray, min_delta: float = 0.0) -> float:
+    """Return by how much the accuracy of the best of K candidates is expected to be too high (a share).
+
+    `hits` bool (K, N) says which of N images each candidate has right. The best is chosen anew on images drawn with
+    replacement, and compared with the best of all on the images that were not drawn (out-of-bag bootstrap, Efron 1983,
+    doi:10.1080/01621459.1983.10477973). 0 for one candidate or fewer than two images. A fixed seed repeats the figure.
     """
-    hits = hits.astype(np.float32)
-    images = hits.shape[1]
-    full = hits.mean(axis=1)
-    generator = np.random.default_rng(0)
-    optimism = 0.0
-    for _ in range(_RESAMPLES):
-        counts = np.bincount(generator.integers(0, images, images), minlength=images).astype(np.float32)
-        resampled = hits @ counts / images
-        chosen = int(resampled.argmax())
-        optimism += float(resampled[chosen] - full[chosen]) / _RESAMPLES
-    return float(full.max() - optimism)
+    candidates, images = hits.shape
+    if candidates < 2 or images < 2:
+        return 0.0
+    drawn = keyed_generator(0, Purpose.RESAMPLING).multinomial(images, np.full(images, 1 / images), size=_RESAMPLES)
+    right = hits.T.astype(np.float64)
+    chosen = best_of(drawn @ right / images, min_delta)
+    left_out = (drawn == 0).astype(np.float64)
+    sizes = left_out.sum(axis=1)
+    accuracies = left_out @ right / np.maximum(sizes, 1)[:, None]
+    losses = accuracies[:, best_of(hits.mean(axis=1), min_delta)] - accuracies[np.arange(_RESAMPLES), chosen]
+    return max(float(losses[sizes > 0].mean()), 0.0)

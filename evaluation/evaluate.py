@@ -30,7 +30,7 @@ WORST_PAIRS = 20
 
 ANSWER_COLUMNS = ("image_id", "label", "predicted", "confidence")
 
-ABSTENTION_COLUMNS = ("coverage", "confidence", "images", "right", "low_95", "high_95")
+ABSTENTION_COLUMNS = ("target", "coverage", "confidence", "images", "right", "low_95", "high_95")
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _write(
             lambda: write_text(folder / "metrics.json", to_json(facts)),
             lambda: write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint)),
             lambda: write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows),
-            lambda: write_rows(folder / "abstention.csv", ABSTENTION_COLUMNS, _abstention_rows(found.kept)),
+            lambda: write_rows(folder / "abstention.csv", ABSTENTION_COLUMNS, _abstention_rows(found)),
             lambda: write_predictions_and_provenance(
                 folder / "predictions.csv", "kit", pipeline, inputs, predicted, None
             ),
@@ -265,15 +265,19 @@ def _reliability_figure(images: LabelledImages, predicted: PredictedProbabilitie
     return reliability_figure(curves)
 
 
-def _abstention_rows(kept: Sequence[Kept]) -> list[tuple]:
+def _abstention_rows(found: Evaluation) -> list[tuple]:
+    """Return a row for each coverage, then one for each target share of right answers that is reached."""
+    kept = [("", it) for it in found.kept]
+    kept += [(f"{target:g}", it) for target, it in found.targets.items() if it is not None]
     return [
         (
+            target,
             f"{it.coverage:.4f}",
             f"{it.threshold:.6f}",
             it.images,
             *(f"{share:.4f}" for share in (it.right, *it.interval)),
         )
-        for it in kept
+        for target, it in kept
     ]
 
 

@@ -17,8 +17,14 @@ CONFIDENCE = 0.95
 
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 
-# Macro F1 is a mean of ratios, which is biased where classes have less images than this (their median).
-FEWEST_PER_CLASS = 5
+# with fewer images there is no interval of macro F1, nor with less than one a class on average
+FEWEST_IMAGES = 20
+
+# With fewer seeds an interval covers the images alone: Student's t of two seeds is 12.7 deviations.
+FEWEST_SEEDS = 3
+
+# each class borrows so many images of all classes, because one image alone shows no variation
+_BORROWED = 2
 
 # imagined wrong answers, whose class is not told by the recalls: a few real ones say little about these
 _PSEUDO_ERRORS = 4
@@ -50,21 +56,19 @@ def balanced_accuracy_interval(matrix: np.ndarray) -> Interval | None:
 
 
 def macro_f1_interval(matrix: np.ndarray) -> Interval | None:
-    """Return the interval of macro F1 of a confusion matrix (C, C) of counts; truth as for balanced accuracy.
+    """Return the interval of macro F1 of a confusion matrix (C, C) of counts.
 
-    The effective number of images is that of balanced accuracy times the ratio of the variances of both by the delta
-    method. None if the median class has fewer than `FEWEST_PER_CLASS` images.
+    Truth is the macro F1 expected of other images, as many of each class as here; that of infinitely many images
+    differs from it where classes have one or two images. The variance is that of the linearised F1 (delta method), with
+    multinomial rows, one for each true class; the interval is Wilson's for the effective number of images. None for
+    fewer than `FEWEST_IMAGES` images or less than one a class on average.
     """
     counts = matrix.sum(axis=1)
-    if np.median(counts) < FEWEST_PER_CLASS:
+    if counts.sum() < max(FEWEST_IMAGES, len(matrix)):
         return None
     shares = _smoothed_rows(matrix)
-    recalls, present = np.diag(shares), counts > 0
-    of_recalls = (recalls * (1 - recalls) / np.maximum(counts, 1))[present].sum() / present.sum() ** 2
-    of_f1 = _variance_of_f1(shares, counts)
-    mean, smoothed_f1 = float(recalls[present].mean()), macro_f1(shares * counts[:, None])
-    ratio = (of_recalls / (mean * (1 - mean))) / (of_f1 / (smoothed_f1 * (1 - smoothed_f1)))
-    effective = _effective_images(matrix) * ratio
+    smoothed = macro_f1(shares * counts[:, None])
+    effective = smoothed * (1 - smoothed) / _variance_of_f1(shares, counts)
     return wilson_interval(macro_f1(matrix) * effective, effective)
 
 
@@ -90,30 +94,30 @@ def _effective_images(matrix: np.ndarray) -> float:
 
 
 def _smoothed_rows(matrix: np.ndarray) -> np.ndarray:
-    """Return shares (C, C) of the predictions for each true class, with one imagined image more in each class.
+    """Return shares (C, C) of the predictions for each true class, with the images that each class borrows.
 
-    It is right as often as all are, and wrong where the wrong answers go.
+    They are right as often as all are, and wrong where the wrong answers go.
     """
-    counts, classes = matrix.sum(axis=1), len(matrix)
-    right = (np.trace(matrix) + 1) / (counts.sum() + 2)
-    imagined = np.tile((matrix - np.diag(np.diag(matrix))).sum(axis=0) + 0.5, (classes, 1))
-    np.fill_diagonal(imagined, 0)
-    imagined *= (1 - right) / imagined.sum(axis=1, keepdims=True)
-    np.fill_diagonal(imagined, right)
-    return (matrix + imagined) / (counts + 1)[:, None]
+    counts, hits = matrix.sum(axis=1), np.diag(matrix)
+    right = (hits.sum() + 0.5) / (counts.sum() + 1)
+    borrowed = np.tile(matrix.sum(axis=0) - hits + 1.0, (len(matrix), 1))
+    np.fill_diagonal(borrowed, 0)
+    borrowed *= (1 - right) / borrowed.sum(axis=1, keepdims=True)
+    np.fill_diagonal(borrowed, right)
+    return (matrix + _BORROWED * borrowed) / (counts + _BORROWED)[:, None]
 
 
 def _variance_of_f1(shares: np.ndarray, counts: np.ndarray) -> float:
-    """Return the variance of macro F1 for `counts` (C,) images, whose predictions have `shares` (C, C)."""
+    """Return the variance of macro F1 for `counts` (C,) images, whose predictions have smoothed `shares` (C, C)."""
+    present = counts > 0
     expected = shares * counts[:, None]
-    hits = np.diag(expected)
-    false_positives = expected.sum(axis=0) - hits
-    sizes = hits + counts + false_positives
-    of_an_image = np.tile(-2 * hits / sizes**2, (len(counts), 1))
-    np.fill_diagonal(of_an_image, 2 * (counts + false_positives) / sizes**2)
-    of_an_image /= len(counts)
-    mean = (shares * of_an_image).sum(axis=1)
-    return float((counts * ((shares * of_an_image**2).sum(axis=1) - mean**2)).sum())
+    hits, sizes = np.diag(expected), counts + expected.sum(axis=0)
+    of_an_image = np.tile(np.where(present, -2 * hits / sizes**2, 0.0), (len(counts), 1))
+    of_an_image[np.diag_indices(len(counts))] += np.where(present, 2 / sizes, 0.0)
+    of_rows = (shares * of_an_image**2).sum(axis=1) - (shares * of_an_image).sum(axis=1) ** 2
+    # smoothing makes rows more alike than they are: where all classes have one recall, this takes it back
+    unshrunk = 1 / (1 - counts / (counts + _BORROWED) ** 2)
+    return float((counts * of_rows * unshrunk).sum() / present.sum() ** 2)
 
 
 @dataclass(frozen=True)
@@ -128,45 +132,42 @@ class Gain:
 def paired_gain(hits: np.ndarray, baseline: np.ndarray) -> Gain:
     """Return the gain of `hits` bool (N,) over `baseline` bool (N,), which say whether each image is right.
 
-    The interval is the adjusted Wald interval of paired proportions (Bonett and Price 2012,
-    doi:10.3102/1076998611411915): one image is imagined on which only the one is right, and one for the other.
+    The interval is the adjusted Wald interval of paired proportions (Agresti and Min 2005, doi:10.1002/sim.1781): two
+    images more are imagined, of which the one wins half an image, and the other half an image. It covers other images,
+    not another training.
     """
     better, worse = int((hits & ~baseline).sum()), int((baseline & ~hits).sum())
     total = len(hits) + 2
-    gain, loss = (better + 1) / total, (worse + 1) / total
+    gain, loss = (better + 0.5) / total, (worse + 0.5) / total
     half = Z * np.sqrt((gain + loss - (gain - loss) ** 2) / total)
     difference = float(hits.mean() - baseline.mean())
     return Gain(100 * difference, 100 * float(gain - loss - half), 100 * float(gain - loss + half))
 
 
 def paired_interval(pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]]) -> Interval:
-    """Return the interval of the mean difference in accuracy between two methods over seeds.
+    """Return the interval of the mean difference in accuracy between two methods.
 
-    Each pair is one seed: whether method and baseline are right, by image id. Images and seeds are both a sample: the
-    variance is that between images plus that between seeds, less what both count (Cameron, Gelbach and Miller 2011,
-    doi:10.1198/jbes.2010.07136), and a t distribution has the degrees of freedom of Satterthwaite 1946. One seed says
-    nothing of others: its interval is that of images alone.
+    Each pair is one seed: whether method and baseline are right, by image id; seeds may share images or not. Images and
+    seeds are both a sample (two-way random effects): with S seeds the variance of the seeds' means has Student's t with
+    S - 1 degrees of freedom, what images add to several seeds a normal quantile, and the squares are added (Howe 1974,
+    doi:10.1080/01621459.1974.10480178). With fewer than `FEWEST_SEEDS` seeds the images alone vary. In each seed two
+    images more are imagined, as in `paired_gain`.
     """
-    gains = [
-        np.array([float(method[name]) - float(baseline[name]) for name in sorted(method.keys() & baseline.keys())])
-        for method, baseline in pairs
-    ]
-    means = np.array([gain.mean() for gain in gains])
-    if len(gains) == 1:
-        method, baseline = pairs[0]
-        names = sorted(method.keys() & baseline.keys())
-        gain = paired_gain(np.array([method[name] for name in names]), np.array([baseline[name] for name in names]))
-        return gain.low / 100, gain.high / 100
-    between_seeds = float(means.var(ddof=1)) / len(gains)
-    of_all = sum(_smoothed_variance(gain, 1) / len(gain) for gain in gains) / len(gains) ** 2
-    if all(method.keys() == pairs[0][0].keys() for method, _ in pairs):
-        of_images = _smoothed_variance(np.mean(gains, axis=0), len(gains)) / len(gains[0])
+    # importing it takes a sixth of a second
+    from scipy.special import stdtrit
+
+    gains, known = _gain_table(pairs)
+    sizes, seeds = known.sum(axis=1), len(pairs)
+    means = gains.sum(axis=1) / sizes
+    rests = np.where(known, gains - means[:, None], 0.0) / (seeds * sizes)[:, None]
+    of_images = (rests.sum(axis=0) ** 2).sum()
+    if seeds < FEWEST_SEEDS:
+        squared = Z**2 * of_images
     else:
-        of_images = of_all
-    variance = max(of_images + between_seeds - of_all, of_all)
-    freedom = variance**2 / (between_seeds**2 / (len(gains) - 1) + of_images**2 / len(gains[0]) + 1e-30)
-    half = _t_quantile(max(freedom, 1.0)) * float(np.sqrt(variance))
-    return float(means.mean()) - half, float(means.mean()) + half
+        shared = max(of_images - (rests**2).sum(), 0.0)
+        squared = stdtrit(seeds - 1, 0.975) ** 2 * means.var(ddof=1) / seeds + Z**2 * shared
+    centre, half = float(means.mean()), float(np.sqrt(squared))
+    return centre - half, centre + half
 
 
 def paired_interval_over_cuts(
@@ -178,6 +179,9 @@ def paired_interval_over_cuts(
     is that between images, over all cuts together, plus that between the seeds of each cut, less what both count. The
     interval holds for these cuts, with other seeds and other test images.
     """
+    # importing it takes a sixth of a second
+    from scipy.special import stdtrit
+
     scores: dict[str, float] = {}
     both = of_seeds = mean = 0.0
     spare_seeds = 0
@@ -199,20 +203,21 @@ def paired_interval_over_cuts(
     freedom = variance**2 / (of_seeds**2 / max(spare_seeds, 1) + of_images**2 / len(scores) + 1e-30)
     if variance <= both:
         variance, freedom = both, len(scores)
-    half = _t_quantile(max(freedom, 1.0)) * float(np.sqrt(variance))
+    half = float(stdtrit(max(freedom, 1.0), 0.975) * np.sqrt(variance))
     return mean, (mean - half, mean + half)
 
 
-def _smoothed_variance(gains: np.ndarray, seeds: int) -> float:
-    """Return the variance of gains (N,), means over `seeds`, with two imagined images.
+def _gain_table(pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return gains -1, 0 or 1 (seeds, images) with two imagined images, and which of them were measured.
 
-    One is better, the other worse, each in one seed.
+    Together these add as much to the squares as one image that is won or lost.
     """
-    return float((np.square(gains).sum() + 2 / seeds**2) / (len(gains) + 2) - gains.mean() ** 2)
-
-
-def _t_quantile(freedom: float) -> float:
-    # importing it takes most of a second
-    from scipy.stats import t
-
-    return float(t.ppf(0.5 + CONFIDENCE / 2, freedom))
+    column_of = {name: column for column, name in enumerate(sorted(set().union(*(method for method, _ in pairs))))}
+    gains = np.zeros((len(pairs), len(column_of) + 2))
+    known = np.zeros(gains.shape, dtype=bool)
+    for seed, (method, baseline) in enumerate(pairs):
+        for name in method.keys() & baseline.keys():
+            gains[seed, column_of[name]] = float(method[name]) - float(baseline[name])
+            known[seed, column_of[name]] = True
+    gains[:, -2:], known[:, -2:] = (np.sqrt(0.5), -np.sqrt(0.5)), True
+    return gains, known

@@ -28,11 +28,14 @@ def per_class_accuracy(matrix: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(matrix: np.ndarray) -> float:
-    """Return the mean over classes of 2TP / (2TP + FP + FN), over the classes that occur as truth or prediction."""
-    hits = np.diag(matrix)
-    denominators = matrix.sum(axis=0) + matrix.sum(axis=1)
-    occurs = denominators > 0
-    return float((2 * hits[occurs] / denominators[occurs]).mean()) if occurs.any() else float("nan")
+    """Return the mean over classes of 2TP / (2TP + FP + FN), over the classes that have images; NaN for none.
+
+    An image taken for a class without images counts as an error of its own class.
+    """
+    hits, counts = np.diag(matrix), matrix.sum(axis=1)
+    present = counts > 0
+    sizes = counts + matrix.sum(axis=0)
+    return float((2 * hits[present] / sizes[present]).mean()) if present.any() else float("nan")
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -6,7 +6,7 @@ It is read with `weights_only=True`: no value in it is ever imported, called or 
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,23 @@ _CHECKPOINT_TYPES = {
     "metrics": dict,
     "epoch": int,
     "temperature": float,
+    "temperature_source": str,
     "config": dict,
     "versions": dict,
+    "choices": list,
 }
+
+# fields that files of earlier versions lack
+_OF_EARLIER_FILES = {"temperature": 1.0, "temperature_source": "", "fit": "crop", "choices": []}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
 
-    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration). `choices` are
-    sentences on the values that took the place of `auto`.
+    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration), which
+    `temperature_source` gave, a few words, or none for the temperature 1 of a model that is not calibrated. `choices`
+    are sentences on the values that took the place of `auto`.
     """
 
     architecture: str
@@ -66,9 +72,10 @@ class Checkpoint:
     metrics: dict[str, float]
     epoch: int
     temperature: float
+    temperature_source: str
     config: dict[str, Any]
     versions: dict[str, str]
-    choices: list[str] = field(default_factory=list)
+    choices: list[str]
 
     def build_model(self) -> Classifier:
         """Return the model with these weights, in evaluation mode on the CPU. Raises InputError if they do not fit."""
@@ -129,6 +136,7 @@ def make_checkpoint(
         epoch=epoch,
         # fitted once training has ended
         temperature=1.0,
+        temperature_source="",
         config=to_plain(config),
         versions=versions(),
         choices=list(choices),
@@ -151,8 +159,7 @@ def half_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 def plain_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the checkpoint as plain containers and tensors, which `checkpoint_of` reads."""
     fields = {name: getattr(checkpoint, name) for name in _CHECKPOINT_TYPES}
-    classes = [asdict(image_class) for image_class in checkpoint.classes]
-    return {**fields, "classes": classes, "choices": checkpoint.choices}
+    return {**fields, "classes": [asdict(image_class) for image_class in checkpoint.classes]}
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -163,20 +170,17 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint in `payload`, read from `path`. Raises InputError if parts are missing or contradict."""
-    # fields that files of earlier versions lack
-    payload = {"temperature": 1.0, "fit": "crop", **payload}
+    payload = _OF_EARLIER_FILES | payload
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
-    # files of earlier versions name no head, and have no temperature
+    # files of earlier versions name no head
     payload["architecture_arguments"] = {"head": "pooled", **payload["architecture_arguments"]}
     try:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
         raise InputError(f"{path}: damaged checkpoint: its class table has other columns than ours.") from error
-    # files of earlier versions have no choices
-    choices = payload.get("choices", [])
-    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES}, choices=choices)
+    checkpoint = Checkpoint(**{name: payload[name] for name in _CHECKPOINT_TYPES})
     problem = _inconsistency(checkpoint)
     if problem:
         raise InputError(f"{path}: damaged checkpoint: {problem}.")
@@ -204,8 +208,7 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         "its temperature is out of range": 0 < checkpoint.temperature < math.inf,
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
-        "its choices are not sentences": isinstance(checkpoint.choices, list)
-        and all(isinstance(sentence, str) for sentence in checkpoint.choices),
+        "its choices are not sentences": all(isinstance(sentence, str) for sentence in checkpoint.choices),
         "its fit is none of ours": checkpoint.fit in CHOICES["model.fit"],
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),

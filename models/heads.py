@@ -52,6 +52,7 @@ class StageHead(nn.Module):
 
     feature_mean: torch.Tensor
     feature_scale: torch.Tensor
+    upper: torch.Tensor
 
     def __init__(
         self, kind: str, stages: Sequence[int], channels: Sequence[int], num_classes: int, drop_rate: float
@@ -65,6 +66,9 @@ class StageHead(nn.Module):
             reduced = min(_REDUCED_CHANNELS, channels[-1])
             self.reduction = nn.Linear(channels[-1], reduced, bias=False)
             features += reduced * (reduced + 1) // 2
+            # places of the upper triangle in a flat matrix
+            rows, columns = torch.triu_indices(reduced, reduced)
+            self.register_buffer("upper", rows * reduced + columns, persistent=False)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_scale", torch.ones(features))
         self.dropout = nn.Dropout(drop_rate)
@@ -85,7 +89,8 @@ class StageHead(nn.Module):
     def _features(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         parts = [pooled for stage in maps for pooled in (stage.mean(dim=(2, 3)), stage.amax(dim=(2, 3)))]
         if self.reduction is not None:
-            parts.append(upper_triangle(covariance_root(self.reduction.weight @ maps[-1].flatten(2))))
+            root = covariance_root(self.reduction.weight @ maps[-1].flatten(2))
+            parts.append(root.flatten(1)[:, self.upper])
         return torch.cat(parts, dim=1)
 
 
@@ -103,20 +108,13 @@ def covariance_root(places: torch.Tensor) -> torch.Tensor:
     """
     matrix = covariance(places)
     # a map without any difference between places has the trace 0
-    trace = matrix.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=1e-12)
     identity = torch.eye(matrix.shape[1], device=matrix.device)
+    trace = (matrix * identity).sum(dim=(1, 2)).clamp(min=1e-12)
     root, inverse = matrix / trace[:, None, None], identity.expand_as(matrix)
     for _ in range(_SQUARE_ROOT_STEPS):
         factor = 0.5 * (3 * identity - inverse @ root)
         root, inverse = root @ factor, factor @ inverse
     return root
-
-
-def upper_triangle(matrices: torch.Tensor) -> torch.Tensor:
-    """Return (N, D * (D + 1) / 2) of symmetric matrices (N, D, D)."""
-    size = matrices.shape[1]
-    rows, columns = torch.triu_indices(size, size, device=matrices.device)
-    return matrices.flatten(1)[:, rows * size + columns]
 
 
 def stages_of(count: int, kind: str) -> list[int]:

@@ -50,6 +50,7 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
                 "sha256": member.sha256,
                 "weight": member.weight,
                 "temperature": member.checkpoint.temperature,
+                "temperature_source": member.checkpoint.temperature_source,
             }
             for member in pipeline.members
         ],

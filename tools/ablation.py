@@ -16,7 +16,7 @@ from configs.compose import compose, listed
 from configs.input_sizes import final_size
 from configs.schema import Config
 from evaluation.evaluate import evaluate
-from evaluation.intervals import paired_interval
+from evaluation.intervals import FEWEST_SEEDS, paired_interval
 from evaluation.plots import differences_figure, save_figure
 from prediction.pipeline import load_pipeline
 from training.run_folder import RunFolder
@@ -355,6 +355,8 @@ def markdown(found: Sequence[Difference]) -> str:
             f"{interval} | "
             f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
         )
+    if any(item.seeds < FEWEST_SEEDS for item in found):
+        lines += ["", f"Intervals of fewer than {FEWEST_SEEDS} seeds cover other images, but not another training."]
     return "\n".join(lines) + "\n"
 
 

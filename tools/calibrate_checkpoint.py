@@ -17,11 +17,15 @@ from tools.cross_validation import temperature_of_folds
 
 @dataclass(frozen=True)
 class CalibratedCheckpoint:
-    """A checkpoint with a new temperature; `seen_in_training` of the images were training images of it."""
+    """A checkpoint with a new temperature; `seen_in_training` of the images were training images of it.
+
+    `other_architectures` are those of the folds that are not the checkpoint's own.
+    """
 
     calibration: Calibration
     temperature_before: float
     source: str
+    other_architectures: list[str]
     seen_in_training: int
     unreadable: int
     path: Path
@@ -51,9 +55,15 @@ def calibrate_checkpoint(
     if folds is not None:
         found = temperature_of_folds(as_path(folds), pipeline.classes, overrides)
         before = found.metrics.calibration_error
-        fitted = Calibration(found.temperature, found.metrics.images, before, found.calibrated_error)
+        fitted = Calibration(found.temperature, found.metrics.images, found.models, before, found.calibrated_error)
+        others = sorted(set(found.architectures) - {checkpoint.architecture})
         source, seen, unreadable = f"the folds of {folds}", 0, found.unreadable
     else:
+        if data is None and not checkpoint.split["val"]:
+            raise InputError(
+                f"{path}: its run held back no validation images. Give other labelled images, or the folds of a "
+                "cross-validation."
+            )
         images = choose_images(pipeline, None, data)
         predicted = predict_images(uncalibrated(pipeline), images.inputs, "calibration")
         rows = readable_rows(predicted, images)
@@ -61,6 +71,7 @@ def calibrate_checkpoint(
         if fitted is None:
             raise InputError(f"{images.source}: {len(rows)} images; a temperature needs {FEWEST_IMAGES}.")
         seen = len(set(checkpoint.split["train"]) & set(images.inputs.image_ids))
-        source, unreadable = images.source, len(predicted.unreadable)
-    save_checkpoint(dataclasses.replace(checkpoint, temperature=fitted.temperature), output)
-    return CalibratedCheckpoint(fitted, checkpoint.temperature, source, seen, unreadable, output)
+        source, unreadable, others = images.source, len(predicted.unreadable), []
+    told = f"{fitted.images} images: {source}"
+    save_checkpoint(dataclasses.replace(checkpoint, temperature=fitted.temperature, temperature_source=told), output)
+    return CalibratedCheckpoint(fitted, checkpoint.temperature, source, others, seen, unreadable, output)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from data.flower_drawing import drawn_jpegs
+from evaluation.epoch_choice import flattery
 from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
 from evaluation.metrics import cross_entropy
 from prediction.latency import IMAGES, Latency, measure_latency
-from prediction.logits import log_of, softmax
+from prediction.logits import calibrated, log_of, softmax
 from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, only_member, predict_images, uncalibrated, with_views
 from prediction.views import SETS, VIEWS
@@ -54,8 +55,8 @@ class ViewScores:
             of_members = stacked.mean(axis=0)
         pairs = zip(of_members, self.temperatures, strict=True)
         smallest = np.finfo(np.float64).tiny
-        calibrated = [softmax(np.log(np.maximum(found, smallest)) / temperature) for found, temperature in pairs]
-        return np.tensordot(self.weights, np.stack(calibrated), axes=1)
+        answers = [calibrated(np.log(np.maximum(found, smallest)), temperature) for found, temperature in pairs]
+        return np.tensordot(self.weights, np.stack(answers), axes=1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class ViewSearch:
 
     `plain_top1` and `plain_ms` (median) are those of the image alone, `top1`, `gain` and `p95_ms` those of the chosen
     set on the images that chose it; top-1 are shares, times milliseconds per image. `too_slow` are the next larger sets
-    that would raise top-1 but take longer than the limit.
+    that would raise top-1 but take longer than the limit. `flattery` is by how much the choice among the image alone,
+    the sets of the table and the chosen set makes top-1 (a share) too high.
     """
 
     images: int
@@ -87,6 +89,7 @@ class ViewSearch:
     gain: Gain
     p95_ms: float
     too_slow: list[tuple[str, ...]]
+    flattery: float
 
 
 def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path | None = None) -> ViewSearch:
@@ -126,6 +129,7 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
         gain=paired_gain(after, before),
         p95_ms=taken.p95_ms,
         too_slow=too_slow,
+        flattery=flattery(np.stack([before, *(scores.correct(pair) for _, pair in pairs), after])),
     )
 
 

@@ -50,7 +50,7 @@ class ModelTeacher:
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
-        """Return the mean probabilities of the models.
+        """Return the mean probabilities of the models, without their temperatures (training.finish says why).
 
         The teacher sees exactly the pixels that the student is trained on (Beyer et al. 2022, arXiv:2106.05237).
         """

@@ -98,7 +98,8 @@ def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> F
 
 def _key(run: Run, model: Classifier, rows: np.ndarray) -> str:
     model_config = run.config.model
-    seen = f"{eval_size(run.config)} {model_config.crop_pct} {model_config.fit} {run.precision}"
+    head = "pooled" if model.head is None else model.head.kind
+    seen = f"{eval_size(run.config)} {model_config.crop_pct} {model_config.fit} {head} {run.precision}"
     digest = hashlib.sha256(seen.encode())
     # what the features do not depend on
     others = {"head.feature_mean", "head.feature_scale"} | classifier_parameter_names(model)

@@ -127,14 +127,16 @@ def out_of_fold_logits(
 
 
 @torch.no_grad()
-def start_from_probe(run: Run, model: Classifier) -> None:
+def start_from_probe(run: Run, model: Classifier, regularisation: float = REGULARISATION) -> None:
     """Give `model` the classifier fitted on the frozen features of the training images."""
     layer = final_layer(model)
     features = frozen_features(run, model, run.split.train)
     values, labels = features.values, run.table.labels[features.rows]
     if model.head is not None:
         values = (values - model.head.feature_mean.numpy()) / model.head.feature_scale.numpy()
-    classifier = fit_classifier(values, labels, len(run.table.classes)) if distributed.is_main() else None
+    classifier = None
+    if distributed.is_main():
+        classifier = fit_classifier(values, labels, len(run.table.classes), regularisation)
     classifier = distributed.gather(classifier)[0]
     layer.weight.copy_(torch.from_numpy(classifier.weight))
     layer.bias.copy_(torch.from_numpy(classifier.bias))

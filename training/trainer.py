@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 
 from common import distributed
@@ -213,7 +214,7 @@ def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | No
     state.add_up()
     course.clock.count(state)
     if predictions is not None:
-        state.validation_hits.append(torch.from_numpy(predictions.logits.argmax(axis=1) == predictions.labels))
+        state.validation_hits.append(hits_of(run, predictions))
     row = _history_row(run, state, predictions)
     state.history.append(row)
     is_best = _is_best(run, state, row["val_top1"])
@@ -266,6 +267,12 @@ def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | No
         "seconds": state.seconds,
         "wall_seconds": state.wall_seconds,
     }
+
+
+def hits_of(run: Run, predictions: LoaderOutputs) -> torch.Tensor:
+    """Return which validation images are right, bool (N,) in the order of `run.split.val`; unreadable ones are not."""
+    right = predictions.logits.argmax(axis=1) == predictions.labels
+    return torch.from_numpy(np.isin(run.split.val, predictions.indices[right]))
 
 
 def validation_metrics(predictions: LoaderOutputs | None) -> dict[str, float | None]:

@@ -78,6 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     training, validation = split_rows(rows, recipe["val_split"], recipe["seed"])
     entry = dict(config["models"][0], weights="best_model.pth", weight=1.0, class_order=None)
     entry["arguments"]["num_classes"] = len(classes)
+    if entry.get("temperature", 1.0) != 1.0:
+        print("note: the logits will be divided by {:.3f}, as the submitted model's".format(entry["temperature"]))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     counts = np.bincount([label for _, label in training], minlength=len(classes))
     loss_of = build_loss(recipe, counts, device)

@@ -23,6 +23,7 @@ from data.listing import list_images
 from data.transforms import EvalTransform, eval_image
 from models.classifier import build_classifier
 from models.losses import get_loss_function
+from prediction.logits import calibrated, softmax
 from prediction.predictions_csv import COLUMNS
 from prediction.views import VIEWS, WHOLE, squares_of
 from tests.conftest import stripes
@@ -369,3 +370,23 @@ def test_the_templates_probe_is_the_kits(template_train):
     differences = logits - expected.logits(features)
     # one constant for all classes of an image changes nothing
     assert np.abs(differences - differences.mean(axis=1, keepdims=True)).max() < 0.02
+
+
+def test_it_divides_by_the_temperature_as_the_kit_and_by_nothing_with_an_older_config(template_predict):
+    logits = np.random.default_rng(0).normal(0, 4, (50, 6))
+    raw = torch.from_numpy(softmax(logits))
+    np.testing.assert_allclose(template_predict.calibrated(raw, 1.7).numpy(), calibrated(logits, 1.7), atol=1e-12)
+    entry = {"weight": 1.0, "class_order": None, "fit": "crop"}
+    config = {"classes": [{}] * 6, "views": ["identity"], "average": "probabilities", "batch_size": 50}
+    images = [np.zeros((1, 1, 3), np.uint8)] * 50
+
+    def model(batch):
+        return torch.from_numpy(logits).float()
+
+    def answers(**more):
+        return template_predict.answer_at_once([({**entry, **more}, model)], images, config, torch.device("cpu"), None)
+
+    for found, temperature in ((answers(), 1.0), (answers(temperature=1.7), 1.7)):
+        expected = calibrated(logits, temperature)
+        assert [label for label, _ in found] == expected.argmax(axis=1).tolist()
+        np.testing.assert_allclose([confidence for _, confidence in found], expected.max(axis=1), atol=1e-6)

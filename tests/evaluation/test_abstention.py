@@ -22,3 +22,8 @@ def test_the_largest_part_that_reaches_a_target_keeps_equal_confidences_together
     assert found is not None
     assert (found.images, found.threshold) == (5, 0.6)
     assert most_kept(CONFIDENCES, np.zeros(10, bool), 0.95) is None
+
+
+def test_equal_confidences_stay_together_in_the_table():
+    found = abstention_table(np.array([0.9, 0.8, 0.8, 0.8]), np.array([True, True, False, False]), (1.0, 0.5, 0.25))
+    assert [(it.images, it.threshold, it.right) for it in found] == [(4, 0.8, 0.5), (1, 0.9, 1.0)]

@@ -1,27 +1,31 @@
 import numpy as np
 import pytest
 
-from evaluation.calibration import calibrate, calibrate_folds, calibration_error, fit_temperature
+from evaluation.calibration import calibrate, calibrate_folds, calibration_error, fit_temperature, reliability
 from evaluation.metrics import cross_entropy
 from prediction.logits import softmax
 
 
 def test_calibration_error_by_hand():
-    # one bin of 20 answers of confidence 0.9, 12 of them right: the gap is 0.3, what chance adds 0.6 * 0.4 / 19
+    # one bin of 20 answers of confidence 0.9, 12 of them right: the gap is 0.3 with a standard error of 0.11
     probabilities, labels = np.tile([0.9, 0.1], (20, 1)), np.repeat([0, 1], [12, 8])
     found = calibration_error(probabilities, labels)
-    assert found.value == pytest.approx(np.sqrt(0.3**2 - 0.24 / 19))
-    assert found.interval is None
+    assert found.value == pytest.approx(0.3, abs=0.02)
+    assert found.interval is not None
+    assert found.interval[0] < 0.12 < 0.48 < found.interval[1]
+    assert calibration_error(probabilities[:19], labels[:19]).interval is None
     assert np.isnan(calibration_error(np.empty((0, 2)), np.empty(0, np.int64)).value)
 
 
 def test_chance_alone_is_no_calibration_error():
     generator = np.random.default_rng(0)
-    errors = []
+    errors, plain = [], []
     for _ in range(20):
         logits, labels = answers(generator, 300)
         errors.append(calibration_error(softmax(logits), labels))
-    assert np.median([error.value for error in errors]) < 0.02
+        bins = reliability(softmax(logits).max(axis=1), logits.argmax(axis=1) == labels)
+        plain.append(sum(it.images * abs(it.right - it.confidence) for it in bins) / 300)
+    assert np.median([error.value for error in errors]) < 0.4 * np.median(plain)
     assert sum(error.interval is not None and error.interval[0] > 0 for error in errors) <= 2
 
 
@@ -68,8 +72,22 @@ def test_each_fold_gets_the_temperature_of_the_others():
     logits = generator.normal(0, 2, (4000, 5))
     labels = np.array([generator.choice(5, p=row) for row in softmax(logits)])
     folds = np.arange(4000) % 2
-    temperature, scaled = calibrate_folds(3 * logits, labels, folds)
+    temperature, of_others = calibrate_folds(3 * logits, labels, folds)
     assert temperature == fit_temperature(3 * logits, labels)
     other = fit_temperature(3 * logits[folds == 1], labels[folds == 1])
-    np.testing.assert_array_equal(scaled[folds == 0], 3 * logits[folds == 0] / other)
+    assert set(of_others[folds == 0]) == {other}
+    scaled = 3 * logits / of_others[:, None]
     assert cross_entropy(scaled, labels) == pytest.approx(cross_entropy(logits, labels), rel=0.01)
+
+
+def test_without_answers_the_temperature_is_one_and_numbers_that_are_none_are_refused():
+    assert fit_temperature(np.empty((0, 3)), np.empty(0, np.int64)) == 1
+    with pytest.raises(ValueError, match="not finite"):
+        calibrate(np.full((20, 3), np.nan), np.zeros(20, np.int64), seed=0)
+
+
+def test_images_of_one_class_keep_the_temperature_bounded():
+    logits = np.random.default_rng(0).normal(0, 2, (40, 3))
+    found = calibrate(logits, np.zeros(40, np.int64), seed=0)
+    assert found is not None
+    assert 0.05 <= found.temperature <= 20

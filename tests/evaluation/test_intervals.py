@@ -51,17 +51,33 @@ def test_all_right_is_not_certain():
         assert interval == (pytest.approx(wilson_interval(30, 30)[0], abs=0.01), 1.0)
 
 
+def test_all_wrong_is_not_certain():
+    matrix = np.roll(np.diag([10, 10, 10]), 1, axis=1)
+    for interval in (macro_f1_interval(matrix), balanced_accuracy_interval(matrix)):
+        assert interval is not None
+        assert interval[0] == 0
+        assert 0.02 < interval[1] < 0.2
+
+
+def test_an_image_a_class_is_as_certain_as_so_many_images():
+    found = macro_f1_interval(np.eye(40, dtype=int))
+    assert found is not None
+    assert found == (pytest.approx(wilson_interval(40, 40)[0], abs=0.03), 1.0)
+
+
 def test_too_few_images_have_no_interval():
-    assert macro_f1_interval(np.diag([4, 4, 4])) is None
+    assert macro_f1_interval(np.diag([6, 6, 6])) is None
+    assert macro_f1_interval(np.diag([1] * 20 + [0] * 10)) is None
+    assert macro_f1_interval(np.zeros((2, 2), int)) is None
     assert balanced_accuracy_interval(np.zeros((3, 3), int)) is None
 
 
 def test_paired_gain_of_the_formula():
-    # 100 images, 10 better, 4 worse: p = 11/102 and 5/102 (Bonett and Price 2012)
+    # 100 images, 10 better, 4 worse: p = 10.5/102 and 4.5/102 (Agresti and Min 2005)
     hits, baseline = np.ones(100, bool), np.ones(100, bool)
     baseline[:10], hits[10:14] = False, False
     found = paired_gain(hits, baseline)
-    half = 1.959964 * np.sqrt((16 / 102 - (6 / 102) ** 2) / 102)
+    half = 1.959964 * np.sqrt((15 / 102 - (6 / 102) ** 2) / 102)
     assert found.points == pytest.approx(6)
     assert (found.low, found.high) == (pytest.approx(100 * (6 / 102 - half)), pytest.approx(100 * (6 / 102 + half)))
 
@@ -87,9 +103,32 @@ def test_seeds_that_disagree_widen_the_interval():
     wide = paired_interval([as_pair(one, baseline) for one in unlike])
     assert alike[0] > 0
     assert wide[1] - wide[0] > 3 * (alike[1] - alike[0])
+    # two seeds are too few to say how much seeds vary: the interval is that of the images
+    two = paired_interval([as_pair(one, baseline) for one in unlike[1:]])
+    assert two[1] - two[0] < 0.2
+
+
+def test_seeds_with_images_of_their_own_are_compared_by_their_means():
+    generator = np.random.default_rng(0)
+    pairs = []
+    for seed in range(3):
+        names = [f"{seed}_{image}" for image in range(200)]
+        baseline = generator.random(200) < 0.7
+        hits = baseline | (generator.random(200) < 0.3)
+        pairs.append((dict(zip(names, hits, strict=True)), dict(zip(names, baseline, strict=True))))
+    low, high = paired_interval(pairs)
+    assert 0 < low < 0.09 < high < 0.3
+
+
+def test_identical_methods_over_seeds_are_not_proven_equal():
+    hits = np.ones(100, bool)
+    low, high = paired_interval([as_pair(hits, hits)] * 3)
+    assert low == pytest.approx(-high)
+    assert 0.01 < high < 0.06
 
 
 def test_one_seed_has_the_interval_of_its_images():
     hits, baseline = np.arange(50) % 5 > 0, np.arange(50) % 4 > 0
     found = paired_gain(hits, baseline)
-    assert paired_interval([as_pair(hits, baseline)]) == (found.low / 100, found.high / 100)
+    expected = pytest.approx((found.low / 100, found.high / 100))
+    assert paired_interval([as_pair(hits, baseline)]) == expected

@@ -31,6 +31,12 @@ def test_macro_f1_by_hand():
     assert metrics.macro_f1(np.array([[1, 1, 0], [0, 0, 1], [0, 0, 1]])) == pytest.approx(4 / 9)
 
 
+def test_macro_f1_counts_an_image_taken_for_a_class_without_images_once():
+    # class 0: 2/(3 + 2), class 1: 1, class 2 has no images
+    assert metrics.macro_f1(np.array([[2, 0, 1], [0, 2, 0], [0, 0, 0]])) == pytest.approx((0.8 + 1) / 2)
+    assert np.isnan(metrics.macro_f1(np.zeros((2, 2), int)))
+
+
 def test_macro_f1_leaves_out_classes_that_never_occur():
     assert metrics.macro_f1(np.array([[2, 0, 0], [0, 2, 0], [0, 0, 0]])) == 1.0
 

@@ -30,11 +30,26 @@ def test_known_sizes_come_out(options):
     assert options["efficientnet_v2_l"].megabytes_fp32 == pytest.approx(472, abs=1)
     assert options["swin_transformer_v2"].megabytes_fp32 == pytest.approx(348, abs=1)
     assert options["convnext_base"].parameters == pytest.approx(87.7e6, rel=0.01)
+    # of 1000 classes Google's own test counts 5,416,680 and 6,092,072, of which 900 * 1281 are of the classes left out
+    assert options["efficientnet_lite1"].parameters == 5_416_680 - 900 * 1281
+    assert options["efficientnet_lite2"].parameters == 6_092_072 - 900 * 1281
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("option", "twin"), [("convnext_tiny_in12k", "convnext_tiny"), ("convnext_base_clip", "convnext_base")]
+)
+def test_other_weights_of_an_architecture_have_its_size(options, option, twin):
+    assert options[option].megabytes_fp32 == options[twin].megabytes_fp32
+    assert options[option].architecture != options[twin].architecture
 
 
 @pytest.mark.integration
 def test_every_default_size_is_the_nearest_to_600(options):
-    assert {option.input_size for option in options.values()} <= {588, 592, 600, 602, 608}
+    # the windows of TinyViT fill 512 px, and would be mostly padding at 600
+    assert options["tiny_vit_21m_512"].input_size == 512
+    others = {option.input_size for option in options.values() if option.option != "tiny_vit_21m_512"}
+    assert others <= {588, 592, 600, 602, 608}
     assert options["convnext_base"].input_size == options["swin_transformer_v2"].input_size == 600
 
 
@@ -71,6 +86,7 @@ def test_the_command_says_what_fits():
     assert "fp32" not in lines["convnext_large"]
     assert "fp16" in lines["convnext_large"]
     assert "fp32 and fp16" in lines["convnext_base"]
+    assert lines["convnext_large_clip"].split()[-2:] == ["fp16", "apache-2.0"]
     assert "500 MB" in lines["Limits"]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from common.errors import InputError
 from data.images import read_image
 from data.inputs import find_inputs
 from data.transforms import eval_image
+from models.checkpoint import load_checkpoint, save_checkpoint
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_file, predict_images, with_views
 from prediction.predict import OutputFiles, predict, predict_to_files
@@ -105,9 +107,16 @@ def fitted(checkpoint, path, fit):
     return path
 
 
+def at_temperature_one(checkpoint: Path, path: Path) -> Path:
+    """Copy a checkpoint; its temperature would act on averages of views, not on each view."""
+    save_checkpoint(dataclasses.replace(load_checkpoint(checkpoint), temperature=1.0), path)
+    return path
+
+
 @pytest.mark.parametrize("fit", ["pad", "stretch"])
 def test_a_view_of_the_whole_picture_is_what_a_model_of_that_fit_sees(checkpoint, test_folder, tmp_path, fit):
     """The view is averaged with the image itself, and a model trained with this fit sees it as the image itself."""
+    checkpoint = at_temperature_one(checkpoint, tmp_path / "plain.pt")
     inputs = find_inputs([test_folder])
     own, whole = (
         predict_images(load_pipeline([path]), inputs).probabilities
