@@ -22,6 +22,7 @@ from evaluation.labelled_images import LabelledImages, choose_images, readable_r
 from evaluation.plots import confusion_figure, reliability_figure, save_figure, worst_pairs_figure
 from models.checkpoint import Checkpoint
 from prediction.logits import log_of, softmax
+from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 from prediction.predict import write_predictions_and_provenance
 from prediction.provenance import describe_pipeline
@@ -116,6 +117,7 @@ def evaluate(
         logits = np.log(predicted.probabilities[readable])
     labels, answers = images.labels[readable], logits.argmax(axis=1)
     checkpoints = [member.checkpoint for member in pipeline.members]
+    as_in_training = len(checkpoints) == 1 and pipeline.views == PLAIN
     single = checkpoints[0].temperature if len(checkpoints) == 1 else 1.0
     confidences = predicted.probabilities[readable].max(axis=1)
     trained_on = set().union(*(checkpoint.split["train"] for checkpoint in checkpoints))
@@ -137,7 +139,7 @@ def evaluate(
         kept=abstention_table(confidences, answers == labels),
         targets={target: most_kept(confidences, answers == labels, target) for target in TARGETS},
         chose_epoch=images.split == "val" and "val_top1" in checkpoints[0].metrics,
-        corrected_top1=checkpoints[0].metrics.get(CORRECTED),
+        corrected_top1=checkpoints[0].metrics.get(CORRECTED) if as_in_training else None,
         files=folder,
     )
     if folder is not None and distributed.is_main():

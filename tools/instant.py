@@ -62,9 +62,14 @@ def rank_backbones(
 ) -> tuple[list[InstantModel], dict[str, str]]:
     """Make an instant model of each config's backbone; `report` gets each when it is done.
 
-    Returns them, the best first, and why each of the others could not be had. Raises RunError if none could.
+    Returns them, the best first, and why each of the others could not be had. Raises RunError if none could, and for
+    one config what `instant` raises.
     """
     found, failed = [], {}
+    if len(configs) == 1:
+        found = [instant(configs[0], heads)]
+        report(found[0])
+        return found, failed
     for config in configs:
         try:
             found.append(instant(config, heads))

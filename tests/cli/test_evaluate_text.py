@@ -14,6 +14,7 @@ from evaluation.calibration import reliability
 from evaluation.evaluate import evaluate
 from evaluation.plots import reliability_figure
 from models.checkpoint import load_checkpoint, save_checkpoint
+from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, uncalibrated
 from tools.calibrate_checkpoint import calibrate_checkpoint
 
@@ -96,3 +97,13 @@ def test_logits_of_a_wrong_scale_are_mended_and_keep_their_labels(checkpoint, pi
     assert after.metrics.calibration_error < before.metrics.calibration_error
     assert after.metrics.loss < before.metrics.loss
     assert (after.correct == before.correct).all()
+
+
+def test_the_corrected_top1_is_that_of_the_image_alone(checkpoint):
+    """Other views, or other models beside it, had no choice of an epoch that was corrected."""
+    plain = evaluate(load_pipeline([checkpoint]))
+    assert plain.corrected_top1 == load_checkpoint(checkpoint).metrics["val_top1_corrected"]
+    assert f"expect about {100 * plain.corrected_top1:.2f} %" in describe_evaluation(plain)[-1]
+    mirrored = evaluate(load_pipeline([checkpoint], PredictionOptions(views="identity,hflip")))
+    assert mirrored.corrected_top1 is None
+    assert "expect a little less" in describe_evaluation(mirrored)[-1]

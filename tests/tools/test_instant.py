@@ -45,6 +45,8 @@ def test_backbones_are_ranked_and_one_without_weights_ends_nothing(tiny):
     assert "missing.pth" in failed["broken"]
     assert describe_ranking(found, failed)[-1].startswith("  broken")
     with pytest.raises(RunError, match=r"missing\.pth"):
+        rank_backbones([bad, bad], ["pooled"], shown.append)
+    with pytest.raises(InputError, match=r"missing\.pth"):
         rank_backbones([bad], ["pooled"], shown.append)
 
 
