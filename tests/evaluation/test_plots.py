@@ -55,7 +55,7 @@ def facts(tmp_path, monkeypatch):
         write_picture(tmp_path / f"{k}.png", IMAGES[k])
     monkeypatch.setattr(figures, "attention_map", lambda *_: np.zeros((32, 32), np.float32))
     answers = [Answer(f"{k}.png", k, wrong, 0.5) for k in range(len(CLASSES)) for wrong in (k, (k + 1) % len(CLASSES))]
-    checkpoint = SimpleNamespace(classes=CLASSES, input_size=32, build_model=lambda: None)
+    checkpoint = SimpleNamespace(classes=CLASSES, input_size=32, crop_pct=1.0, fit="crop", build_model=lambda: None)
     return SimpleNamespace(checkpoint=checkpoint, answers=answers, metrics={"image_dir": str(tmp_path)})
 
 
