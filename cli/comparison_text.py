@@ -12,7 +12,11 @@ def describe_sizes(found: SizeComparison) -> list[str]:
         note = f"{score.gain.points:+.2f}  {score.gain.low:+.2f} to {score.gain.high:+.2f}"
         note = "as trained" if score.size == found.own_size else note
         lines.append(f"{score.size:>4}  {100 * score.top1:>7.2f}  {note}")
-    return [*lines, f"best  {found.best} px, of {found.images} images ({found.source})"]
+    return [
+        *lines,
+        f"best  {found.best} px, of {found.images} images ({found.source}), which chose it: expect "
+        f"{100 * found.flattery:.2f} points less on new ones",
+    ]
 
 
 def describe_view_search(found: ViewSearch, limits: CompetitionConfig) -> list[str]:
@@ -28,7 +32,8 @@ def describe_view_search(found: ViewSearch, limits: CompetitionConfig) -> list[s
         lines.append(f"{item.view:<18} {100 * item.top1:>8.2f} {100 * gain:>+6.2f} {item.added_ms:>9.1f}")
     lines.append(
         f"chosen      top-1 {100 * found.top1:.2f} %, {found.gain.points:+.2f} points "
-        f"(95 %: {found.gain.low:+.2f} to {found.gain.high:+.2f}) on the images that chose it; "
+        f"(95 %: {found.gain.low:+.2f} to {found.gain.high:+.2f}) on the images that chose it, "
+        f"which flatters by about {100 * found.flattery:.2f}; "
         f"p95 {found.p95_ms:.1f} ms of {limits.max_latency_ms:g} ms"
     )
     if len(found.chosen) > 1:

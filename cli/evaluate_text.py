@@ -9,6 +9,8 @@ def describe_evaluation(found: Evaluation) -> list[str]:
         f"images             {found.metrics.images} ({found.source})",
         f"answered by        {found.models} model(s), {'+'.join(found.views)}, {found.precision}",
         *metric_lines(found.metrics),
+        *_calibration_lines(found),
+        *_abstention_lines(found),
     ]
     for name, group in found.groups.items():
         low, high = group.training_images
@@ -22,7 +24,9 @@ def describe_evaluation(found: Evaluation) -> list[str]:
 def metric_lines(metrics: Metrics) -> list[str]:
     """Return one line per figure."""
 
-    def per_cent(share: float, interval: tuple[float, float]) -> str:
+    def per_cent(share: float, interval: tuple[float, float] | None) -> str:
+        if interval is None:
+            return f"{100 * share:.2f} %  (too few images for an interval)"
         low, high = interval
         return f"{100 * share:.2f} %  (95 %: {100 * low:.2f} to {100 * high:.2f})"
 
@@ -30,10 +34,42 @@ def metric_lines(metrics: Metrics) -> list[str]:
         f"top-1              {per_cent(metrics.top1, metrics.top1_interval)}",
         f"top-5              {per_cent(metrics.top5, metrics.top5_interval)}",
         f"macro F1           {per_cent(metrics.macro_f1, metrics.macro_f1_interval)}",
-        f"balanced accuracy  {100 * metrics.balanced_accuracy:.2f} %",
-        f"calibration error  {per_cent(metrics.calibration_error, metrics.calibration_error_interval)}",
+        f"balanced accuracy  {per_cent(metrics.balanced_accuracy, metrics.balanced_accuracy_interval)}",
         f"loss               {metrics.loss:.4f}",
+        f"calibration error  {per_cent(metrics.calibration_error, metrics.calibration_error_interval)}",
     ]
+
+
+def _calibration_lines(found: Evaluation) -> list[str]:
+    if found.models > 1:
+        return ["                   each model with its own temperature, before the average"]
+    if found.error_before is None:
+        return ["  not calibrated   its temperature is 1; 'python cli/flower_cli.py calibrate' fits one"]
+    interval = found.error_before.interval
+    shown = "" if interval is None else f"  (95 %: {100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
+    return [
+        f"  before           {100 * found.error_before.value:.2f} %{shown}; the temperature {found.temperature:.3f} "
+        "mends it and changes no label"
+    ]
+
+
+def _abstention_lines(found: Evaluation) -> list[str]:
+    """Return how many of the most confident answers are right: the others are those to look at."""
+    lines = ["keep the answers   confidence from  images  right"]
+    lines += [
+        f"  {100 * it.coverage:5.1f} %          {it.threshold:.3f}            {it.images:<6}  {100 * it.right:.2f} %  "
+        f"(95 %: {100 * it.interval[0]:.2f} to {100 * it.interval[1]:.2f})"
+        for it in found.kept
+    ]
+    for target, it in found.targets.items():
+        if it is None:
+            lines.append(f"{100 * target:.0f} % right         no part of the answers")
+        else:
+            lines.append(
+                f"{100 * target:.0f} % right         the {it.images} answers ({100 * it.coverage:.1f} %) with a "
+                f"confidence from {it.threshold:.3f}"
+            )
+    return lines
 
 
 def _remarks(found: Evaluation) -> list[str]:
@@ -43,7 +79,8 @@ def _remarks(found: Evaluation) -> list[str]:
             f"warning: {found.seen_in_training} of these images were seen in training; the figures are optimistic."
         )
     elif found.chose_epoch:
-        lines.append("note: the best epoch was chosen on these images, so expect a little less on new ones.")
+        expected = "a little less" if found.corrected_top1 is None else f"about {100 * found.corrected_top1:.2f} %"
+        lines.append(f"note: the best epoch was chosen on these images; expect {expected} on new ones.")
     if found.split == "test":
         lines.append("note: this figure is honest as long as nothing is chosen by it; choose by --split val.")
     if found.unreadable:

@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     found = lr_range(compose("config", overrides), arguments.low, arguments.high, arguments.steps, arguments.output)
     print(f"steepest fall       training.learning_rate={found.steepest:.2g}")
     print(f"tenth of the lowest training.learning_rate={found.tenth_of_lowest:.2g}")
-    print("A peak rate between the two is a good first guess.")
+    if found.before_rise is not None:
+        print(f"before the rise     training.learning_rate={found.before_rise:.2g}")
+    print("A peak rate near them is a good first guess; training.learning_rate=auto takes the last.")
     print(f"Curve: {arguments.output / 'lr_range.png'}")
     return 0

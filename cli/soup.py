@@ -37,8 +37,17 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         found = soup(pipeline, arguments.data, arguments.output)
     except RunError as error:
         raise with_figures(error, describe) from error
-    print("\n".join([*describe(found), f"Wrote {arguments.output}: the {found.written} soup"]))
+    print("\n".join([*describe(found), describe_written(found, arguments.output)]))
     return 0
+
+
+def describe_written(found: SoupComparison, output: Path) -> str:
+    """Return the line on the file, with the temperature of its probabilities."""
+    if found.temperature == 1:
+        told = f"{found.images} images are too few to fit a temperature"
+    else:
+        told = f"its temperature, {found.temperature:.3f}, was fitted on these images"
+    return f"Wrote {output}: the {found.written} soup; {told}"
 
 
 def describe(found: SoupComparison) -> list[str]:

@@ -18,6 +18,8 @@ class Purpose(enum.IntEnum):
     DROPOUT = 4
     INITIALISATION = 5
     TEST_SPLIT = 6
+    CALIBRATION = 7
+    RESAMPLING = 8
 
 
 def keyed_sequence(seed: int, purpose: Purpose, *numbers: int) -> np.random.SeedSequence:

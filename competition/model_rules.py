@@ -9,7 +9,7 @@ from competition.half_precision import packed_megabytes
 from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
 from data.table import read_classes
-from models.classifier import meta_classifier, parameter_count
+from models.classifier import parameter_count
 from prediction.latency import IMAGES, measure_latency
 from prediction.pipeline import Pipeline, predict_file
 from prediction.runtimes import files_of
@@ -40,7 +40,7 @@ def _check_size(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
 
 def _check_parameters(pipeline: Pipeline, limits: CompetitionConfig) -> Check:
     checkpoints = [member.checkpoint for member in pipeline.members]
-    count = sum(parameter_count(meta_classifier(c.architecture, len(c.classes), c.input_size)) for c in checkpoints)
+    count = sum(parameter_count(checkpoint.meta_model()) for checkpoint in checkpoints)
     return Check(
         "parameters", count <= limits.max_parameters, f"{count / 1e6:.1f} M", f"{limits.max_parameters / 1e6:g} M"
     )

@@ -20,7 +20,7 @@ TEMPLATE_FILES = ("model.py", "train.py", "predict.py", "utils.py")
 # another one could build another network.
 TEMPLATE_REQUIREMENTS = (
     "torch>={torch}",
-    'timm>=0.9.16,<1.0.12; python_version < "3.10"',
+    'timm>=1.0.9,<1.0.12; python_version < "3.10"',
     'timm=={timm}; python_version >= "3.10"',
     'numpy>=1.19,<2; python_version < "3.10"',
     'numpy>=1.21; python_version >= "3.10"',

@@ -89,10 +89,12 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
                 "weights": Path(name).name,
                 "architecture": checkpoint.architecture,
                 "arguments": arguments,
+                "head": checkpoint.architecture_arguments["head"],
                 "input_size": checkpoint.input_size,
                 "crop_pct": checkpoint.crop_pct,
                 "fit": checkpoint.fit,
                 "weight": member.weight,
+                "temperature": checkpoint.temperature,
                 "class_order": member.output_of_class.tolist(),
             }
         )

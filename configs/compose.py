@@ -20,7 +20,7 @@ from common.errors import InputError, did_you_mean
 from common.files import expand_home
 from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
 from configs.schema import Config
-from configs.validate import AUTO_KEYS, PATH_KEYS, auto_keys, validate
+from configs.validate import AUTO_KEYS, PATH_KEYS, RULE_KEYS, auto_keys, validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
 
@@ -197,8 +197,13 @@ def _check_override(override: Override) -> None:
         raise InputError(f"{key}: unknown key.{did_you_mean(key, leaves) or _siblings(key)}")
     elif override.is_delete():
         raise InputError(f"~{key}: this key cannot be removed; give it another value.")
-    elif key in leaves and isinstance(override.value(), bool) and leaves[key] is not bool and key not in AUTO_KEYS:
+    elif key in leaves and _is_wrong_bool(key, override.value()):
         raise InputError(f"{key}={str(override.value()).lower()}: expected {_type_name(leaves[key])}.")
+
+
+def _is_wrong_bool(key: str, value: Any) -> bool:
+    """Say whether true or false is given for a key that takes neither; keys that may be `auto` have their own check."""
+    return isinstance(value, bool) and leaf_keys()[key] is not bool and key not in {**AUTO_KEYS, **RULE_KEYS}
 
 
 def _siblings(key: str) -> str:

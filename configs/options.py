@@ -6,6 +6,9 @@ CONFIG_DIR = Path(__file__).resolve().parent
 
 GROUPS = ("model", "training", "augmentation", "dataset", "competition")
 
+# values of model.head; models/heads.py explains them
+HEADS = ("pooled", "last_block", "stages", "second_order")
+
 # earlier names of a competition profile and of a form of predictions, which are still accepted
 EARLIER_NAMES = {"seed": "kit"}
 

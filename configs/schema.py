@@ -17,6 +17,7 @@ class ModelConfig:
     weights: str | None
     drop_path_rate: float
     drop_rate: float
+    head: str
     input_size: int
     eval_input_size: int | None
     fit: str
@@ -64,11 +65,12 @@ class EarlyStoppingConfig:
 class TrainingConfig:
     name: str
     epochs: int
-    learning_rate: float | None
+    learning_rate: Any
     weight_decay: float
     optimizer: str
     scheduler: str
     warmup_epochs: float
+    backbone_warmup_epochs: float
     min_lr: float
     layer_decay: float
     head_lr_multiplier: float
@@ -97,6 +99,7 @@ class TrainingConfig:
     accumulation_steps: int
     clip_grad_norm: float | None
     ema_decay: float | None
+    start_mix: Any
     sync_batchnorm: bool
     compile: bool
     early_stopping: EarlyStoppingConfig

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.errors import InputError, check_choice
+from configs.options import HEADS
 from configs.schema import Config, DemoConfig
 
 CHOICES = {
@@ -14,6 +15,7 @@ CHOICES = {
     "dataset.source": ("folder", "demo", "flowers102"),
     "dataset.sampler": ("shuffle", "balanced", "sqrt"),
     "competition.zip_layout.code": ("template", "kit"),
+    "model.head": HEADS,
     "model.fit": ("crop", "pad", "stretch"),
     "training.head_init": ("random", "probe"),
     "training.scheduler": ("cosine", "linear", "constant"),
@@ -29,8 +31,17 @@ CHOICES = {
     ),
 }
 
-# keys that may be `auto`, which training replaces by a value that suits the memory of its device: their kind of value
-AUTO_KEYS = {"dataset.batch_size": int, "model.grad_checkpointing": bool}
+# keys that may be `auto`, which training replaces by a value before its first step: their kinds of value
+AUTO_KEYS = {
+    "dataset.batch_size": (int,),
+    "model.grad_checkpointing": (bool,),
+    "training.learning_rate": (float, int, type(None)),
+}
+
+# keys whose `auto` is a rule for the end of training, and stays in the config: their kinds of value
+RULE_KEYS = {"training.start_mix": (float, int)}
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true, false", type(None): "null"}
 
 # key: (lowest, highest, lowest and highest excluded?)
 RANGES = {
@@ -62,6 +73,7 @@ RANGES = {
     "training.learning_rate": (0, 10, "low"),
     "training.weight_decay": (0, 10, ""),
     "training.warmup_epochs": (0, 100000, ""),
+    "training.backbone_warmup_epochs": (0, 100000, ""),
     "training.min_lr": (0, 10, ""),
     "training.layer_decay": (0, 1, "low"),
     "training.head_lr_multiplier": (0, 1000, "low"),
@@ -76,6 +88,7 @@ RANGES = {
     "training.accumulation_steps": (1, 65536, ""),
     "training.clip_grad_norm": (0, 1e9, "low"),
     "training.ema_decay": (0, 1, "both"),
+    "training.start_mix": (0, 0.5, ""),
     "training.early_stopping.patience": (1, 100000, ""),
     "training.early_stopping.min_delta": (0, 1, ""),
     "training.max_bad_steps": (1, 100000, ""),
@@ -157,7 +170,7 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.learning_rate is None,
         "training.learning_rate=null",
     ),
-    ("training.freeze_batchnorm", "training.freeze_layers"): (
+    ("training.freeze_batchnorm", "training.freeze_layers", "training.start_mix"): (
         lambda config: config.model.pretrained,
         "model.pretrained=true",
     ),
@@ -183,14 +196,14 @@ def validate(config: Config, explicit: Sequence[str]) -> None:
     """
     for key, choices in CHOICES.items():
         check_choice(f"{key}={_value(config, key)}", _value(config, key), choices)
-    for key, kind in AUTO_KEYS.items():
-        _check_auto(key, _value(config, key), kind)
+    for key, kinds in {**AUTO_KEYS, **RULE_KEYS}.items():
+        _check_auto(key, _value(config, key), kinds)
     for key, (low, high, excluded) in RANGES.items():
         _check_range(key, _value(config, key), low, high, excluded)
     _check_text(config)
     _check_command(config.competition.command)
     _check_focal_alpha(config.training.focal_alpha)
-    _check_teacher(config.training.teacher)
+    _check_teacher(config.training.teacher, config.training.ema_decay)
     if config.dataset.fold is not None and config.dataset.fold >= config.dataset.num_folds:
         raise InputError(
             f"dataset.fold={config.dataset.fold}: expected 0 to {config.dataset.num_folds - 1}, "
@@ -214,11 +227,11 @@ def auto_keys(config: Config) -> list[str]:
     return [key for key in AUTO_KEYS if _value(config, key) == "auto"]
 
 
-def _check_auto(key: str, value: Any, kind: type) -> None:
-    if value != "auto" and type(value) is not kind:
+def _check_auto(key: str, value: Any, kinds: Sequence[type]) -> None:
+    if value != "auto" and type(value) not in kinds:
         shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
-        kinds = {int: "a whole number", bool: "true, false"}
-        raise InputError(f"{key}={shown}: expected {kinds[kind]} or auto.")
+        words = ", ".join(_KINDS[kind] for kind in kinds if kind is not int or float not in kinds)
+        raise InputError(f"{key}={shown}: expected {words} or auto.")
 
 
 def _check_range(key: str, value: float | str | None, low: float, high: float, excluded: str) -> None:
@@ -259,7 +272,9 @@ def _check_focal_alpha(alpha: Any) -> None:
             raise InputError(f"training.focal_alpha={alpha}: expected a number above 0, or a list of one per class.")
 
 
-def _check_teacher(teacher: Any) -> None:
+def _check_teacher(teacher: Any, ema_decay: float | None) -> None:
     paths = teacher if isinstance(teacher, list) else [teacher]
     if teacher is not None and not (paths and all(isinstance(path, str) and path.strip() for path in paths)):
-        raise InputError(f"training.teacher={teacher}: expected a file, a list of checkpoints, or null.")
+        raise InputError(f"training.teacher={teacher}: expected a file, a list of checkpoints, ema, or null.")
+    if teacher == "ema" and ema_decay is None:
+        raise InputError("training.teacher=ema: needs averaged weights, such as training.ema_decay=0.995.")

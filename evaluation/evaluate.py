@@ -7,17 +7,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from common import distributed
 from common.csv_files import write_rows
 from common.errors import as_warning
 from common.files import as_path, check_writable_folder, run_all, to_json, write_text
 from evaluation import metrics
-from evaluation.calibration import expected_calibration_error
+from evaluation.abstention import TARGETS, Kept, abstention_table, most_kept
+from evaluation.calibration import CalibrationError, calibration_error, reliability
+from evaluation.epoch_choice import CORRECTED
+from evaluation.intervals import Interval, balanced_accuracy_interval, macro_f1_interval, wilson_interval
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
-from evaluation.plots import confusion_figure, save_figure, worst_pairs_figure
+from evaluation.plots import confusion_figure, reliability_figure, save_figure, worst_pairs_figure
 from models.checkpoint import Checkpoint
-from prediction.logits import softmax
+from prediction.logits import log_of, softmax
+from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 from prediction.predict import write_predictions_and_provenance
 from prediction.provenance import describe_pipeline
@@ -26,22 +31,28 @@ WORST_PAIRS = 20
 
 ANSWER_COLUMNS = ("image_id", "label", "predicted", "confidence")
 
+ABSTENTION_COLUMNS = ("target", "coverage", "confidence", "images", "right", "low_95", "high_95")
+
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures on `images` images: fractions from 0 to 1 with 95 % intervals; the loss (cross-entropy) in nats."""
+    """Figures on `images` images: fractions from 0 to 1 with 95 % intervals; the loss (cross-entropy) in nats.
+
+    An interval is None where there are too few images for an honest one.
+    """
 
     images: int
     top1: float
-    top1_interval: tuple[float, float]
+    top1_interval: Interval
     top5: float
-    top5_interval: tuple[float, float]
+    top5_interval: Interval
     macro_f1: float
-    macro_f1_interval: tuple[float, float]
+    macro_f1_interval: Interval | None
     balanced_accuracy: float
+    balanced_accuracy_interval: Interval | None
     loss: float
     calibration_error: float
-    calibration_error_interval: tuple[float, float]
+    calibration_error_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -58,8 +69,11 @@ class Evaluation:
     """A pipeline measured on one set of images.
 
     `groups` are the classes with many, medium and few training images. `correct` bool (N,) says for each of the
-    readable `image_ids` whether the most probable class is right. `chose_epoch` is true if the best epoch was chosen on
-    the same images. `files` is the folder with tables and pictures, or None.
+    readable `image_ids` whether the most probable class is right. `error_before` is the calibration error of a single
+    model without its `temperature`, None for several models or the temperature 1. `kept` says how many of the most
+    confident answers are right, `targets` the largest share of answers of which that share is right (None: no share).
+    `chose_epoch` is true if the best epoch was chosen on the same images; `corrected_top1` then is the top-1 that the
+    run expects on new ones, or None. `files` is the folder with tables and pictures, or None.
     """
 
     metrics: Metrics
@@ -74,7 +88,12 @@ class Evaluation:
     models: int
     views: tuple[str, ...]
     precision: str
+    temperature: float
+    error_before: CalibrationError | None
+    kept: list[Kept]
+    targets: dict[float, Kept | None]
     chose_epoch: bool
+    corrected_top1: float | None
     files: Path | None
 
 
@@ -85,8 +104,8 @@ def evaluate(
 
     `split` (val, test, train or all) chooses images of the (first) checkpoint's own data set; `data`, a prepared folder
     or a table, names others instead; without both it is val. With `output_dir`, writes metrics.json, per_class.csv,
-    answers.csv, predictions.csv and two pictures there. Raises InputError for a split and `data` together, and if the
-    images cannot be had, or have unknown classes.
+    answers.csv, abstention.csv, predictions.csv and three pictures there. Raises InputError for a split and `data`
+    together, and if the images cannot be had, or have unknown classes.
     """
     folder = None if output_dir is None else as_path(output_dir)
     if folder is not None:
@@ -98,6 +117,9 @@ def evaluate(
         logits = np.log(predicted.probabilities[readable])
     labels, answers = images.labels[readable], logits.argmax(axis=1)
     checkpoints = [member.checkpoint for member in pipeline.members]
+    as_in_training = len(checkpoints) == 1 and pipeline.views == PLAIN
+    single = checkpoints[0].temperature if len(checkpoints) == 1 else 1.0
+    confidences = predicted.probabilities[readable].max(axis=1)
     trained_on = set().union(*(checkpoint.split["train"] for checkpoint in checkpoints))
     found = Evaluation(
         metrics=compute_metrics(logits, labels, len(pipeline.classes)),
@@ -112,7 +134,12 @@ def evaluate(
         models=len(pipeline.members),
         views=pipeline.views,
         precision=pipeline.computed_in,
+        temperature=single,
+        error_before=None if single == 1 else calibration_error(softmax(logits * single), labels),
+        kept=abstention_table(confidences, answers == labels),
+        targets={target: most_kept(confidences, answers == labels, target) for target in TARGETS},
         chose_epoch=images.split == "val" and "val_top1" in checkpoints[0].metrics,
+        corrected_top1=checkpoints[0].metrics.get(CORRECTED) if as_in_training else None,
         files=folder,
     )
     if folder is not None and distributed.is_main():
@@ -124,32 +151,26 @@ def evaluate(
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> Metrics:
     """Return the figures of logits (N, C) for labels int (N,).
 
-    Proportions have Wilson intervals, macro F1 and the calibration error bootstrap intervals over images.
+    evaluation.intervals says how their intervals are made.
     """
     probabilities = softmax(logits) if len(labels) else np.empty((0, num_classes))
     predicted = logits.argmax(axis=1)
     matrix = metrics.confusion_matrix(predicted, labels, num_classes)
     top1, top5 = metrics.top_k_accuracy(logits, labels, 1), metrics.top_k_accuracy(logits, labels, 5)
-    rows = np.arange(len(labels))
-
-    def f1_of(chosen: np.ndarray) -> float:
-        return metrics.macro_f1(metrics.confusion_matrix(predicted[chosen], labels[chosen], num_classes))
-
-    def error_of(chosen: np.ndarray) -> float:
-        return expected_calibration_error(probabilities[chosen], labels[chosen])
-
+    error = calibration_error(probabilities, labels)
     return Metrics(
         images=len(labels),
         top1=top1,
-        top1_interval=metrics.wilson_interval(top1 * len(labels), len(labels)),
+        top1_interval=wilson_interval(top1 * len(labels), len(labels)),
         top5=top5,
-        top5_interval=metrics.wilson_interval(top5 * len(labels), len(labels)),
-        macro_f1=f1_of(rows),
-        macro_f1_interval=metrics.bootstrap_interval(rows, f1_of),
+        top5_interval=wilson_interval(top5 * len(labels), len(labels)),
+        macro_f1=metrics.macro_f1(matrix),
+        macro_f1_interval=macro_f1_interval(matrix),
         balanced_accuracy=float(np.nanmean(metrics.per_class_accuracy(matrix))),
+        balanced_accuracy_interval=balanced_accuracy_interval(matrix),
         loss=metrics.cross_entropy(logits, labels),
-        calibration_error=error_of(rows),
-        calibration_error_interval=metrics.bootstrap_interval(rows, error_of),
+        calibration_error=error.value,
+        calibration_error_interval=error.interval,
     )
 
 
@@ -204,6 +225,9 @@ def _write(
         "unreadable": found.unreadable,
         "recovered": found.recovered,
         **asdict(found.metrics),
+        "temperature": found.temperature,
+        "calibration_error_before": None if found.error_before is None else asdict(found.error_before),
+        "corrected_top1": found.corrected_top1,
         "groups": {name: asdict(group) for name, group in found.groups.items()},
     }
     confidences, labels = predicted.probabilities.max(axis=1), predicted.probabilities.argmax(axis=1)
@@ -214,6 +238,8 @@ def _write(
     ]
     with as_warning(f"the picture {folder / 'confusion_matrix.png'}"):
         save_figure(confusion_figure(matrix, classes), folder / "confusion_matrix.png")
+    with as_warning(f"the picture {folder / 'reliability.png'}"):
+        save_figure(_reliability_figure(images, predicted, found), folder / "reliability.png")
     with as_warning(f"the picture {folder / 'worst_pairs.png'}"):
         save_figure(worst_pairs_figure(worst_pairs(matrix), classes), folder / "worst_pairs.png")
     run_all(
@@ -221,11 +247,40 @@ def _write(
             lambda: write_text(folder / "metrics.json", to_json(facts)),
             lambda: write_text(folder / "per_class.csv", _per_class_text(matrix, pipeline.members[0].checkpoint)),
             lambda: write_rows(folder / "answers.csv", ANSWER_COLUMNS, rows),
+            lambda: write_rows(folder / "abstention.csv", ABSTENTION_COLUMNS, _abstention_rows(found)),
             lambda: write_predictions_and_provenance(
                 folder / "predictions.csv", "kit", pipeline, inputs, predicted, None
             ),
         ]
     )
+
+
+def _reliability_figure(images: LabelledImages, predicted: PredictedProbabilities, found: Evaluation) -> Figure:
+    rows = predicted.readable
+    curves = {}
+    if found.error_before is not None:
+        raw = softmax(log_of(predicted.probabilities[rows]) * found.temperature)
+        curves["temperature 1"] = reliability(raw.max(axis=1), found.correct)
+    curves[f"temperature {found.temperature:.3g}" if found.models == 1 else "the average of the models"] = reliability(
+        predicted.probabilities[rows].max(axis=1), found.correct
+    )
+    return reliability_figure(curves)
+
+
+def _abstention_rows(found: Evaluation) -> list[tuple]:
+    """Return a row for each coverage, then one for each target share of right answers that is reached."""
+    kept = [("", it) for it in found.kept]
+    kept += [(f"{target:g}", it) for target, it in found.targets.items() if it is not None]
+    return [
+        (
+            target,
+            f"{it.coverage:.4f}",
+            f"{it.threshold:.6f}",
+            it.images,
+            *(f"{share:.4f}" for share in (it.right, *it.interval)),
+        )
+        for target, it in kept
+    ]
 
 
 def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
@@ -236,7 +291,7 @@ def _per_class_text(matrix: np.ndarray, checkpoint: Checkpoint) -> str:
     )
     for image_class, counts in zip(checkpoint.classes, matrix, strict=True):
         correct, total = int(counts[image_class.label]), int(counts.sum())
-        low, high = metrics.wilson_interval(correct, total)
+        low, high = wilson_interval(correct, total)
         figures = (f"{correct / total:.4f}", f"{low:.4f}", f"{high:.4f}") if total else ("", "", "")
         trained = checkpoint.class_counts[image_class.label]
         writer.writerow(

@@ -1,7 +1,7 @@
 """Plots: confusion matrix, most confused pairs, predictions, differences, Pareto front, range test."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from common.classes import ImageClass
 from common.files import replacing
+from evaluation.calibration import Bin
+from evaluation.intervals import wilson_interval
 
 # fonts with Chinese glyphs on Windows, macOS and Linux, then matplotlib's own
 _FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti TC", "DejaVu Sans")
@@ -140,6 +142,28 @@ def range_figure(rates: Sequence[float], losses: Sequence[float], marked: float)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("smoothed training loss")
     axes.legend()
+    return figure
+
+
+def reliability_figure(curves: Mapping[str, Sequence[Bin]]) -> Figure:
+    """Return the share of right answers over the confidence, one curve per name, with 95 % intervals; below, how many.
+
+    Each dot is a bin of equally many images; on the diagonal confidence and accuracy agree.
+    """
+    figure = Figure(figsize=(6, 6.5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+    for (name, bins), color in zip(curves.items(), ("#d55e00", "#0072b2"), strict=False):
+        confidences = np.array([it.confidence for it in bins])
+        right = np.array([it.right for it in bins])
+        bounds = np.array([wilson_interval(it.right * it.images, it.images) for it in bins]).reshape(-1, 2)
+        gaps = np.abs(bounds - right[:, None]).T
+        upper.errorbar(confidences, right, gaps, marker="o", color=color, label=name, capsize=2)
+        lower.hist(confidences, bins=20, range=(0, 1), weights=[it.images for it in bins], color=color, alpha=0.5)
+    upper.set_ylabel("share of right answers")
+    upper.legend(loc="upper left")
+    lower.set_ylabel("images")
+    lower.set_xlabel("confidence")
     return figure
 
 

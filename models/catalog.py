@@ -31,7 +31,7 @@ def model_options(num_classes: int = 100) -> list[ModelOption]:
 @functools.cache
 def _describe(option: str, num_classes: int) -> ModelOption:
     config = OmegaConf.load(CONFIG_DIR / "model" / f"{option}.yaml")
-    model = meta_classifier(config.architecture, num_classes, config.input_size)
+    model = meta_classifier(config.architecture, num_classes, config.input_size, config.head)
     return ModelOption(
         option=option,
         architecture=config.architecture,

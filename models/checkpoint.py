@@ -3,7 +3,9 @@
 It is read with `weights_only=True`: no value in it is ever imported, called or evaluated.
 """
 
+import math
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,9 +19,10 @@ from common.files import as_path
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
 from configs.compose import to_plain
 from configs.input_sizes import eval_size
+from configs.options import HEADS
 from configs.schema import Config
 from configs.validate import CHOICES
-from models.classifier import Classifier, build_classifier
+from models.classifier import Classifier, build_classifier, meta_classifier
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"
 
@@ -36,14 +39,25 @@ _CHECKPOINT_TYPES = {
     "split": dict,
     "metrics": dict,
     "epoch": int,
+    "temperature": float,
+    "temperature_source": str,
     "config": dict,
     "versions": dict,
+    "choices": list,
 }
+
+# fields that files of earlier versions lack
+_OF_EARLIER_FILES = {"temperature": 1.0, "temperature_source": "", "fit": "crop", "choices": []}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`."""
+    """A trained model with everything needed to use it; `split` holds the image ids of `train`, `val`, `test`.
+
+    Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration), which
+    `temperature_source` gave, a few words, or none for the temperature 1 of a model that is not calibrated. `choices`
+    are sentences on the values that took the place of `auto`.
+    """
 
     architecture: str
     architecture_arguments: dict[str, Any]
@@ -57,8 +71,11 @@ class Checkpoint:
     split: dict[str, list[str]]
     metrics: dict[str, float]
     epoch: int
+    temperature: float
+    temperature_source: str
     config: dict[str, Any]
     versions: dict[str, str]
+    choices: list[str]
 
     def build_model(self) -> Classifier:
         """Return the model with these weights, in evaluation mode on the CPU. Raises InputError if they do not fit."""
@@ -69,6 +86,11 @@ class Checkpoint:
             raise InputError(f"The checkpoint's weights do not fit its architecture {self.architecture}.") from error
         return model.eval()
 
+    def meta_model(self) -> Classifier:
+        """Return the model on torch's meta device, which has shapes but takes no memory."""
+        head = self.architecture_arguments["head"]
+        return meta_classifier(self.architecture, len(self.classes), self.input_size, head)
+
 
 def architecture_arguments(config: Config) -> dict[str, Any]:
     """Return the arguments of `build_classifier`, besides architecture and classes, that rebuild the model."""
@@ -78,6 +100,7 @@ def architecture_arguments(config: Config) -> dict[str, Any]:
         "drop_rate": model.drop_rate,
         "drop_path_rate": model.drop_path_rate,
         "grad_checkpointing": model.grad_checkpointing,
+        "head": model.head,
     }
 
 
@@ -88,9 +111,14 @@ def versions() -> dict[str, str]:
 
 
 def make_checkpoint(
-    config: Config, model: Classifier, table_facts: dict[str, Any], metrics: dict[str, float], epoch: int
+    config: Config,
+    model: Classifier,
+    table_facts: dict[str, Any],
+    metrics: dict[str, float],
+    epoch: int,
+    choices: Sequence[str] = (),
 ) -> Checkpoint:
-    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`.
+    """Return a checkpoint of `model`; `table_facts` are those of `describe_table`, `choices` those of the run.
 
     `model` has the EMA weights if the run averages. They are copied, so that training may go on.
     """
@@ -106,8 +134,12 @@ def make_checkpoint(
         averaged_weights=config.training.ema_decay is not None,
         metrics=metrics,
         epoch=epoch,
+        # fitted once training has ended
+        temperature=1.0,
+        temperature_source="",
         config=to_plain(config),
         versions=versions(),
+        choices=list(choices),
         **table_facts,
     )
 
@@ -138,11 +170,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def checkpoint_of(payload: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint in `payload`, read from `path`. Raises InputError if parts are missing or contradict."""
-    # older checkpoints have no other
-    payload.setdefault("fit", "crop")
+    payload = _OF_EARLIER_FILES | payload
     for name, expected in _CHECKPOINT_TYPES.items():
         if not isinstance(payload.get(name), expected):
             raise InputError(f"{path}: damaged checkpoint: '{name}' is missing or not a {expected.__name__}.")
+    # files of earlier versions name no head
+    payload["architecture_arguments"] = {"head": "pooled", **payload["architecture_arguments"]}
     try:
         payload["classes"] = [ImageClass(**image_class) for image_class in payload["classes"]]
     except TypeError as error:
@@ -165,14 +198,17 @@ def _inconsistency(checkpoint: Checkpoint) -> str:
         "its image counts are not one per class": len(checkpoint.class_counts) == classes
         and all(isinstance(count, int) for count in checkpoint.class_counts),
         "its architecture has other arguments than ours": set(arguments)
-        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing"},
+        == {"input_size", "drop_rate", "drop_path_rate", "grad_checkpointing", "head"},
         "its architecture has arguments of other kinds than ours": all(
             type(arguments.get(name)) in (int, float) and 0 <= arguments[name] < 1
             for name in ("drop_rate", "drop_path_rate")
         )
-        and isinstance(arguments.get("grad_checkpointing"), bool),
+        and isinstance(arguments.get("grad_checkpointing"), bool)
+        and arguments.get("head") in HEADS,
+        "its temperature is out of range": 0 < checkpoint.temperature < math.inf,
         "its input sizes differ": arguments.get("input_size") == checkpoint.input_size,
         "its input size is out of range": 16 <= checkpoint.input_size <= 4096 and 0 < checkpoint.crop_pct <= 1,
+        "its choices are not sentences": all(isinstance(sentence, str) for sentence in checkpoint.choices),
         "its fit is none of ours": checkpoint.fit in CHOICES["model.fit"],
         "its split is not lists of image ids": {"train", "val"} <= set(split) <= {"train", "val", "test"}
         and all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in split.values()),

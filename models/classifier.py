@@ -1,4 +1,4 @@
-"""The classifier: a timm backbone that takes raw pixels. Normalisation is its first layer.
+"""The classifier: a timm backbone that takes raw pixels, and a head. Normalisation is its first layer.
 
 So preprocessing is stored with the weights and cannot differ between training, inference and the judges.
 """
@@ -14,6 +14,7 @@ from torch import nn
 
 from common.errors import InputError, did_you_mean
 from configs.schema import ModelConfig
+from models.heads import HeadLinear, StageHead, stages_of
 
 ModelType = TypeVar("ModelType", bound=nn.Module)
 
@@ -22,50 +23,43 @@ _SIZE_SEARCH = 64
 
 
 class Classifier(nn.Module):
-    """Normalisation and backbone; `mean` and `std` (3,) are of pixels scaled to 0..1."""
+    """Normalisation, backbone and head; `mean` and `std` (3,) are of pixels scaled to 0..1.
+
+    Without a `head` the backbone gives the logits; with one it has no layers after its last stage.
+    """
 
     # timm's models have attributes of their own, which torch's types do not know
     backbone: Any
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        head: StageHead | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.head = head
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, C) of images (N, 3, H, W), uint8 or float, with values 0..255."""
+        pixels = self.normalised(images)
+        return self.backbone(pixels) if self.head is None else self.head(self.stage_maps(pixels))
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 (N, 3, H, W) of images with values 0..255, as the backbone takes them."""
         scale, shift = 1 / (255 * self.std), self.mean / self.std
-        return self.backbone(images.float() * scale[:, None, None] - shift[:, None, None])
+        return images.float() * scale[:, None, None] - shift[:, None, None]
 
-
-class HeadLinear(nn.Linear):
-    """The last linear layer: float32 also where the rest of a model computes in 16 bits.
-
-    Those would round the logits, and tip labels whose two best classes are close.
-    """
-
-    @classmethod
-    def of(cls, layer: nn.Linear) -> "HeadLinear":
-        """Return the layer with the parameters of another."""
-        # on the meta device, so that nothing is drawn
-        head = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
-        head.weight, head.bias = layer.weight, layer.bias
-        return head
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Return float32 (..., C) of (..., D)."""
-        if not _autocast_is_on(input.device.type):
-            return super().forward(input)
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
-
-
-def _autocast_is_on(device_type: str) -> bool:
-    # the meta device, which computes shapes alone, has none
-    return device_type != "meta" and torch.is_autocast_enabled(device_type)
+    def stage_maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Return the map (N, channels, H, W) of each stage that the head reads, of normalised pixels (N, 3, H, W)."""
+        assert self.head is not None
+        return self.backbone.forward_intermediates(pixels, indices=self.head.stages, intermediates_only=True)
 
 
 def build_classifier(
@@ -75,19 +69,24 @@ def build_classifier(
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     grad_checkpointing: bool = False,
+    head: str = "pooled",
 ) -> Classifier:
     """Return a randomly initialised classifier.
 
-    Raises InputError, with the config key, for an unknown architecture, an input size that it does not take, and an
-    option that it does not have.
+    `head` is one of `configs.options.HEADS`. Raises InputError, with the config key, for an unknown architecture, an
+    input size that it does not take, and an option or a head that it does not have.
     """
     _check_input_size(architecture, input_size)
-    backbone = _create(architecture, num_classes, input_size, drop_rate, drop_path_rate)
+    backbone = _create(architecture, num_classes if head == "pooled" else 0, input_size, drop_rate, drop_path_rate)
     if grad_checkpointing:
         _enable_grad_checkpointing(backbone, architecture)
-    _keep_heads_exact(backbone)
     normalisation = resolve_model_data_config(backbone)
-    return Classifier(backbone, normalisation["mean"], normalisation["std"])
+    stage_head = None
+    if head == "pooled":
+        _keep_heads_exact(backbone)
+    else:
+        stage_head = _stage_head(backbone, architecture, head, num_classes, drop_rate)
+    return Classifier(backbone, normalisation["mean"], normalisation["std"], stage_head)
 
 
 def classifier_of(config: ModelConfig, num_classes: int, grad_checkpointing: bool | None = None) -> Classifier:
@@ -103,6 +102,7 @@ def classifier_of(config: ModelConfig, num_classes: int, grad_checkpointing: boo
         drop_rate=config.drop_rate,
         drop_path_rate=config.drop_path_rate,
         grad_checkpointing=wanted is True,
+        head=config.head,
     )
 
 
@@ -122,10 +122,10 @@ def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> No
         _check_input_size(architecture, size)
 
 
-def meta_classifier(architecture: str, num_classes: int, input_size: int) -> Classifier:
+def meta_classifier(architecture: str, num_classes: int, input_size: int, head: str = "pooled") -> Classifier:
     """Return the classifier on torch's meta device, which has shapes but takes no memory."""
     with torch.device("meta"):
-        return build_classifier(architecture, num_classes, input_size)
+        return build_classifier(architecture, num_classes, input_size, head=head)
 
 
 def pretrained_config(architecture: str) -> PretrainedCfg:
@@ -171,6 +171,16 @@ def _keep_heads_exact(backbone: Any) -> None:
     for name in (names,) if isinstance(names, str) else names:
         if type(modules.get(name)) in (nn.Linear, timm.layers.Linear):
             backbone.set_submodule(name, HeadLinear.of(modules[name]))
+
+
+def _stage_head(backbone: Any, architecture: str, kind: str, num_classes: int, drop_rate: float) -> StageHead:
+    """Return the head, and take the layers that it does not read out of the backbone."""
+    if not all(hasattr(backbone, name) for name in ("feature_info", "forward_intermediates")):
+        raise InputError(f"model.head={kind}: timm gives no maps of the stages of {architecture}. Set it to pooled.")
+    stages = stages_of(len(backbone.feature_info), kind)
+    channels = [backbone.feature_info[stage]["num_chs"] for stage in stages]
+    backbone.prune_intermediate_layers(stages, prune_norm=True, prune_head=True)
+    return StageHead(kind, stages, channels, num_classes, drop_rate)
 
 
 def _takes_img_size(architecture: str) -> bool:

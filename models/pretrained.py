@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import timm
 import torch
 from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
@@ -92,11 +93,13 @@ def _from_package(model: Classifier) -> tuple[str, dict[str, torch.Tensor]]:
         raise InputError(f"The package {package} is not installed: pip install {package}") from error
     path = getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
     source_state = _read_file(Path(path))
-    return f"the package {package}", _renamed_in_order(source_state, model.backbone, package)
+    return f"the package {package}", _renamed_in_order(source_state, architecture, package)
 
 
-def _renamed_in_order(state: dict[str, torch.Tensor], backbone: Any, source: str) -> dict[str, torch.Tensor]:
-    names = list(backbone.state_dict())
+def _renamed_in_order(state: dict[str, torch.Tensor], architecture: str, source: str) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        # whole, whatever head the model has
+        names = list(timm.create_model(architecture).state_dict())
     if len(names) != len(state):
         raise InputError(f"{source}: {len(state)} tensors for a model of {len(names)}; install version 0.1.0.")
     return dict(zip(names, state.values(), strict=True))
@@ -141,7 +144,8 @@ def _converted(state: dict[str, torch.Tensor], backbone: Any, source: str) -> di
 def _load_backbone(model: Classifier, state: dict[str, torch.Tensor], source: str) -> WeightsReport:
     """Load all tensors; a classifier for other classes keeps its initial values."""
     own = model.backbone.state_dict()
-    head = {name.removeprefix("backbone.") for name in head_parameter_names(model)}
+    # a stage head is none of the backbone's layers
+    head = {name.removeprefix("backbone.") for name in head_parameter_names(model) if name in model.state_dict()}
     if any(name in state and state[name].shape != own[name].shape for name in head):
         state = {name: value for name, value in state.items() if name not in head}
     missing = [name for name in own if name not in state and name not in head]
@@ -170,6 +174,11 @@ def _load_checkpoint(
     architecture = model.backbone.pretrained_cfg["architecture"]
     if str(payload.get("architecture")).split(".")[0] != architecture:
         raise InputError(f"{source}: a checkpoint of {payload.get('architecture')}, not of {architecture}.")
+    head = payload.get("architecture_arguments", {}).get("head", "pooled")
+    if head != (model.head.kind if model.head else "pooled"):
+        prefix = "backbone."
+        backbone = {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+        return _load_backbone(model, backbone, source)
     saved_rows = positions_of(category_ids, [str(entry["category_id"]) for entry in classes])
     matches = [(row, saved_row) for row, saved_row in enumerate(saved_rows) if saved_row is not None]
     own, head = model.state_dict(), head_parameter_names(model)

@@ -35,7 +35,7 @@ class FastClassifier(Classifier):
     """
 
     def __init__(self, plain: Classifier, precision: Precision, example: torch.Tensor) -> None:
-        super().__init__(plain.backbone, tuple(plain.mean.tolist()), tuple(plain.std.tolist()))
+        super().__init__(plain.backbone, tuple(plain.mean.tolist()), tuple(plain.std.tolist()), plain.head)
         self._precision, self._example = precision, example
         self._prepare()
         self.register_load_state_dict_post_hook(lambda _module, _keys: self._prepare())
@@ -54,7 +54,7 @@ class FastClassifier(Classifier):
         self._fast[0].forget_graphs()
 
     def _prepare(self) -> None:
-        plain = Classifier(self.backbone, tuple(self.mean.tolist()), tuple(self.std.tolist()))
+        plain = Classifier(self.backbone, tuple(self.mean.tolist()), tuple(self.std.tolist()), self.head)
         on_device(plain, self._example.device)
         # in a tuple: its parameters are no further ones of this module
         self._fast = (GraphedModel(fast_copy(plain, self._precision, self._example)).eval(),)

@@ -96,6 +96,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def calibrated(logits: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Return probabilities float64 (N, C) of logits (N, C) divided by a temperature, one for all or (N, 1).
+
+    The order of an image's classes stays.
+    """
+    # float32 could make two nearly equal logits equal
+    return softmax(logits.astype(np.float64) / temperature)
+
+
 def log_of(probabilities: np.ndarray) -> np.ndarray:
     """Return the logarithm of probabilities as finite logits; zeros become log(1e-12)."""
     return np.log(np.maximum(probabilities, 1e-12))

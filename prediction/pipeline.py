@@ -37,7 +37,7 @@ from data.transforms import EvalTransform
 from models.checkpoint import Checkpoint, load_checkpoint
 from prediction.fast_model import prepared
 from prediction.forward import ForwardPass, overflow_note
-from prediction.logits import compute_logits, softmax
+from prediction.logits import calibrated, compute_logits
 from prediction.options import AUTO_RUNTIME, AVERAGES, DEFAULTS, PRECISIONS, RUNTIMES, PredictionOptions
 from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
 from prediction.views import ViewAverage, parse_views
@@ -206,6 +206,20 @@ def only_member(pipeline: Pipeline, member: Member) -> Pipeline:
     return dataclasses.replace(pipeline, members=[dataclasses.replace(member, weight=1.0)])
 
 
+def uncalibrated(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline with temperature 1 for each member."""
+    return with_temperatures(pipeline, [1.0] * len(pipeline.members), "")
+
+
+def with_temperatures(pipeline: Pipeline, temperatures: Sequence[float], source: str) -> Pipeline:
+    """Return the pipeline with other temperatures of its members, and what gave them, in a few words."""
+    members = []
+    for member, temperature in zip(pipeline.members, temperatures, strict=True):
+        checkpoint = dataclasses.replace(member.checkpoint, temperature=temperature, temperature_source=source)
+        members.append(dataclasses.replace(member, checkpoint=checkpoint))
+    return dataclasses.replace(pipeline, members=members)
+
+
 def require_torch(pipeline: Pipeline, what: str) -> None:
     """Raise InputError if a member has another runtime: its weights and input size cannot be changed."""
     if pipeline.runtime != "torch":
@@ -274,7 +288,8 @@ def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "predi
             predictions = compute_logits(
                 member.model, loader, len(pipeline.classes), pipeline.device, pipeline.precision, advance
             )
-            total[predictions.indices] += softmax(predictions.logits)[:, member.output_of_class] * member.weight
+            answers = calibrated(predictions.logits, member.checkpoint.temperature)
+            total[predictions.indices] += answers[:, member.output_of_class] * member.weight
             unreadable, recovered = unreadable | dict(predictions.skipped), predictions.recovered
     # one that a member of another size could not get is unreadable for all
     total[list(unreadable)] = 0
@@ -310,7 +325,7 @@ def predict_batches(
     for member, batch in zip(pipeline.members, batches, strict=True):
         forward = ForwardPass(member.model, pipeline.device, pipeline.precision, may_split)
         logits = forward.finish(forward.start(batch), names)
-        total += softmax(logits)[:, member.output_of_class] * member.weight
+        total += calibrated(logits, member.checkpoint.temperature)[:, member.output_of_class] * member.weight
         if forward.overflowed:
             _warn_once(overflow_note(forward.overflowed, pipeline.precision))
     return total

@@ -45,7 +45,13 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any]:
     """
     return {
         "checkpoints": [
-            {"path": member.path.resolve().as_posix(), "sha256": member.sha256, "weight": member.weight}
+            {
+                "path": member.path.resolve().as_posix(),
+                "sha256": member.sha256,
+                "weight": member.weight,
+                "temperature": member.checkpoint.temperature,
+                "temperature_source": member.checkpoint.temperature_source,
+            }
             for member in pipeline.members
         ],
         "fallback": pipeline.classes[pipeline.fallback_label].category_id,

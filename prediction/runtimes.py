@@ -1,6 +1,7 @@
 """Runtimes besides torch: a checkpoint as an ONNX or OpenVINO model that contains its own description.
 
-The model takes uint8 (N, 3, H, W) with any N, and returns probabilities float32 (N, C). The optional packages are in
+The model takes uint8 (N, 3, H, W) with any N, and returns probabilities float32 (N, C), calibrated by the checkpoint's
+temperature. The optional packages are in
 requirements-export.txt.
 """
 
@@ -34,28 +35,33 @@ _SMALLEST = 1e-30
 class ProbabilityHead(nn.Module):
     """A classifier that returns probabilities instead of logits, as exported models do."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, classifier: nn.Module, temperature: float) -> None:
         super().__init__()
         self.classifier = classifier
+        self.temperature = temperature
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return probabilities float32 (N, C) of images uint8 (N, 3, H, W)."""
-        return self.classifier(images).float().softmax(dim=-1)
+        return (self.classifier(images).float() / self.temperature).softmax(dim=-1)
 
 
 class RuntimeModel(nn.Module):
-    """A model of another runtime that takes the place of a classifier; `answer` maps (N, 3, H, W) to (N, C)."""
+    """A model of another runtime that takes the place of a classifier; `answer` maps (N, 3, H, W) to (N, C).
+
+    `temperature` is the one that its probabilities were calibrated by.
+    """
 
     def __init__(self, runtime: str, answer: Callable[[np.ndarray], np.ndarray]) -> None:
         super().__init__()
         self.runtime = runtime
         self.precision = "fp32"
+        self.temperature = 1.0
         self.answer = answer
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits float32 (N, C) whose softmax is the runtime's probabilities."""
+        """Return logits float32 (N, C) as the classifier gives them, but for a number added to all of an image."""
         probabilities = self.answer(np.ascontiguousarray(images.cpu().numpy()))
-        return torch.from_numpy(np.log(np.maximum(probabilities, _SMALLEST)))
+        return torch.from_numpy(np.log(np.maximum(probabilities, _SMALLEST))) * self.temperature
 
 
 def choose_runtime(name: str, device: torch.device) -> str:
@@ -87,8 +93,11 @@ def require(names: tuple[str, ...], what: str) -> None:
 def converted(classifier: nn.Module, checkpoint: Checkpoint, runtime: str) -> RuntimeModel:
     """Return a classifier (on the CPU, in evaluation mode) as a model of `runtime`."""
     if runtime == "onnx":
-        return _run_onnx(_onnx_session(to_onnx(classifier, checkpoint).SerializeToString()))
-    return _run_openvino(to_openvino(classifier, checkpoint))
+        model = _run_onnx(_onnx_session(to_onnx(classifier, checkpoint).SerializeToString()))
+    else:
+        model = _run_openvino(to_openvino(classifier, checkpoint))
+    model.temperature = checkpoint.temperature
+    return model
 
 
 def load_exported(path: Path) -> tuple[Checkpoint, RuntimeModel]:
@@ -105,7 +114,9 @@ def load_exported(path: Path) -> tuple[Checkpoint, RuntimeModel]:
     if not isinstance(payload, dict):
         raise InputError(f"{path}: damaged: it says nothing of its classes.")
     model.precision = str(payload.get("precision"))
-    return checkpoint_of({**payload, "state_dict": {}}, path), model
+    checkpoint = checkpoint_of({**payload, "state_dict": {}}, path)
+    model.temperature = checkpoint.temperature
+    return checkpoint, model
 
 
 def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
@@ -114,7 +125,7 @@ def to_onnx(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
     batch = torch.export.Dim("batch")
     with torch.no_grad():
         program = torch.onnx.export(
-            ProbabilityHead(classifier).eval(),
+            ProbabilityHead(classifier, checkpoint.temperature).eval(),
             (example,),
             dynamo=True,
             verbose=False,
@@ -134,7 +145,9 @@ def to_openvino(classifier: nn.Module, checkpoint: Checkpoint) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         # it uses tracing, which torch deprecates with a warning
         warnings.simplefilter("ignore", FutureWarning)
-        model = openvino.convert_model(ProbabilityHead(classifier).eval(), example_input=_example(checkpoint))
+        model = openvino.convert_model(
+            ProbabilityHead(classifier, checkpoint.temperature).eval(), example_input=_example(checkpoint)
+        )
     size = checkpoint.input_size
     model.reshape({model.input(0): openvino.PartialShape([-1, 3, size, size])})
     model.input(0).get_tensor().set_names({"images"})

@@ -16,7 +16,7 @@ from configs.compose import compose, listed
 from configs.input_sizes import final_size
 from configs.schema import Config
 from evaluation.evaluate import evaluate
-from evaluation.metrics import paired_interval
+from evaluation.intervals import FEWEST_SEEDS, paired_interval
 from evaluation.plots import differences_figure, save_figure
 from prediction.pipeline import load_pipeline
 from training.run_folder import RunFolder
@@ -92,6 +92,7 @@ INGREDIENTS = {
     "freeze": _number("training.freeze_epochs", 0, 1),
     "freeze_layers": _number("training.freeze_layers", 0, 0.35),
     "warmup": _number("training.warmup_epochs", 0, 1),
+    "backbone_warmup": _number("training.backbone_warmup_epochs", 0, 4),
     "weight_decay": _number("training.weight_decay", 0, 0.05),
     "clip": _number("training.clip_grad_norm", None, 1.0),
     "mixup": _number("training.mixup_alpha", 0, 0.2),
@@ -99,6 +100,22 @@ INGREDIENTS = {
     "drop_path": _number("model.drop_path_rate", 0, 0.1),
     "dropout": _number("model.drop_rate", 0, 0.2),
     "final_epochs": _number("training.final_epochs", 0, 2),
+    "start_mix": Ingredient(
+        lambda config: config.training.start_mix != 0,
+        ("training.start_mix=0",),
+        lambda config: ("training.start_mix=auto",),
+    ),
+    "own_teacher": Ingredient(
+        lambda config: config.training.teacher == "ema",
+        ("training.teacher=null",),
+        lambda config: (f"training.ema_decay={config.training.ema_decay or 0.995}", "training.teacher=ema"),
+    ),
+    # an optimizer has its own rate and decay: SGD's decay is a gradient, and its steps do not have the size of the rate
+    "sgd": Ingredient(
+        lambda config: config.training.optimizer == "sgd",
+        ("training.optimizer=adamw", "training.learning_rate=null", "training.weight_decay=0.05"),
+        lambda config: ("training.optimizer=sgd", "training.learning_rate=0.03", "training.weight_decay=0.0005"),
+    ),
     "head_init": Ingredient(
         lambda config: config.training.head_init == "probe",
         ("training.head_init=random",),
@@ -196,7 +213,8 @@ def ablate(
             if rows.get((variant.name, str(seed)), {}).get("status") == "finished":
                 continue
             print(f"\nseed {seed}, {variant.name}: {' '.join(variant.overrides)}", flush=True)
-            rows[variant.name, str(seed)] = _run(configs[variant, seed], variant, seed, data)
+            about = {"variant": variant.name, "overrides": " ".join(variant.overrides), "seed": str(seed)}
+            rows[variant.name, str(seed)] = about | train_and_measure(configs[variant, seed], data)
             write_rows(folder / "runs.csv", RUN_COLUMNS, [[row[name] for name in RUN_COLUMNS] for row in rows.values()])
             write_differences(folder, differences(folder, variants, rows))
     failed = [row for row in rows.values() if row["status"] != "finished"]
@@ -228,10 +246,13 @@ def _read_runs(folder: Path, base: Sequence[str], variants: Sequence[Variant]) -
     return {(row["variant"], row["seed"]): row for row in rows}
 
 
-def _run(config: Config, variant: Variant, seed: int, data: str | Path | None) -> dict[str, str]:
+def train_and_measure(config: Config, data: str | Path | None) -> dict[str, str]:
+    """Return `top1`, `few_shot`, `minutes` and `status` of one run on the images of `ablate`, as cells of a table.
+
+    The run's folder gets correct.npz, which `read_correct` reads. A failed run has its error as its status.
+    """
     folder, started = RunFolder(Path(config.output_dir)), time.perf_counter()
     before = _seconds_so_far(folder.history)
-    row = {"variant": variant.name, "overrides": " ".join(variant.overrides), "seed": str(seed)}
     try:
         train(config)
         minutes = (before + time.perf_counter() - started) / 60
@@ -239,13 +260,17 @@ def _run(config: Config, variant: Variant, seed: int, data: str | Path | None) -
         split = None if data is not None else "test" if config.dataset.test_split else "val"
         found = evaluate(pipeline, split, data, folder.root / "evaluation")
     except (InputError, RunError) as error:
-        return {**row, "top1": "", "few_shot": "", "minutes": "", "status": f"failed: {error}"}
+        return {"top1": "", "few_shot": "", "minutes": "", "status": f"failed: {error}"}
     with replacing(folder.root / "correct.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, image_ids=found.image_ids, correct=found.correct)
     print(f"top-1 {100 * found.metrics.top1:.2f} %, {minutes:.1f} minutes", flush=True)
     few = found.groups.get("few")
-    row["few_shot"] = "" if few is None else f"{few.balanced_accuracy:.6f}"
-    return {**row, "top1": f"{found.metrics.top1:.6f}", "minutes": f"{minutes:.2f}", "status": "finished"}
+    return {
+        "top1": f"{found.metrics.top1:.6f}",
+        "few_shot": "" if few is None else f"{few.balanced_accuracy:.6f}",
+        "minutes": f"{minutes:.2f}",
+        "status": "finished",
+    }
 
 
 def _seconds_so_far(history: Path) -> float:
@@ -269,7 +294,10 @@ def differences(
         own = [rows[variant.name, seed] for seed in seeds]
         top1 = np.array([float(row["top1"]) for row in own])
         base_top1 = np.array([float(rows[BASE, seed]["top1"]) for seed in seeds])
-        pairs = [(_correct(folder, variant.name, seed), _correct(folder, BASE, seed)) for seed in seeds]
+        pairs = [
+            (read_correct(folder / safe_name(variant.name) / seed), read_correct(folder / BASE / seed))
+            for seed in seeds
+        ]
         found.append(
             Difference(
                 variant,
@@ -285,8 +313,9 @@ def differences(
     return found
 
 
-def _correct(folder: Path, variant: str, seed: str) -> dict[str, bool]:
-    with np.load(folder / safe_name(variant) / seed / "correct.npz", allow_pickle=False) as saved:
+def read_correct(folder: Path) -> dict[str, bool]:
+    """Return whether each measured image, by its id, was answered right by the run in `folder`."""
+    with np.load(folder / "correct.npz", allow_pickle=False) as saved:
         return dict(zip(saved["image_ids"].tolist(), saved["correct"].tolist(), strict=True))
 
 
@@ -326,6 +355,8 @@ def markdown(found: Sequence[Difference]) -> str:
             f"{interval} | "
             f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
         )
+    if any(item.seeds < FEWEST_SEEDS for item in found):
+        lines += ["", f"Intervals of fewer than {FEWEST_SEEDS} seeds cover other images, but not another training."]
     return "\n".join(lines) + "\n"
 
 

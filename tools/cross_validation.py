@@ -6,21 +6,24 @@ from pathlib import Path
 
 import numpy as np
 
+from common.classes import ImageClass, reordering
 from common.errors import InputError
 from common.files import as_path, check_writable_folder, run_all, to_json, write_text
 from data.inputs import Inputs
-from evaluation.calibration import calibrate_folds, expected_calibration_error
+from evaluation.calibration import FEWEST_IMAGES, calibrate_folds, calibration_error
 from evaluation.evaluate import Metrics, compute_metrics
 from evaluation.labelled_images import KEYS, LabelledImages, choose_images
 from evaluation.metrics import cross_entropy
-from prediction.logits import log_of, softmax
-from prediction.options import PredictionOptions
+from prediction.logits import calibrated, log_of
+from prediction.options import PLAIN, PredictionOptions
 from prediction.pipeline import (
     Pipeline,
     PredictedProbabilities,
     load_pipeline,
     only_member,
     predict_images,
+    uncalibrated,
+    with_temperatures,
 )
 from prediction.predict import write_predictions_and_provenance
 from prediction.probabilities import save_probabilities
@@ -47,6 +50,7 @@ class CrossValidation:
     """
 
     models: int
+    architectures: list[str]
     metrics: Metrics
     top1_of_folds: list[float]
     spread: float
@@ -63,11 +67,31 @@ def join_folds(
 ) -> CrossValidation:
     """Evaluate every best_model.pt below `folder` on its own validation images and join the predictions.
 
-    Writes metrics.json, predictions.csv and probabilities.npz to `output`. Raises InputError if there are fewer than
-    two models, their classes differ, or two held back the same image.
+    Writes metrics.json, predictions.csv and probabilities.npz to `output`. The answers are calibrated: each image's
+    logits are divided by the temperature of the other folds; the metrics are those at temperature 1. Raises InputError
+    if there are fewer than two models, their classes differ, or two held back the same image.
     """
-    folder, output = as_path(folder), as_path(output)
+    output = as_path(output)
     check_writable_folder(output)
+    pipeline, joined, result = _measure_folds(as_path(folder), views, overrides)
+    _write(output, pipeline, joined, result)
+    return result
+
+
+def temperature_of_folds(folder: Path, classes: Sequence[ImageClass], overrides: Sequence[str]) -> CrossValidation:
+    """Measure the folds below `folder` for their temperature.
+
+    Raises InputError as `join_folds`, and if the classes of the folds are not `classes`.
+    """
+    pipeline, _, result = _measure_folds(folder, PLAIN, overrides)
+    if reordering(pipeline.classes, classes) is None:
+        raise InputError(f"{folder}: its models have other classes than the checkpoint.")
+    return result
+
+
+def _measure_folds(
+    folder: Path, views: str | Sequence[str], overrides: Sequence[str]
+) -> tuple[Pipeline, OutOfFold, CrossValidation]:
     # an older run of the same folder lies in its archive
     found = [path for path in folder.glob("**/best_model.pt") if ARCHIVE not in path.relative_to(folder).parts]
     paths = sorted(found, key=_natural)
@@ -76,29 +100,36 @@ def join_folds(
             f"{folder}: {len(paths)} best_model.pt below it; the folds of a cross-validation are needed: "
             "python train.py -m dataset.fold=0,1,2,3,4 dataset.num_folds=5"
         )
-    pipeline = load_pipeline(paths, PredictionOptions(views=views), overrides, KEYS)
+    # the temperature is fitted anew, on all folds
+    pipeline = uncalibrated(load_pipeline(paths, PredictionOptions(views=views), overrides, KEYS))
     joined = _predict_folds(pipeline)
     readable = joined.predicted.readable
     logits = log_of(joined.predicted.probabilities[readable])
     labels, folds = joined.labels[readable], joined.folds[readable]
     hits = logits.argmax(axis=1) == labels
     everything = {*pipeline.members[0].checkpoint.split["train"], *pipeline.members[0].checkpoint.split["val"]}
+    if len(labels) < FEWEST_IMAGES:
+        raise InputError(f"{folder}: the folds hold {len(labels)} images; a temperature needs {FEWEST_IMAGES}.")
     top1_of_folds = [float(hits[folds == fold].mean()) for fold in range(len(paths)) if (folds == fold).any()]
-    temperature, scaled = calibrate_folds(logits, labels, folds)
+    temperature, of_others = calibrate_folds(logits, labels, folds)
+    answers = calibrated(logits, of_others[:, None])
+    joined.predicted.probabilities[readable] = answers
+    # of a fold without readable images no temperature is used
+    used = [float(of_others[folds == fold][0]) if (folds == fold).any() else 1.0 for fold in range(len(paths))]
     result = CrossValidation(
         models=len(paths),
+        architectures=[member.checkpoint.architecture for member in pipeline.members],
         metrics=compute_metrics(logits, labels, len(pipeline.classes)),
         top1_of_folds=top1_of_folds,
         spread=float(np.std(top1_of_folds, ddof=1)) if len(top1_of_folds) > 1 else float("nan"),
         temperature=temperature,
-        calibrated_loss=cross_entropy(scaled, labels),
-        calibrated_error=expected_calibration_error(softmax(scaled), labels),
+        calibrated_loss=cross_entropy(log_of(answers), labels),
+        calibrated_error=calibration_error(answers, labels).value,
         unreadable=len(joined.predicted.unreadable),
         not_held_back=len(everything - set(joined.inputs.image_ids)),
         images_of_runs=len(everything),
     )
-    _write(output, pipeline, joined, result)
-    return result
+    return with_temperatures(pipeline, used, "the other folds"), joined, result
 
 
 def _write(output: Path, pipeline: Pipeline, joined: OutOfFold, result: CrossValidation) -> None:

@@ -1,5 +1,6 @@
 """Data audit: copies, copies with different labels, and labels that look wrong."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,8 @@ def audit(config: Config, folder: str | Path, embeddings: bool = False, label_er
 
 def _features(config: Config) -> Features:
     """Return the features of all readable images by the frozen pretrained backbone."""
+    # the cosines of `MIN_COSINE` are those of timm's own pooled layer
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, head="pooled"))
     run = set_up_run(config)
     if not config.model.pretrained:
         raise InputError("model.pretrained=false: a random backbone knows nothing of flowers. Leave it true.")

@@ -12,8 +12,9 @@ from common.errors import InputError
 from common.files import as_path, as_paths
 from common.torch_files import sha256
 from data.labelled import read_labelled
+from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
-from evaluation.metrics import Gain, cross_entropy, paired_gain
+from evaluation.metrics import cross_entropy
 from models.checkpoint import versions
 from prediction.logits import log_of
 from prediction.pipeline import Pipeline, only_member, predict_images, weight_shares

@@ -15,8 +15,8 @@ from common.device import algorithms_kept
 from common.errors import InputError, RunError
 from common.files import as_path, check_writable, move_into_place, run_all
 from configs.compose import listed
+from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import KEYS, choose_images, readable_rows, training_batches
-from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import half_weights, save_checkpoint
 from prediction.pipeline import Pipeline, load_pipeline, predict_images, require_torch
 from prediction.runtimes import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino

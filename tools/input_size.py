@@ -8,8 +8,9 @@ import numpy as np
 
 from common.errors import InputError
 from common.files import as_path, check_writable
+from evaluation.epoch_choice import flattery
+from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, correct_answers
-from evaluation.metrics import Gain, paired_gain
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import check_sizes
 from prediction.pipeline import Pipeline, require_torch
@@ -33,13 +34,17 @@ class SizeScore:
 
 @dataclasses.dataclass(frozen=True)
 class SizeComparison:
-    """A model at several input sizes, smallest first; `best` has the highest top-1, of equal ones the smallest size."""
+    """A model at several input sizes, smallest first; `best` has the highest top-1, of equal ones the smallest size.
+
+    `flattery` is by how much its top-1 (a share) is expected to be too high, because these images chose it.
+    """
 
     scores: list[SizeScore]
     own_size: int
     best: int
     images: int
     source: str
+    flattery: float
 
 
 def compare_sizes(
@@ -69,7 +74,9 @@ def compare_sizes(
     best = max(scores, key=lambda score: (score.top1, -score.size)).size
     if target is not None:
         save_checkpoint(resized(own, best), target)
-    return SizeComparison(scores, own.input_size, best, len(correct[best]), images.source)
+    return SizeComparison(
+        scores, own.input_size, best, len(correct[best]), images.source, flattery(np.stack(list(correct.values())))
+    )
 
 
 def _correct(pipeline: Pipeline, checkpoint: Checkpoint, images: LabelledImages) -> np.ndarray:

@@ -10,9 +10,11 @@ from common.files import as_path, check_writable_folder
 from configs.input_sizes import eval_size
 from configs.schema import Config
 from data.labelled import read_labelled
+from evaluation.intervals import wilson_interval
 from evaluation.labelled_images import with_classes_of
-from evaluation.metrics import top_k_accuracy, wilson_interval
+from evaluation.metrics import top_k_accuracy
 from training.features import frozen_features
+from training.head_start import start_head
 from training.linear_probe import choose_regularisation, fit_classifier
 from training.run import Run, set_up_run
 from training.start import pretrained_model
@@ -49,6 +51,7 @@ def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
             "dataset.val_split=0: nothing is held back to measure on. Hold images back, or give other labelled images."
         )
     model = pretrained_model(run)[0].eval()
+    start_head(run, model)
     classes = len(run.table.classes)
     training = frozen_features(run, model, run.split.train)
     labels = run.table.labels[training.rows]

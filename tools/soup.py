@@ -10,11 +10,20 @@ from torch import nn
 
 from common.errors import InputError, RunError
 from common.files import as_path, check_writable
-from evaluation.labelled_images import choose_images, correct_answers, images_new_to, training_batches
-from evaluation.metrics import Gain, paired_gain
+from evaluation.calibration import calibrate
+from evaluation.intervals import Gain, paired_gain
+from evaluation.labelled_images import (
+    LabelledImages,
+    choose_images,
+    correct_answers,
+    images_new_to,
+    readable_rows,
+    training_batches,
+)
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import on_device
-from prediction.pipeline import Pipeline, require_torch, with_checkpoint
+from prediction.logits import log_of
+from prediction.pipeline import Pipeline, predict_images, require_torch, with_checkpoint
 
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
@@ -34,7 +43,10 @@ class Soup:
 
 @dataclasses.dataclass(frozen=True)
 class SoupComparison:
-    """Top-1 (shares) of each member alone and of both soups on the same images; `written` is the better soup's kind."""
+    """Top-1 (shares) of each member alone and of both soups on the same images.
+
+    `written` is the better soup's kind, `temperature` the one fitted for it on these images, 1 if they are too few.
+    """
 
     images: int
     source: str
@@ -42,6 +54,7 @@ class SoupComparison:
     top1_of_members: list[float]
     soups: list[Soup]
     written: str | None = None
+    temperature: float = 1.0
 
 
 def soup(pipeline: Pipeline, data: str | Path | None, output: str | Path) -> SoupComparison:
@@ -82,9 +95,21 @@ def soup(pipeline: Pipeline, data: str | Path | None, output: str | Path) -> Sou
     winner = max(found.soups, key=lambda candidate: candidate.top1)
     if winner.top1 <= best.mean():
         raise RunError("No soup is better than the best model alone: nothing was written.", found)
-    checkpoint = candidates[winner.kind][0]
-    save_checkpoint(dataclasses.replace(checkpoint, metrics={"val_top1": winner.top1}), output)
-    return dataclasses.replace(found, written=winner.kind)
+    checkpoint = _calibrated(pipeline, images, candidates[winner.kind][0], winner.top1)
+    save_checkpoint(checkpoint, output)
+    return dataclasses.replace(found, written=winner.kind, temperature=checkpoint.temperature)
+
+
+def _calibrated(pipeline: Pipeline, images: LabelledImages, checkpoint: Checkpoint, top1: float) -> Checkpoint:
+    """Return the checkpoint with the temperature that suits it; the members' are those of other weights."""
+    plain = dataclasses.replace(checkpoint, temperature=1.0, temperature_source="", metrics={"val_top1": top1})
+    predicted = predict_images(with_checkpoint(pipeline, plain), images.inputs, "calibration")
+    rows = readable_rows(predicted, images)
+    found = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)
+    if found is None:
+        return plain
+    told = f"{found.images} images: {images.source}"
+    return dataclasses.replace(plain, temperature=found.temperature, temperature_source=told)
 
 
 def _greedy(

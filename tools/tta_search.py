@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from data.flower_drawing import drawn_jpegs
+from evaluation.epoch_choice import flattery
+from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
-from evaluation.metrics import Gain, cross_entropy, paired_gain
+from evaluation.metrics import cross_entropy
 from prediction.latency import IMAGES, Latency, measure_latency
-from prediction.logits import log_of, softmax
+from prediction.logits import calibrated, log_of, softmax
 from prediction.options import PLAIN
-from prediction.pipeline import Pipeline, only_member, predict_images, with_views
+from prediction.pipeline import Pipeline, only_member, predict_images, uncalibrated, with_views
 from prediction.views import SETS, VIEWS
 
 # the set that is tried as one
@@ -26,13 +28,15 @@ LIMITS = ("competition.max_latency_ms", "competition.input_size")
 class ViewScores:
     """Probabilities float64 (M, N, C) of each view, by M members for the N readable images, and their labels int (N,).
 
-    `weights` are the members' shares; `average` is what views are averaged in, within each member.
+    `weights` are the members' shares; `average` is what views are averaged in, within each member, before its
+    temperature of `temperatures` acts.
     """
 
     of_view: dict[str, np.ndarray]
     labels: np.ndarray
     average: str
     weights: Sequence[float] = (1.0,)
+    temperatures: Sequence[float] = (1.0,)
 
     def correct(self, views: Sequence[str]) -> np.ndarray:
         """Return bool (N,): whether the average of `views` is right."""
@@ -49,7 +53,10 @@ class ViewScores:
             of_members = softmax(logits.mean(axis=0))
         else:
             of_members = stacked.mean(axis=0)
-        return np.tensordot(self.weights, of_members, axes=1)
+        pairs = zip(of_members, self.temperatures, strict=True)
+        smallest = np.finfo(np.float64).tiny
+        answers = [calibrated(np.log(np.maximum(found, smallest)), temperature) for found, temperature in pairs]
+        return np.tensordot(self.weights, np.stack(answers), axes=1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class ViewSearch:
 
     `plain_top1` and `plain_ms` (median) are those of the image alone, `top1`, `gain` and `p95_ms` those of the chosen
     set on the images that chose it; top-1 are shares, times milliseconds per image. `too_slow` are the next larger sets
-    that would raise top-1 but take longer than the limit.
+    that would raise top-1 but take longer than the limit. `flattery` is by how much the choice among the image alone,
+    the sets of the table and the chosen set makes top-1 (a share) too high.
     """
 
     images: int
@@ -81,6 +89,7 @@ class ViewSearch:
     gain: Gain
     p95_ms: float
     too_slow: list[tuple[str, ...]]
+    flattery: float
 
 
 def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path | None = None) -> ViewSearch:
@@ -120,17 +129,20 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
         gain=paired_gain(after, before),
         p95_ms=taken.p95_ms,
         too_slow=too_slow,
+        flattery=flattery(np.stack([before, *(scores.correct(pair) for _, pair in pairs), after])),
     )
 
 
 def _score(pipeline: Pipeline, images: LabelledImages) -> ViewScores:
     of_view = {}
     for view in VIEWS:
-        one_view = with_views(pipeline, (view,))
+        one_view = with_views(uncalibrated(pipeline), (view,))
         predicted = [predict_images(only_member(one_view, member), images.inputs, view) for member in one_view.members]
         rows = readable_rows(predicted[0], images)
         of_view[view] = np.stack([of_member.probabilities[rows] for of_member in predicted])
-    return ViewScores(of_view, images.labels[rows], pipeline.average, [member.weight for member in pipeline.members])
+    weights = [member.weight for member in pipeline.members]
+    temperatures = [member.checkpoint.temperature for member in pipeline.members]
+    return ViewScores(of_view, images.labels[rows], pipeline.average, weights, temperatures)
 
 
 def choose_greedily(

@@ -1,4 +1,7 @@
-"""Distillation: the probabilities that a teacher (trained models, or a saved file) gives to training images."""
+"""Distillation: the probabilities that a teacher gives to training images.
+
+It is trained models, a saved file, or the averaged weights of the run itself.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +50,7 @@ class ModelTeacher:
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
-        """Return the mean probabilities of the models.
+        """Return the mean probabilities of the models, without their temperatures (training.finish says why).
 
         The teacher sees exactly the pixels that the student is trained on (Beyer et al. 2022, arXiv:2106.05237).
         """
@@ -68,6 +71,28 @@ def resized(images: torch.Tensor, size: int) -> torch.Tensor:
         return interpolate(images.cpu(), size=(size, size), mode="bilinear", antialias=True).to(images.device)
 
 
+class AveragedTeacher:
+    """The averaged weights of the run itself, as they are at each step (mean teacher, Tarvainen and Valpola 2017).
+
+    It sees the same pixels as the student, without dropout and drop path (arXiv:1703.01780).
+    """
+
+    def __init__(self) -> None:
+        self.model: Classifier | None = None
+        self.seen: frozenset[str] = frozenset()
+
+    def saved(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return (N, 0): the model needs the pixels."""
+        return torch.empty((len(rows), 0), device=rows.device)
+
+    @torch.no_grad()
+    def probabilities(self, images: torch.Tensor, saved: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of the averaged model."""
+        if self.model is None:
+            raise ValueError("training.start.state_of gives this teacher its model")
+        return self.model(images).float().softmax(dim=1)
+
+
 class SavedTeacher:
     """Saved probabilities of every table row, float32 (rows, C)."""
 
@@ -85,12 +110,14 @@ class SavedTeacher:
 
 
 def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch.device) -> Teacher | None:
-    """Return the teacher of `training.teacher`: None, a best_model.pt, a list of them, or a probabilities.npz.
+    """Return the teacher of `training.teacher`: None, ema, a best_model.pt, a list of them, or a probabilities.npz.
 
     `rows` are the table's training rows. Raises InputError if classes differ, or if an .npz lacks training images.
     """
     if source is None:
         return None
+    if source == "ema":
+        return AveragedTeacher()
     paths = [Path(path) for path in (source if isinstance(source, list) else [source])]
     if any(path.suffix == ".npz" for path in paths):
         if len(paths) > 1:

@@ -1,4 +1,4 @@
-"""Features: the input of the last linear layer of a frozen backbone, computed once and cached."""
+"""Features: what the last linear layer gets from a frozen backbone, computed once and cached."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from common.progress import progress
 from configs.input_sizes import eval_size
 from data.dataloader import BatchReader, eval_loader
 from models.classifier import Classifier, on_device
-from models.layers import head_parameter_names
+from models.layers import classifier_parameter_names
 from prediction.logits import LoaderOutputs, compute_logits
 from training.run import Run
 
@@ -37,7 +37,9 @@ class Backbone(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 (N, D) of images uint8 (N, 3, H, W)."""
+        """Return float32 (N, D) of images uint8 (N, 3, H, W); those of a stage head are not standardised."""
+        if self.model.head is not None:
+            return self.model.head.features(self.model.stage_maps(self.model.normalised(images)))
         seen: list[torch.Tensor] = []
         # only for this call: in training it would keep the graph of a step that failed
         hook = final_layer(self.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -50,7 +52,7 @@ class Backbone(nn.Module):
 
 def final_layer(model: Classifier) -> nn.Linear:
     """Return the linear layer that computes the logits. Raises InputError if the architecture has another head."""
-    modules = {name.rpartition(".")[0] for name in head_parameter_names(model)}
+    modules = {name.rpartition(".")[0] for name in classifier_parameter_names(model)}
     layer = model.get_submodule(modules.pop()) if len(modules) == 1 else None
     if not isinstance(layer, nn.Linear):
         architecture = model.backbone.pretrained_cfg["architecture"]
@@ -96,11 +98,13 @@ def _compute(run: Run, model: Classifier, loader: BatchReader, images: int) -> F
 
 def _key(run: Run, model: Classifier, rows: np.ndarray) -> str:
     model_config = run.config.model
-    seen = f"{eval_size(run.config)} {model_config.crop_pct} {model_config.fit} {run.precision}"
+    head = "pooled" if model.head is None else model.head.kind
+    seen = f"{eval_size(run.config)} {model_config.crop_pct} {model_config.fit} {head} {run.precision}"
     digest = hashlib.sha256(seen.encode())
-    head = head_parameter_names(model)
+    # what the features do not depend on
+    others = {"head.feature_mean", "head.feature_scale"} | classifier_parameter_names(model)
     for name, tensor in model.state_dict().items():
-        if name not in head:
+        if name not in others:
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     for row in rows:
         path = run.table.image_dir / run.table.image_ids[row]

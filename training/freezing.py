@@ -30,8 +30,8 @@ def set_trainable(model: Classifier, config: Config, head_only: bool = False) ->
 def frozen_parameter_names(model: Classifier, share: float) -> set[str]:
     """Return the names (as in `model.named_parameters()`) of the first `share` of the layers of the backbone.
 
-    The classifier, the deepest layer, is never frozen.
+    The head, the deepest layer, is never frozen.
     """
-    layers = layer_of_parameter(model.backbone)
+    layers = layer_of_parameter(model)
     first_trained = round(share * max(layers.values()))
-    return {f"backbone.{name}" for name, layer in layers.items() if layer < first_trained}
+    return {name for name, layer in layers.items() if layer < first_trained}

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from torch.nn.functional import cross_entropy
 
 from common import distributed
 from models.classifier import Classifier
@@ -23,7 +22,8 @@ REGULARISATION = 0.1
 
 CANDIDATES = (0.01, 0.1, 1.0)
 
-_ITERATIONS = 300
+# training continues from here, so the exact optimum is not needed
+_ITERATIONS = 100
 
 _FOLDS = 5
 
@@ -49,21 +49,54 @@ def fit_classifier(
     lowest bias. The scaling is folded into the weights.
     """
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    # a feature with almost no variance over few images must not be scaled up to the others
-    scale = np.maximum(scale, 0.1 * scale.mean() + 1e-12)
-    regression = LogisticRegression(C=regularisation, max_iter=_ITERATIONS, class_weight="balanced")
-    with warnings.catch_warnings():
-        # training continues from here, so the exact optimum is not needed
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit((features - mean) / scale, labels)
-    found, coefficients, intercepts = regression.classes_, regression.coef_, regression.intercept_
-    if len(found) == 2:
-        coefficients, intercepts = np.concatenate([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
+    scale = at_least_a_tenth(scale)
+    found, positions = np.unique(labels, return_inverse=True)
+    coefficients, intercepts = _logistic_regression(
+        torch.from_numpy(((features - mean) / scale).astype(np.float32)),
+        torch.from_numpy(positions),
+        regularisation,
+    )
     weight = np.zeros((num_classes, features.shape[1]))
     bias = np.full(num_classes, np.min(intercepts))
     weight[found] = coefficients / scale
     bias[found] = intercepts - weight[found] @ mean
     return LinearClassifier(weight, bias)
+
+
+def at_least_a_tenth(scale: np.ndarray) -> np.ndarray:
+    """Return scales (D,) that are not far below their mean.
+
+    A feature with almost no variance over few images must not be scaled up to the others.
+    """
+    return np.maximum(scale, 0.1 * scale.mean() + 1e-12)
+
+
+@torch.enable_grad()
+def _logistic_regression(
+    features: torch.Tensor, labels: torch.Tensor, regularisation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients float64 (C, D) and intercepts (C,) for float32 (N, D) and labels 0..C-1, by L-BFGS.
+
+    Least is the sum of the cross-entropy over images, weighted so that classes have equal weight in total, and of half
+    the squared coefficients divided by `regularisation`.
+    """
+    counts = torch.bincount(labels)
+    weights = (len(labels) / (len(counts) * counts.float()))[labels]
+    coefficients = torch.zeros(len(counts), features.shape[1], requires_grad=True)
+    intercepts = torch.zeros(len(counts), requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [coefficients, intercepts], max_iter=_ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        losses = cross_entropy(torch.addmm(intercepts, features, coefficients.T), labels, reduction="none")
+        total = (weights * losses).sum() + coefficients.square().sum() / (2 * regularisation)
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    return coefficients.detach().double().numpy(), intercepts.detach().double().numpy()
 
 
 def choose_regularisation(features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> float:
@@ -94,12 +127,16 @@ def out_of_fold_logits(
 
 
 @torch.no_grad()
-def start_from_probe(run: Run, model: Classifier) -> None:
+def start_from_probe(run: Run, model: Classifier, regularisation: float = REGULARISATION) -> None:
     """Give `model` the classifier fitted on the frozen features of the training images."""
     layer = final_layer(model)
     features = frozen_features(run, model, run.split.train)
-    labels = run.table.labels[features.rows]
-    classifier = fit_classifier(features.values, labels, len(run.table.classes)) if distributed.is_main() else None
+    values, labels = features.values, run.table.labels[features.rows]
+    if model.head is not None:
+        values = (values - model.head.feature_mean.numpy()) / model.head.feature_scale.numpy()
+    classifier = None
+    if distributed.is_main():
+        classifier = fit_classifier(values, labels, len(run.table.classes), regularisation)
     classifier = distributed.gather(classifier)[0]
     layer.weight.copy_(torch.from_numpy(classifier.weight))
     layer.bias.copy_(torch.from_numpy(classifier.bias))

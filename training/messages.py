@@ -70,12 +70,16 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
     singles = int((np.bincount(run.table.labels) == 1).sum())
     if singles and len(run.split.val):
         notes.append(f"{singles} classes have one image, which is used for training")
-    if schedule.warmup_steps < round(config.training.warmup_epochs * run.steps_per_epoch):
-        wanted, epochs = config.training.warmup_epochs, config.training.epochs
-        notes.append(
-            f"training.warmup_epochs={wanted:g} does not fit into {epochs} epochs: "
-            f"the warm-up is cut to {schedule.warmup_steps} of {schedule.total_steps} steps"
-        )
+    for key, steps in (
+        ("warmup_epochs", schedule.warmup_steps),
+        ("backbone_warmup_epochs", schedule.backbone_warmup_steps),
+    ):
+        wanted = getattr(config.training, key)
+        if steps < round(wanted * run.steps_per_epoch):
+            notes.append(
+                f"training.{key}={wanted:g} does not fit into {config.training.epochs} epochs: "
+                f"the warm-up is cut to {steps} of {schedule.total_steps} steps"
+            )
     return notes
 
 

@@ -15,7 +15,7 @@ from training.adamw import GroupedAdamW
 _UNSET_RATE = 1e-3
 
 # what a group has from the config and the device; the rest of a saved group, such as Lamb's count of steps, is state
-_SETTINGS = ("params", "names", "lr_scale", "weight_decay", "foreach", "fused")
+_SETTINGS = ("params", "names", "lr_scale", "in_backbone", "weight_decay", "foreach", "fused")
 
 
 def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -38,35 +38,41 @@ def build_optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Op
 
 
 def parameter_groups(model: Classifier, config: TrainingConfig) -> list[dict]:
-    """Return optimizer groups `{params, names, lr_scale, weight_decay}`.
+    """Return optimizer groups `{params, names, lr_scale, in_backbone, weight_decay}`.
 
     `config.layer_decay` is meant for 12 groups (a ViT-B). A backbone with L layers uses layer_decay ** (13 / L) per
     layer, so that the rate of the stem is the same fraction of the rate of the head. Vectors (biases, norms) and the
-    names in `no_weight_decay` of the backbone have no weight decay.
+    names in `no_weight_decay` of the backbone have no weight decay. `in_backbone` parts the classifier from the rest,
+    only where the rest has a warm-up of its own.
     """
     backbone = model.backbone
-    layers = layer_of_parameter(backbone)
+    layers = layer_of_parameter(model)
     last_layer = max(layers.values())
     per_layer = config.layer_decay ** (13 / max(last_layer, 1))
     unregularised = set(backbone.no_weight_decay()) if hasattr(backbone, "no_weight_decay") else set()
     head = head_parameter_names(model)
 
-    groups: dict[tuple[float, float], dict] = {}
-    for name, parameter in backbone.named_parameters():
-        scale = per_layer ** (last_layer - layers[name])
-        if f"backbone.{name}" in head:
+    groups: dict[tuple[float, float, bool], dict] = {}
+    for full_name, parameter in model.named_parameters():
+        # the names of files of earlier versions
+        name = full_name.removeprefix("backbone.")
+        scale = per_layer ** (last_layer - layers[full_name])
+        in_head = full_name in head
+        if in_head:
             scale *= config.head_lr_multiplier
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else config.weight_decay
-        group = groups.setdefault((scale, decay), {"params": [], "names": [], "lr_scale": scale, "weight_decay": decay})
+        in_backbone = config.backbone_warmup_epochs > 0 and not in_head
+        settings = {"lr_scale": scale, "in_backbone": in_backbone, "weight_decay": decay}
+        group = groups.setdefault((scale, decay, in_backbone), {"params": [], "names": [], **settings})
         group["params"].append(parameter)
         group["names"].append(name)
     return list(groups.values())
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Give every group `learning_rate` times its `lr_scale`."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float, backbone_factor: float = 1.0) -> None:
+    """Give every group `learning_rate` times its `lr_scale`, and those of the backbone times `backbone_factor`."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate * group["lr_scale"]
+        group["lr"] = learning_rate * group["lr_scale"] * (backbone_factor if group["in_backbone"] else 1.0)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:

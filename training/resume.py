@@ -6,14 +6,13 @@ from typing import Any
 
 from common.errors import InputError
 from common.torch_files import FORMAT_VERSION, load_payload, save_payload
-from configs.compose import leaf_keys, to_plain
+from configs.compose import compose, leaf_keys, to_plain
 from configs.schema import Config
 from configs.validate import auto_keys
 from training.auto_settings import with_values
 from training.run import Run, check_same_data
 from training.run_folder import RunFolder
-from training.start import Start, build_model
-from training.state import new_state
+from training.start import Start, build_model, mixes_start, state_of
 
 STATE_FORMAT = "flower-kit-training-state"
 
@@ -59,18 +58,20 @@ def resume_files(config: Config) -> list[Path]:
     return [] if wanted is None else [Path(wanted)]
 
 
-def with_saved_choices(config: Config) -> Config:
-    """Return the config of a resumed run with what its first start chose in place of `auto`."""
+def with_saved_choices(config: Config) -> tuple[Config, list[str]]:
+    """Return the config of a resumed run with what its first start chose in place of `auto`, and its sentences."""
     keys = auto_keys(config)
     paths = resume_files(config) if keys else []
     if not paths:
-        return config
-    saved = _first_whole(paths)[1]["config"]
+        return config, []
+    _, whole, _ = _first_whole(paths)
+    saved = whole["config"]
     values = {key: _value(saved, key) for key in keys}
     if "dataset.batch_size" in values:
         # both were chosen together
         values["training.accumulation_steps"] = _value(saved, "training.accumulation_steps")
-    return with_values(config, values)
+    # files of earlier versions have no sentences
+    return with_values(config, values), whole.get("choices", [])
 
 
 def resume_run(run: Run, paths: Sequence[Path]) -> Start:
@@ -87,8 +88,13 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
             "training.resume=null, or go on regardless with training.resume_force=true."
         )
     check_same_data(run, saved["split"])
-    state = new_state(build_model(run), run.config.training, run.device, run.precision)
+    state = state_of(run, build_model(run))
     state.load_dict(saved["state"])
+    if mixes_start(run.config) and state.start is None:
+        raise InputError(
+            f"{path}: lacks the weights of the run's start, which training.start_mix={run.config.training.start_mix} "
+            "needs. Give training.start_mix=0, or start anew with training.resume=null."
+        )
     notes.append(f"resumed from {path}: {state.epoch} epochs and {state.step} steps are done")
     if refused:
         notes.append(
@@ -136,14 +142,18 @@ def _first_whole(paths: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]
 
 
 def _changed_keys(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """Return the config keys whose values differ, with their old values."""
-    return {key: _value(before, key) for key in leaf_keys() if _value(before, key) != _value(now, key)}
+    """Return the config keys whose values differ, with their old values; a key that an older file lacks was default."""
+    defaults = to_plain(compose())
+    was = {key: _value(before, key, default=_value(defaults, key)) for key in leaf_keys()}
+    return {key: value for key, value in was.items() if value != _value(now, key)}
 
 
-def _value(plain: dict[str, Any], key: str) -> Any:
+def _value(plain: dict[str, Any], key: str, default: Any = None) -> Any:
     value: Any = plain
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or part not in value:
+            return default
+        value = value[part]
     return value
 
 

@@ -1,6 +1,7 @@
 """The fixed parts of a run: data, split, loaders, objective, schedule, device."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from training.schedule import Schedule, build_schedule
 class Run:
     """What stays the same while a run trains; `val_loader` is None if no images are held back.
 
-    `config` has no value `auto` for the batch or checkpointing any more; `choices` are sentences on what took its
+    `config` has no value `auto` for batch, checkpointing or rate any more; `choices` are sentences on what took its
     place. `memory_limit` is in bytes, None if the card has none. `val_copies` validation images show the picture of a
     training image, which a table of their own may bring about.
     """
@@ -54,8 +55,11 @@ class Run:
     val_copies: int
 
 
-def set_up_run(config: Config) -> Run:
-    """Read the data and build all parts of a run except the model. Raises InputError if it cannot work."""
+def set_up_run(config: Config, saved_choices: Sequence[str] = ()) -> Run:
+    """Read the data and build all parts of a run except the model. Raises InputError if it cannot work.
+
+    `saved_choices` are the sentences of the first start of a resumed run.
+    """
     config = with_learning_rate(config)
     device = choose_device(config.device)
     training = config.training
@@ -89,7 +93,7 @@ def set_up_run(config: Config) -> Run:
         precision=precision,
         memory_tuned=memory_tuned,
         memory_limit=memory_limit,
-        choices=choices,
+        choices=[*saved_choices, *choices],
         objective=build_objective(config.training, training_counts(table, split), teacher, device),
         teacher=teacher,
         steps_per_epoch=steps_per_epoch,
@@ -102,8 +106,11 @@ def set_up_run(config: Config) -> Run:
 
 
 def with_learning_rate(config: Config) -> Config:
-    """Return the config with a number for `training.learning_rate`; null becomes the model's own rate."""
-    if config.training.learning_rate is not None:
+    """Return the config with a number for `training.learning_rate`; null becomes the model's own rate.
+
+    So does auto, until `training.range_test.with_tested_rate` replaces it.
+    """
+    if config.training.learning_rate not in (None, "auto"):
         return config
     training = dataclasses.replace(config.training, learning_rate=config.model.finetune_learning_rate)
     return dataclasses.replace(config, training=training)

@@ -8,10 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from common.csv_files import write_rows
 from common.errors import InputError
+from common.files import replacing
 
 ARCHIVE = "archive"
 
@@ -65,6 +67,11 @@ class RunFolder:
     def skipped_images(self) -> Path:
         return self.root / "skipped_images.csv"
 
+    @property
+    def validation_hits(self) -> Path:
+        """Which validation images each epoch has right."""
+        return self.root / "validation_hits.npz"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock this folder. Raises InputError if another run uses it; a process that dies leaves no lock."""
@@ -84,7 +91,7 @@ class RunFolder:
 
     def archive(self) -> Path | None:
         """Move the files of an older run to `archive/<time>`; return that folder, or None if there was no older run."""
-        parts = [self.best.parent, self.logs, self.config, self.history, self.skipped_images]
+        parts = [self.best.parent, self.logs, self.config, self.history, self.skipped_images, self.validation_hits]
         present = [part for part in parts if part.exists()]
         if not present:
             return None
@@ -112,6 +119,12 @@ def write_skipped_images(path: Path, image_dir: Path, problems: Mapping[str, str
     """Write `image_id,path,problem` of the skipped images, sorted."""
     rows = [(image_id, str(image_dir / image_id), problem) for image_id, problem in sorted(problems.items())]
     write_rows(path, ("image_id", "path", "problem"), rows)
+
+
+def write_validation_hits(path: Path, image_ids: Sequence[str], hits: Sequence[np.ndarray]) -> None:
+    """Write `image_ids` (N,) and `hits` bool (epochs, N), as an .npz file."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, image_ids=np.array(image_ids, dtype=str), hits=np.stack(hits))
 
 
 def _text(value: Any) -> str:

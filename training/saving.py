@@ -15,7 +15,7 @@ from models.checkpoint import Checkpoint, save_checkpoint
 from training.findings import read_findings
 from training.resume import save_training_state
 from training.run import Run, describe_table
-from training.run_folder import write_history, write_skipped_images
+from training.run_folder import write_history, write_skipped_images, write_validation_hits
 from training.state import TrainingState
 
 # at the ends of epochs, writing takes at most this share of the time
@@ -115,7 +115,13 @@ class Saver:
         if state["skipped"]:
             with as_warning("the new list of skipped images"):
                 write_skipped_images(folder.skipped_images, run.table.image_dir, state["skipped"])
-        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"]}
+        if state["validation_hits"]:
+            with as_warning("the new table of validation answers"):
+                names = [run.table.image_ids[row] for row in run.split.val]
+                write_validation_hits(
+                    folder.validation_hits, names, [hits.numpy() for hits in state["validation_hits"]]
+                )
+        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"], "choices": run.choices}
         writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
         run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
 

@@ -8,32 +8,38 @@ from configs.schema import TrainingConfig
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning-rate schedule; all counts are optimizer steps."""
+    """A learning-rate schedule; all counts are optimizer steps; no `backbone_warmup_steps`: `warmup_steps`."""
 
     kind: str
     peak: float
     minimum: float
     warmup_steps: int
     total_steps: int
+    backbone_warmup_steps: int = 0
 
 
 def build_schedule(config: TrainingConfig, steps_per_epoch: int) -> Schedule:
-    """Return the schedule of a run; a warm-up that does not fit is cut to half the steps."""
+    """Return the schedule of a run; warm-ups that do not fit are cut to half the steps."""
     total_steps = config.epochs * steps_per_epoch
-    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
-    if warmup_steps >= total_steps:
-        warmup_steps = total_steps // 2
-    if config.learning_rate is None:
-        raise ValueError("training.learning_rate is null: training.run.with_learning_rate gives it a number")
+    warmup_steps, backbone_warmup_steps = (
+        _fitting(round(epochs * steps_per_epoch), total_steps)
+        for epochs in (config.warmup_epochs, config.backbone_warmup_epochs)
+    )
+    if config.learning_rate in (None, "auto"):
+        raise ValueError("training.learning_rate is no number: training.run.with_learning_rate gives it one")
     minimum = min(config.min_lr, config.learning_rate)
-    return Schedule(config.scheduler, config.learning_rate, minimum, warmup_steps, total_steps)
+    return Schedule(config.scheduler, config.learning_rate, minimum, warmup_steps, total_steps, backbone_warmup_steps)
+
+
+def _fitting(warmup_steps: int, total_steps: int) -> int:
+    return warmup_steps if warmup_steps < total_steps else total_steps // 2
 
 
 def learning_rate_at(step: int, schedule: Schedule) -> float:
     """Return the learning rate of optimizer step `step`, counted from 0."""
     # 1. linear warm-up, which reaches the peak at step warmup_steps
     if step < schedule.warmup_steps:
-        return schedule.peak * (step + 1) / (schedule.warmup_steps + 1)
+        return schedule.peak * _rise(step, schedule.warmup_steps)
     # 2. constant
     if schedule.kind == "constant":
         return schedule.peak
@@ -44,3 +50,18 @@ def learning_rate_at(step: int, schedule: Schedule) -> float:
     progress = min((step - schedule.warmup_steps) / max(schedule.total_steps - schedule.warmup_steps, 1), 1.0)
     factor = 0.5 * (1 + math.cos(math.pi * progress)) if schedule.kind == "cosine" else 1 - progress
     return schedule.minimum + (schedule.peak - schedule.minimum) * factor
+
+
+def backbone_factor_at(step: int, schedule: Schedule) -> float:
+    """Return by what the rate of the layers below the classifier is multiplied at optimizer step `step`.
+
+    Their own warm-up takes the place of the schedule's: what decays is the same.
+    """
+    if schedule.backbone_warmup_steps == 0:
+        return 1.0
+    return _rise(step, schedule.backbone_warmup_steps) / _rise(step, schedule.warmup_steps)
+
+
+def _rise(step: int, warmup_steps: int) -> float:
+    """Return the share of the peak that a linear warm-up has reached."""
+    return min((step + 1) / (warmup_steps + 1), 1.0)

@@ -7,8 +7,11 @@ import torch
 from common import distributed
 from common.randomness import Purpose, keyed_integer
 from configs.input_sizes import eval_size, final_size
+from configs.schema import Config
 from models.classifier import Classifier, check_sizes, classifier_of
 from models.pretrained import WeightsReport, load_pretrained
+from training.distillation import AveragedTeacher
+from training.head_start import start_head
 from training.linear_probe import start_from_probe
 from training.run import Run
 from training.state import TrainingState, new_state
@@ -36,9 +39,26 @@ def start_run(run: Run) -> Start:
 def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
     """Return the state before the first step and what was loaded of pretrained weights."""
     model, report = pretrained_model(run)
+    start_head(run, model)
     if run.config.training.head_init == "probe":
         start_from_probe(run, model)
-    return new_state(model, run.config.training, run.device, run.precision), report
+    state = state_of(run, model)
+    if mixes_start(run.config):
+        state.start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    return state, report
+
+
+def state_of(run: Run, model: Classifier) -> TrainingState:
+    """Return the state of `run` before its first step; its averaged weights may be the run's own teacher."""
+    state = new_state(model, run.config.training, run.device, run.precision)
+    if isinstance(run.teacher, AveragedTeacher) and state.ema is not None:
+        run.teacher.model = state.ema.module
+    return state
+
+
+def mixes_start(config: Config) -> bool:
+    """Say whether the start is mixed into the best model. Random weights are no start worth going back to."""
+    return config.training.start_mix != 0 and config.model.pretrained
 
 
 def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:

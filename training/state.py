@@ -100,7 +100,9 @@ class TrainingState:
     `lowered_scales` counts steps whose float16 gradients overflowed, `lowered_in_epoch` those of the current epoch. A
     micro-batch is computed in `parts_per_micro_batch` parts, so that it fits in memory. `unread` steps are counted once
     the host reads their findings (`training.findings`). `best_answers` are the best epoch's predictions of the
-    validation images, from `training.tensorboard.answers_of`.
+    validation images, from `training.tensorboard.answers_of`. `validation_hits` say for each epoch which validation
+    images were right, bool (N,). `start` are the weights before the first step, on
+    the CPU, in a run that mixes them in at its end (`training.start_mix`).
     """
 
     model: Classifier
@@ -124,6 +126,8 @@ class TrainingState:
     wall_seconds: float = 0.0
     unread: list[UnreadStep] = field(default_factory=list)
     best_answers: dict[str, torch.Tensor] | None = None
+    validation_hits: list[torch.Tensor] = field(default_factory=list)
+    start: dict[str, torch.Tensor] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -171,6 +175,8 @@ class TrainingState:
             "history": self.history,
             "skipped": self.skipped,
             "best_answers": self.best_answers,
+            "validation_hits": self.validation_hits,
+            "start": self.start,
             **{saved_name: getattr(self, name) for name, saved_name in _COUNTERS.items()},
         }
 
@@ -187,7 +193,8 @@ class TrainingState:
             loss_sum, correct = saved["sums"].to(self.totals.loss_sum.device).unbind()
             self.totals = StepTotals(loss_sum, correct, saved["images"])
             self.history, self.skipped = saved["history"], saved["skipped"]
-            self.best_answers = saved.get("best_answers")
+            self.best_answers, self.start = saved.get("best_answers"), saved.get("start")
+            self.validation_hits = saved.get("validation_hits", [])
             for name, saved_name in _COUNTERS.items():
                 setattr(self, name, saved.get(saved_name, 0) if name in _LATER_COUNTERS else saved[saved_name])
             self.reset_totals_on_other_ranks()

@@ -18,7 +18,7 @@ from training.findings import examine, read_findings, unread_before_errors
 from training.mixup import mix_batch, mixes
 from training.optimizer import reads_found_inf, set_learning_rate, step_unless
 from training.run import Run
-from training.schedule import learning_rate_at
+from training.schedule import backbone_factor_at, learning_rate_at
 from training.state import HostCopy, StepTotals, TrainingState, UnreadStep
 
 
@@ -36,7 +36,9 @@ def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[
     On CUDA the host counts it one step later, and `read_findings` counts what is left. Raises RunError after
     `training.max_bad_steps` such steps in a row, and if not even one image fits in memory.
     """
-    set_learning_rate(state.optimizer, learning_rate_at(state.step, run.schedule))
+    set_learning_rate(
+        state.optimizer, learning_rate_at(state.step, run.schedule), backbone_factor_at(state.step, run.schedule)
+    )
     with unread_before_errors(run, state):
         _take_memory_for_moments(run, state)
         totals = _gradients_that_fit(run, state, forward, batches)

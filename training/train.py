@@ -1,5 +1,6 @@
 """Entry point of a training run: print the plan, train, print where the results are."""
 
+import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -7,20 +8,26 @@ from common import distributed
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
 from configs.schema import Config
+from training.finish import finish_best
 from training.forward import check_compile
 from training.messages import describe_result, describe_run
+from training.range_test import with_tested_rate
 from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
 from training.start import Start, start_run
+from training.start_mix import describe_mix, mix_into_best_model
 from training.trainer import TrainingResult, fit, is_complete
 
 
 def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
     check_writable_folder(Path(config.output_dir))
-    run = set_up_run(with_saved_choices(config))
+    config, saved_choices = with_saved_choices(config)
+    run = set_up_run(config, saved_choices)
     check_compile(run.config.training.compile, run.device)
     with run.folder.locked() if distributed.is_main() else nullcontext():
+        if config.training.learning_rate == "auto":
+            run = with_tested_rate(run)
         start = _start(run)
         state = start.state
         for line in [*describe_run(run, state, start.weights), *start.notes]:
@@ -28,9 +35,16 @@ def train(config: Config) -> TrainingResult:
         if is_complete(run, state):
             print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
         if distributed.is_main():
-            write_text(run.folder.config, to_yaml(run.config))
+            comments = "".join(f"# {sentence}\n" for sentence in run.choices)
+            write_text(run.folder.config, comments + to_yaml(run.config))
         result = fit(run, state)
-    for line in describe_result(run, result, state):
+        mix = mix_into_best_model(run, state)
+        lines = finish_best(run, state)
+    if mix is not None:
+        lines.insert(0, describe_mix(run.config, mix))
+        if result.best_top1 is not None:
+            result = dataclasses.replace(result, best_top1=mix.top1[mix.share])
+    for line in [*lines, *describe_result(run, result, state)]:
         print(line)
     return result
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+import torch
+
 from common import distributed
 from common.device import choose_inference_precision
 from common.errors import RunError, as_warning
@@ -15,6 +18,7 @@ from common.progress import progress
 from data.dataset import Batch
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint
+from models.classifier import Classifier
 from prediction.logits import LoaderOutputs, compute_logits
 from training.findings import read_findings, say_lowered_scales
 from training.forward import Forward
@@ -188,16 +192,17 @@ def validate(run: Run, state: TrainingState, course: Course) -> LoaderOutputs | 
     if run.val_loader is None:
         return None
     distributed.share_buffers(state.shipped_model)
-    config = run.config.training
     with progress("validation", len(run.split.val)) as advance:
-        return compute_logits(
-            state.shipped_model,
-            run.val_loader,
-            len(run.table.classes),
-            run.device,
-            choose_inference_precision(run.device, config.use_amp, config.amp_dtype),
-            _leave_when_asked(run, state, course, advance),
-        )
+        return validation_logits(run, state.shipped_model, _leave_when_asked(run, state, course, advance))
+
+
+def validation_logits(run: Run, model: Classifier, advance: Callable[[int], None]) -> LoaderOutputs:
+    """Return the logits of `model` on the validation images, of which there must be some."""
+    if run.val_loader is None:
+        raise ValueError("the run has no validation images")
+    config = run.config.training
+    precision = choose_inference_precision(run.device, config.use_amp, config.amp_dtype)
+    return compute_logits(model, run.val_loader, len(run.table.classes), run.device, precision, advance)
 
 
 def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, course: Course) -> None:
@@ -208,6 +213,8 @@ def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | No
             raise_for_skipped(run, state)
     state.add_up()
     course.clock.count(state)
+    if predictions is not None:
+        state.validation_hits.append(hits_of(run, predictions))
     row = _history_row(run, state, predictions)
     state.history.append(row)
     is_best = _is_best(run, state, row["val_top1"])
@@ -229,7 +236,8 @@ def _keep_best(run: Run, state: TrainingState, predictions: LoaderOutputs | None
     state.best_answers = None if predictions is None else answers_of(predictions)
     if distributed.is_main():
         metrics = {name: value for name, value in row.items() if name.startswith("val_") and value is not None}
-        saver.keep_best(make_checkpoint(run.config, state.shipped_model, describe_table(run), metrics, row["epoch"]))
+        model, facts = state.shipped_model, describe_table(run)
+        saver.keep_best(make_checkpoint(run.config, model, facts, metrics, row["epoch"], run.choices))
 
 
 def draw_pictures(run: Run, state: TrainingState, log: EventLog | None) -> None:
@@ -259,6 +267,12 @@ def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | No
         "seconds": state.seconds,
         "wall_seconds": state.wall_seconds,
     }
+
+
+def hits_of(run: Run, predictions: LoaderOutputs) -> torch.Tensor:
+    """Return which validation images are right, bool (N,) in the order of `run.split.val`; unreadable ones are not."""
+    right = predictions.logits.argmax(axis=1) == predictions.labels
+    return torch.from_numpy(np.isin(run.split.val, predictions.indices[right]))
 
 
 def validation_metrics(predictions: LoaderOutputs | None) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ from common.errors import InputError
 from configs.compose import compose, from_plain, to_plain
 from configs.schema import Config
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.classifier import meta_classifier, parameter_count, size_in_bytes
+from models.classifier import parameter_count, size_in_bytes
 from training.run_folder import RunFolder
 
 
@@ -56,7 +56,7 @@ def read_facts(run: Path) -> Facts:
     if not folder.best.is_file():
         raise InputError(f"{run}: no trained run here ({folder.best} is missing). Give the output_dir of train.py.")
     checkpoint = load_checkpoint(folder.best)
-    model = meta_classifier(checkpoint.architecture, len(checkpoint.classes), checkpoint.input_size)
+    model = checkpoint.meta_model()
     config = from_plain(checkpoint.config, [], [], str(folder.best))
     return Facts(
         checkpoint=checkpoint,

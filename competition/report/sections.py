@@ -7,7 +7,7 @@ from typing import Any
 from competition.report.document import HTML, PDF, Block, Code, Document, Heading, Paragraph, Picture, Say, Table
 from competition.report.innovation import innovation_blocks
 from competition.report.run_record import Facts
-from evaluation.metrics import wilson_interval
+from evaluation.intervals import wilson_interval
 
 LANGUAGES = ("en", "zh")
 
@@ -194,7 +194,7 @@ def results(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
         ("top-1", _share(metrics, "top1")),
         ("top-5", _share(metrics, "top5")),
         (say("macro F1", "宏平均 F1"), _share(metrics, "macro_f1")),
-        (say("balanced accuracy", "平衡精度"), f"{100 * metrics['balanced_accuracy']:.2f} %"),
+        (say("balanced accuracy", "平衡精度"), _share(metrics, "balanced_accuracy")),
         (say("calibration error", "校准误差"), _share(metrics, "calibration_error")),
     ]
     for name, group in metrics["groups"].items():
@@ -211,9 +211,12 @@ def results(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
     )
     blocks: list[Block] = [Table(caption, (say("metric", "指标"), say("value", "数值")), rows)]
     if metrics["images_from"].startswith("val "):
+        corrected = metrics.get("corrected_top1")
         text = say(
-            "The best epoch was chosen on these images, so expect a little less on new ones.",
-            "最佳轮次由这些图像选出，在新图像上应略低。",
+            "The best epoch was chosen on these images, so expect a little less on new ones"
+            + ("." if corrected is None else f": top-1 of about {100 * corrected:.2f} %."),
+            "最佳轮次由这些图像选出，在新图像上应略低"
+            + ("。" if corrected is None else f"：top-1 约 {100 * corrected:.2f} %。"),
         )
         blocks.append(Paragraph(text))
     if metrics["seen_in_training"]:
@@ -346,7 +349,10 @@ def reproduce(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
 
 
 def _share(metrics: Mapping[str, Any], name: str) -> str:
-    low, high = metrics[f"{name}_interval"]
+    interval = metrics.get(f"{name}_interval")
+    if interval is None:
+        return f"{100 * metrics[name]:.2f} %"
+    low, high = interval
     return f"{100 * metrics[name]:.2f} % ({100 * low:.2f}-{100 * high:.2f})"
 
 

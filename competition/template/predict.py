@@ -189,6 +189,7 @@ def answer_at_once(
             pixels += pixels[-1:] * (config["batch_size"] - len(pixels))
         batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(device)
         probabilities = probabilities_of(model, batch, config, dtype, entry["fit"])[: len(readable)]
+        probabilities = calibrated(probabilities, entry.get("temperature", 1.0))
         if entry["class_order"] is not None:
             probabilities = probabilities[:, entry["class_order"]]
         total += probabilities * (entry["weight"] / weights)
@@ -207,6 +208,13 @@ def probabilities_of(
         if dtype is not None and not torch.isfinite(found).all():
             found = average_views(model, batch, config["views"], config["average"], None, fit).cpu()
     return found
+
+
+def calibrated(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return probabilities (N, C) whose logarithms were divided by the temperature; the order of classes stays."""
+    if temperature == 1.0:
+        return probabilities
+    return (probabilities.clamp(min=1e-300).log() / temperature).softmax(dim=1)
 
 
 def warn_of_missing(names: Sequence[str], images: Sequence[Optional[Squares]], found: Sequence[Answer]) -> None:

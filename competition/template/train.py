@@ -1,10 +1,10 @@
 """Retrain the first model: python code/train.py <train_dir> <train_labels.csv> [--weights FILE] [--output model]
 
 The recipe's values stand in model/config.json: start of the classifier, frozen parts, learning rates by layer,
-schedule, loss, mixing, averaged weights, sizes, last epochs. The images are augmented by random crops, flips and light
-alone, which is simpler than what the submitted weights were trained with; values of the recipe that this script does
-not follow are named when it starts. `--weights` is a state dict of timm to start from; without it training starts from
-random weights, of which nothing is frozen.
+schedule, loss, mixing, averaged weights, their mixture with the start, sizes, last epochs. The images are augmented by
+random crops, flips and light alone, which is simpler than what the submitted weights were trained with; values of the
+recipe that this script does not follow are named when it starts. `--weights` is a state dict of timm to start from;
+without it training starts from random weights, of which nothing is frozen.
 """
 
 import argparse
@@ -15,12 +15,12 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import cv2
 import numpy as np
 import torch
-from model import Classifier, build_model, load_weights, read_config
+from model import Classifier, build_model, covariance, load_weights, read_config
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional
@@ -51,8 +51,11 @@ LOSSES = (
     "logit_adjusted",
     "balanced_softmax",
 )
+# shares of the start that start_mix=auto tries on validation images, and the one that it takes without them
+START_SHARES, START_SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 # strength of the probe's data term against its L2 penalty, for features of unit variance; steps of L-BFGS
-PROBE_STRENGTH, PROBE_STEPS = 0.1, 300
+PROBE_STRENGTH, PROBE_STEPS = 0.1, 100
+IMAGES_FOR_COMPONENTS = 512
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,6 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     training, validation = split_rows(rows, recipe["val_split"], recipe["seed"])
     entry = dict(config["models"][0], weights="best_model.pth", weight=1.0, class_order=None)
     entry["arguments"]["num_classes"] = len(classes)
+    if entry.get("temperature", 1.0) != 1.0:
+        print("note: the logits will be divided by {:.3f}, as the submitted model's".format(entry["temperature"]))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     counts = np.bincount([label for _, label in training], minlength=len(classes))
     loss_of = build_loss(recipe, counts, device)
@@ -83,7 +88,10 @@ def main(arguments: Sequence[str]) -> int:
     recipe["pretrained"] = flags.weights is not None
     if recipe["pretrained"] and recipe["head_init"] == "probe":
         start_from_probe(model, entry, recipe, training, len(classes), device)
+    start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     best = train(model, entry, recipe, training, validation, loss_of, device)
+    if recipe["pretrained"] and recipe["start_mix"] != 0:
+        best = mix_with_start(best, start, model, entry, recipe, validation, device)
     flags.output.mkdir(parents=True, exist_ok=True)
     torch.save(best, str(flags.output / "best_model.pth"))
     config.update(classes=classes, models=[entry], fallback_label=int(counts.argmax()))
@@ -130,6 +138,10 @@ def start_model(entry: Dict[str, Any], recipe: Dict[str, Any], weights: Any) -> 
         heads = settings["classifier"]
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         state = load_weights(weights)
+        if model.head is not None:
+            # the layers after the stages are not in this network
+            own = model.backbone.state_dict()
+            state = {name: value for name, value in state.items() if name in own}
         kept = {name: value for name, value in state.items() if not name.startswith(tuple(h + "." for h in heads))}
         missing, unexpected = model.backbone.load_state_dict(kept, strict=False)
         lost = [name for name in missing if not name.startswith(heads)]
@@ -142,9 +154,11 @@ def start_from_probe(
     model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], classes: int, device: Any
 ) -> None:
     """Fit the classifier by logistic regression on the frozen backbone's features (Kumar et al. 2022)."""
-    layer = model.backbone.get_classifier()
+    layer = model.last_layer()
     if not isinstance(layer, nn.Linear):
         raise SystemExit("error: {} does not end in one linear layer to start".format(entry["architecture"]))
+    if model.head is not None and model.head.reduction is not None:
+        start_reduction(model, entry, recipe, rows, device)
     seen = []  # type: List[torch.Tensor]
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
     labels = []  # type: List[torch.Tensor]
@@ -156,11 +170,35 @@ def start_from_probe(
     hook.remove()
     if not labels:
         raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
-    weight, bias = fit_classifier(torch.cat(seen), torch.cat(labels), classes)
+    features = torch.cat(seen)
+    if model.head is not None:
+        mean, scale = features.double().mean(dim=0), features.double().std(dim=0, unbiased=False)
+        scale = torch.clamp(scale, min=0.1 * scale.mean().item() + 1e-12)
+        model.head.feature_mean.copy_(mean)
+        model.head.feature_scale.copy_(scale)
+        features = ((features.double() - mean) / scale).float()
+    weight, bias = fit_classifier(features, torch.cat(labels), classes)
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
     print("the classifier starts from a probe of {} images".format(sum(map(len, labels))), flush=True)
+
+
+@torch.no_grad()
+def start_reduction(
+    model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], device: Any
+) -> None:
+    """Reduce the channels of the last stage by their principal components over some hundred images."""
+    total = torch.zeros((), device=device)
+    model.eval()
+    step = max(math.ceil(len(rows) / IMAGES_FOR_COMPONENTS), 1)
+    for images, _ in eval_batches(rows[::step], entry, recipe["batch_size"]):
+        last = model.stage_maps(model.normalised(images.to(device)))[-1].float()
+        total = total + covariance(last.flatten(2)).sum(dim=0)
+    if total.ndim == 0:
+        raise SystemExit("error: none of the {} training images could be read".format(len(rows)))
+    vectors = torch.linalg.eigh(total.double().cpu())[1]
+    model.head.reduction.weight.copy_(vectors[:, -model.head.reduction.out_features :].t())
 
 
 def fit_classifier(features: torch.Tensor, labels: torch.Tensor, classes: int) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -226,7 +264,8 @@ def train(
             if number % accumulation and number < micro_batches:
                 continue
             for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * learning_rate(step, steps, recipe)
+                slowed = backbone_factor(step, steps, recipe) if group["in_backbone"] else 1.0
+                group["lr"] = group["scale"] * learning_rate(step, steps, recipe) * slowed
             if recipe["clip_grad_norm"]:
                 scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), recipe["clip_grad_norm"])
@@ -244,24 +283,64 @@ def train(
     return best
 
 
-def layer_depths(backbone: nn.Module) -> Dict[str, int]:
-    """Return the depth of each parameter, 0 for the stem; the classifier is the deepest."""
+def mix_with_start(
+    end: Dict[str, torch.Tensor],
+    start: Dict[str, torch.Tensor],
+    model: Classifier,
+    entry: Dict[str, Any],
+    recipe: Dict[str, Any],
+    validation: Sequence[Row],
+    device: torch.device,
+) -> Dict[str, torch.Tensor]:
+    """Return weights between `end` and `start` (Wortsman et al. 2022); `model` is used to validate the shares."""
+
+    def mixed(share: float) -> Dict[str, torch.Tensor]:
+        return {
+            name: value.lerp(start[name], share) if value.is_floating_point() else value for name, value in end.items()
+        }
+
+    share = recipe["start_mix"]
+    if share == "auto":
+        accuracy = {}
+        for tried in START_SHARES if validation else ():
+            model.load_state_dict(mixed(tried))
+            accuracy[tried] = evaluate(model, entry, validation, recipe["batch_size"], device)
+        share = max(accuracy, key=lambda tried: (accuracy[tried], -tried)) if accuracy else START_SHARE
+    print("share of the start in the weights: {:g}".format(share), flush=True)
+    return mixed(share)
+
+
+def layer_depths(model: Classifier) -> Dict[str, int]:
+    """Return the depth of each parameter, 0 for the stem; the head is the deepest."""
+    backbone = model.backbone
     if hasattr(backbone, "group_matcher"):
-        return group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
-    return auto_group_layers(backbone)
+        found = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    else:
+        found = auto_group_layers(backbone)
+    depths = {"backbone." + name: depth for name, depth in found.items()}
+    if model.head is not None:
+        deepest = max(depths.values()) + 1
+        depths.update(("head." + name, deepest) for name, _ in model.head.named_parameters())
+    return depths
+
+
+def head_parameters(model: Classifier) -> Set[int]:
+    """Return the ids of the parameters of the head."""
+    head = model.backbone.get_classifier() if model.head is None else model.head
+    return {id(parameter) for parameter in head.parameters()}
 
 
 def set_trainable(model: Classifier, recipe: Dict[str, Any], head_only: bool) -> None:
     """Put the model in training mode, without the parts that the recipe freezes."""
-    layers = layer_depths(model.backbone)
+    layers = layer_depths(model)
     last = max(layers.values())
     first_trained = round(recipe["freeze_layers"] * last) if recipe["pretrained"] else 0
-    heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
+    heads = head_parameters(model)
     model.train()
-    for name, parameter in model.backbone.named_parameters():
+    for name, parameter in model.named_parameters():
         parameter.requires_grad_(id(parameter) in heads if head_only else layers[name] >= first_trained)
     keeps_all = head_only or (recipe["freeze_batchnorm"] and recipe["pretrained"])
-    for name, module in model.backbone.named_modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d) and (keeps_all or layers.get(name + ".weight", last) < first_trained):
             module.eval()
 
@@ -272,17 +351,23 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
     `scale` of a group is its share of the learning rate; layer_decay is meant for 12 groups, as of a ViT-B. Parameters
     of one scale and decay are one group: a GPU updates each group at once.
     """
-    layers = layer_depths(model.backbone)
+    layers = layer_depths(model)
     last = max(layers.values())
     per_layer = recipe["layer_decay"] ** (13 / max(last, 1))
-    heads = {id(parameter) for parameter in model.backbone.get_classifier().parameters()}
-    unregularised = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
-    groups = {}  # type: Dict[Tuple[float, float], List[nn.Parameter]]
-    for name, parameter in model.backbone.named_parameters():
-        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if id(parameter) in heads else 1)
+    heads = head_parameters(model)
+    names = model.backbone.no_weight_decay() if hasattr(model.backbone, "no_weight_decay") else ()
+    unregularised = {"backbone." + name for name in names}
+    groups = {}  # type: Dict[Tuple[float, float, bool], List[nn.Parameter]]
+    for name, parameter in model.named_parameters():
+        in_head = id(parameter) in heads
+        scale = per_layer ** (last - layers[name]) * (recipe["head_lr_multiplier"] if in_head else 1)
         decay = 0.0 if parameter.ndim <= 1 or name in unregularised else recipe["weight_decay"]
-        groups.setdefault((scale, decay), []).append(parameter)
-    merged = [{"params": found, "scale": scale, "weight_decay": decay} for (scale, decay), found in groups.items()]
+        in_backbone = recipe["backbone_warmup_epochs"] > 0 and not in_head
+        groups.setdefault((scale, decay, in_backbone), []).append(parameter)
+    merged = [
+        {"params": found, "scale": scale, "weight_decay": decay, "in_backbone": in_backbone}
+        for (scale, decay, in_backbone), found in groups.items()
+    ]
     if next(model.parameters()).is_cuda:
         with contextlib.suppress(TypeError, RuntimeError):
             # one kernel for all of a group; torch has it from 2.0 on
@@ -292,13 +377,24 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
     """Return the rate of a step, counted from 0: a linear warm-up, then half a cosine down to the least rate."""
-    total = steps_per_epoch * recipe["epochs"]
-    warmup = round(recipe["warmup_epochs"] * steps_per_epoch)
-    warmup = total // 2 if warmup >= total else warmup
+    total, warmup = steps_per_epoch * recipe["epochs"], warmup_steps("warmup_epochs", steps_per_epoch, recipe)
     peak, least = recipe["learning_rate"], min(recipe["min_lr"], recipe["learning_rate"])
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     return least + (peak - least) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def backbone_factor(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
+    """Return by what the rate below the classifier is multiplied, where it has a warm-up of its own."""
+    own = warmup_steps("backbone_warmup_epochs", steps_per_epoch, recipe)
+    whole = warmup_steps("warmup_epochs", steps_per_epoch, recipe)
+    return min((step + 1) / (own + 1), 1) / min((step + 1) / (whole + 1), 1) if own else 1.0
+
+
+def warmup_steps(key: str, steps_per_epoch: int, recipe: Dict[str, Any]) -> int:
+    """Return the steps of a warm-up; one that does not fit is cut to half of all."""
+    total, steps = steps_per_epoch * recipe["epochs"], round(recipe[key] * steps_per_epoch)
+    return total // 2 if steps >= total else steps
 
 
 def batches(

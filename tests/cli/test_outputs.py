@@ -41,6 +41,7 @@ FILES = {
         [TOOL, "export", "--checkpoint", "a.pt", "--runtime", "torch", "--precision", "fp16", "--output", TARGET],
         ".pt",
     ),
+    "calibrate": ([TOOL, "calibrate", "--checkpoint", "a.pt", "--output", TARGET], ".pt"),
     "augment-preview": ([TOOL, "augment-preview", "--output", TARGET, *TINY], ".png"),
     "report, compile": ([TOOL, "report", "--compile", "TARGET_STEM.typ"], ".pdf"),
 }
@@ -49,6 +50,7 @@ FOLDERS = {
     "train, sweep": ["train.py", "--multirun", "seed=0,1", f"output_dir={TARGET}", *TINY],
     "evaluate": ["evaluate.py", "--checkpoint", "a.pt", "--output-dir", TARGET],
     "prepare-data": [TOOL, "prepare-data", "--source", "images", "--output", TARGET],
+    "instant": [TOOL, "instant", "--output", TARGET, *TINY],
     "probe": [TOOL, "probe", f"output_dir={TARGET}", *TINY],
     "lr-range": [TOOL, "lr-range", "--output", TARGET, *TINY],
     "audit": [TOOL, "audit", "--output", TARGET, *TINY],
@@ -213,7 +215,7 @@ def test_every_flag_that_names_an_output_is_in_a_table():
     (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     tested = {word for words, _ in FILES.values() for word in words} | {word for w in FOLDERS.values() for word in w}
     reads = {"--checkpoint", "--input", "--data", "--probabilities", "--predictions", "--submission", "--verify-only"}
-    reads |= {"--source", "--labels", "--run"}
+    reads |= {"--source", "--labels", "--run", "--folds"}
     for parser in [*parsers, *commands.choices.values()]:
         flags = {
             flag for action in parser._actions if action.type in (Path, file_path) for flag in action.option_strings
@@ -290,5 +292,6 @@ def test_a_picture_that_cannot_be_drawn_costs_no_figure(checkpoint, tmp_path, mo
     assert "warning: the picture" in done.stderr
     assert "confusion_matrix.png is missing: WorkWasReached: a font is broken" in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("metrics.json", "per_class.csv", "answers.csv", "predictions.csv", "predictions.json", "worst_pairs.png")
+        *("metrics.json", "per_class.csv", "answers.csv", "predictions.csv", "predictions.json", "worst_pairs.png"),
+        *("abstention.csv", "reliability.png"),
     }

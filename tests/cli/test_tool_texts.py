@@ -16,7 +16,7 @@ from common.errors import RunError
 from configs.compose import compose
 from data.table import ImageTable
 from evaluation.evaluate import Metrics
-from evaluation.metrics import Gain
+from evaluation.intervals import Gain
 from tools.ablation import BASE, Difference, Variant, markdown
 from tools.cross_validation import CrossValidation
 from tools.data_audit import Audit, DuplicatePair, Suspect
@@ -30,7 +30,7 @@ from tools.tta_search import ViewGain, ViewSearch
 
 GAIN = Gain(1.5, -0.25, 3.0)
 
-METRICS = Metrics(40, 0.9, (0.8, 0.95), 1.0, (0.9, 1.0), 0.88, (0.7, 0.9), 0.89, 0.3, 0.05, (0.01, 0.1))
+METRICS = Metrics(40, 0.9, (0.8, 0.95), 1.0, (0.9, 1.0), 0.88, (0.7, 0.9), 0.89, (0.7, 0.95), 0.3, 0.05, (0.01, 0.1))
 
 
 def test_ablation():
@@ -41,6 +41,8 @@ def test_ablation():
     assert markdown(found).splitlines()[2:] == [
         "| base | 90.00 | 1.00 |  |  |  | 3.2 | 2 |",
         "| without ema | 89.00 | 2.00 | -1.00 | -2.00 to +0.00 | 50.00 | 3.0 | 2 |",
+        "",
+        "Intervals of fewer than 3 seeds cover other images, but not another training.",
     ]
 
 
@@ -120,7 +122,7 @@ def test_export(precision, tolerance, last):
 
 
 def test_oof():
-    found = CrossValidation(2, METRICS, [0.85, 0.95], 0.0707, 1.25, 0.28, 0.03, 1, 2, 42)
+    found = CrossValidation(2, ["tiny"], METRICS, [0.85, 0.95], 0.0707, 1.25, 0.28, 0.03, 1, 2, 42)
     lines = oof.describe(found)
     assert lines[:2] == [
         "images             40, each answered by the one of 2 models that never saw it",
@@ -166,12 +168,14 @@ def test_soup():
 
 
 def test_input_sizes():
-    found = SizeComparison([SizeScore(224, 0.8, Gain(0, 0, 0)), SizeScore(256, 0.815, GAIN)], 224, 256, 20, "val split")
+    found = SizeComparison(
+        [SizeScore(224, 0.8, Gain(0, 0, 0)), SizeScore(256, 0.815, GAIN)], 224, 256, 20, "val", 0.004
+    )
     assert describe_sizes(found) == [
         "size  top-1 %   gain  95 % interval",
         " 224    80.00  as trained",
         " 256    81.50  +1.50  -0.25 to +3.00",
-        "best  256 px, of 20 images (val split)",
+        "best  256 px, of 20 images (val), which chose it: expect 0.40 points less on new ones",
     ]
 
 
@@ -196,14 +200,15 @@ def test_view_search(chosen, too_slow, last):
         gain=GAIN,
         p95_ms=21.0,
         too_slow=too_slow,
+        flattery=0.002,
     )
     lines = describe_view_search(found, compose().competition)
     assert lines[0] == "20 images (val split); latency on a CPU, of files of 600x600"
     assert lines[2].split() == ["(identity", "alone)", "80.00", "(10.0)"]
     assert lines[3].split() == ["hflip", "85.00", "+5.00", "9.5"]
     assert lines[4] == (
-        "chosen      top-1 81.50 %, +1.50 points (95 %: -0.25 to +3.00) on the images that chose it; "
-        "p95 21.0 ms of 100 ms"
+        "chosen      top-1 81.50 %, +1.50 points (95 %: -0.25 to +3.00) on the images that chose it, "
+        "which flatters by about 0.20; p95 21.0 ms of 100 ms"
     )
     assert lines[5:] == [last]
 

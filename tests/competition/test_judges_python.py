@@ -53,7 +53,7 @@ def test_each_python_has_one_line_for_each_package(python):
     ("python", "package", "works", "breaks"),
     [
         ("3.8", "torch", "1.9.1", "1.8.1"),
-        ("3.8", "timm", "0.9.16", "1.0.12"),
+        ("3.8", "timm", "1.0.9", "1.0.12"),
         ("3.9", "timm", "1.0.11", "1.0.31"),
         ("3.8", "numpy", "1.24.4", "2.0.0"),
         ("3.9", "numpy", "1.26.4", "2.0.2"),

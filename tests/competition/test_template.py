@@ -23,6 +23,7 @@ from data.listing import list_images
 from data.transforms import EvalTransform, eval_image
 from models.classifier import build_classifier
 from models.losses import get_loss_function
+from prediction.logits import calibrated, softmax
 from prediction.predictions_csv import COLUMNS
 from prediction.views import VIEWS, WHOLE, squares_of
 from tests.conftest import stripes
@@ -31,7 +32,7 @@ from tests.odd_images import ODD, SEE_THROUGH, encoded
 from training.freezing import set_trainable
 from training.linear_probe import fit_classifier
 from training.optimizer import parameter_groups
-from training.schedule import build_schedule, learning_rate_at
+from training.schedule import backbone_factor_at, build_schedule, learning_rate_at
 
 
 @pytest.mark.parametrize("name", TEMPLATE_FILES)
@@ -330,29 +331,33 @@ def test_the_template_trains_the_layers_that_the_kit_trains(template_train, arch
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_parameter_has_the_kits_rate_and_decay(template_train, architecture):
-    config = training_config(layer_decay=0.8, head_lr_multiplier=3.0)
+@pytest.mark.parametrize("backbone_warmup", [0.0, 2.0])
+def test_each_parameter_has_the_kits_rate_and_decay(template_train, architecture, backbone_warmup):
+    config = training_config(layer_decay=0.8, head_lr_multiplier=3.0, backbone_warmup_epochs=backbone_warmup)
     model = build_classifier(architecture, 5, 160)
     expected = {
-        id(parameter): (pytest.approx(group["lr_scale"]), group["weight_decay"])
+        id(parameter): (pytest.approx(group["lr_scale"]), group["weight_decay"], group["in_backbone"])
         for group in parameter_groups(model, config)
         for parameter in group["params"]
     }
     optimizer = template_train.build_optimizer(model, dataclasses.asdict(config))
     found = {
-        id(parameter): (group["scale"], group["weight_decay"])
+        id(parameter): (group["scale"], group["weight_decay"], group["in_backbone"])
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
     assert found == expected
 
 
-@pytest.mark.parametrize(("epochs", "warmup"), [(4, 1), (2, 3), (3, 0)])
-def test_every_step_has_the_kits_learning_rate(template_train, epochs, warmup):
-    config = training_config(epochs=epochs, warmup_epochs=warmup, learning_rate=1e-3, min_lr=1e-5)
+@pytest.mark.parametrize(("epochs", "warmup", "of_backbone"), [(4, 1, 0), (2, 3, 0), (3, 0, 0), (4, 1, 2), (3, 0, 9)])
+def test_every_step_has_the_kits_learning_rate(template_train, epochs, warmup, of_backbone):
+    config = training_config(
+        epochs=epochs, warmup_epochs=warmup, backbone_warmup_epochs=of_backbone, learning_rate=1e-3, min_lr=1e-5
+    )
     schedule, recipe = build_schedule(config, 7), dataclasses.asdict(config)
     for step in range(7 * epochs):
         assert template_train.learning_rate(step, 7, recipe) == pytest.approx(learning_rate_at(step, schedule))
+        assert template_train.backbone_factor(step, 7, recipe) == pytest.approx(backbone_factor_at(step, schedule))
 
 
 def test_the_templates_probe_is_the_kits(template_train):
@@ -365,3 +370,23 @@ def test_the_templates_probe_is_the_kits(template_train):
     differences = logits - expected.logits(features)
     # one constant for all classes of an image changes nothing
     assert np.abs(differences - differences.mean(axis=1, keepdims=True)).max() < 0.02
+
+
+def test_it_divides_by_the_temperature_as_the_kit_and_by_nothing_with_an_older_config(template_predict):
+    logits = np.random.default_rng(0).normal(0, 4, (50, 6))
+    raw = torch.from_numpy(softmax(logits))
+    np.testing.assert_allclose(template_predict.calibrated(raw, 1.7).numpy(), calibrated(logits, 1.7), atol=1e-12)
+    entry = {"weight": 1.0, "class_order": None, "fit": "crop"}
+    config = {"classes": [{}] * 6, "views": ["identity"], "average": "probabilities", "batch_size": 50}
+    images = [[np.zeros((1, 1, 3), np.uint8)]] * 50
+
+    def model(batch):
+        return torch.from_numpy(logits).float()
+
+    def answers(**more):
+        return template_predict.answer_at_once([({**entry, **more}, model)], images, config, torch.device("cpu"), None)
+
+    for found, temperature in ((answers(), 1.0), (answers(temperature=1.7), 1.7)):
+        expected = calibrated(logits, temperature)
+        assert [label for label, _ in found] == expected.argmax(axis=1).tolist()
+        np.testing.assert_allclose([confidence for _, confidence in found], expected.max(axis=1), atol=1e-6)

@@ -14,6 +14,7 @@ import torch
 from models.classifier import build_classifier
 from tests.conftest import stripes, write_picture
 from tests.helpers import training_config
+from training.start_mix import FALLBACK, SHARES
 
 CPU = torch.device("cpu")
 
@@ -79,7 +80,7 @@ def test_merged_groups_take_the_steps_of_single_ones(template_train, architectur
         [{**group, "params": [parameter]} for group in twin.param_groups for parameter in group["params"]]
     )
     assert len(merged.param_groups) < len(single.param_groups) / 2
-    keys = [(group["scale"], group["weight_decay"]) for group in merged.param_groups]
+    keys = [(group["scale"], group["weight_decay"], group["in_backbone"]) for group in merged.param_groups]
     assert len(set(keys)) == len(keys)
     for step in range(3):
         for model, optimizer in zip(models, (merged, single), strict=True):
@@ -170,3 +171,20 @@ def test_small_gradients_survive_float16(template_train, rows, monkeypatch):
     before, after, _ = trained(template_train, rows, "float16", monkeypatch, weight_decay=0.0)
     first = next(name for name in before if name.endswith("weight"))
     assert not torch.equal(before[first], after[first])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "validation", "share"), [(0.25, ["row"], 0.25), ("auto", ["row"], 0.3), ("auto", [], FALLBACK)]
+)
+def test_weights_are_mixed_with_the_start_as_in_the_kit(template_train, monkeypatch, wanted, validation, share):
+    assert (template_train.START_SHARES, template_train.START_SHARE) == (SHARES, FALLBACK)
+    model = build_classifier("test_efficientnet", 3, 32)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    end = {name: value + 1 for name, value in start.items()}
+    # the best of two equal ones is the smaller
+    answers = iter([0.5, 0.6, 0.6, 0.7, 0.7, 0.1])
+    monkeypatch.setattr(template_train, "evaluate", lambda *_: next(answers))
+    recipe = {"start_mix": wanted, "batch_size": 2}
+    mixed = template_train.mix_with_start(end, start, model, {}, recipe, validation, CPU)
+    for name, value in end.items():
+        torch.testing.assert_close(mixed[name], value - share if value.is_floating_point() else value)

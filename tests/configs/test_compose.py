@@ -9,7 +9,7 @@ import pytest
 from common.errors import InputError
 from configs.compose import compose, expand_sweep, from_plain, leaf_keys, to_plain
 from configs.options import GROUPS, config_names, option_names
-from configs.validate import AUTO_KEYS, PATH_KEYS, RANGES
+from configs.validate import AUTO_KEYS, PATH_KEYS, RANGES, RULE_KEYS
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -120,6 +120,7 @@ def test_seed_zero_stays_zero():
         ("hydra.run.dir=x", "output_dir= says where a run writes"),
         ("training.epochs", "training.epochs: not an override. Write key=value"),
         ("dataset.root=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
+        ("training.teacher=ema", "training.teacher=ema: needs averaged weights, such as training.ema_decay=0.995."),
         ("output_dir=", "output_dir: must not be empty."),
         ("dataset.test_dir=", "dataset.test_dir: must not be empty."),
         ("model.weights=", "model.weights: must not be empty."),
@@ -156,6 +157,7 @@ def test_a_mistake_is_one_line(override, message):
         (["dataset.val_split=0", "training.early_stopping.patience=3"], "dataset.val_split above 0"),
         (["model.pretrained=false", "model.weights=hub"], "model.pretrained=true"),
         (["model.fit=pad", "model.crop_pct=0.9"], "model.fit=crop"),
+        (["model.pretrained=false", "training.start_mix=auto"], "model.pretrained=true"),
         (["dataset.num_folds=3"], "dataset.fold=0"),
         (["dataset.fold=1", "dataset.val_split=0.1"], "dataset.fold=null"),
         (["dataset.demo.classes=5"], "dataset=demo"),
@@ -174,7 +176,7 @@ def test_a_key_that_would_be_ignored_is_refused(overrides, remedy):
 
 def test_every_number_has_a_range():
     numbers = {key for key, declared in leaf_keys().items() if {int, float} & {declared, *get_args(declared)}}
-    assert numbers | {key for key, kind in AUTO_KEYS.items() if kind is int} == set(RANGES)
+    assert numbers | {key for key, kinds in {**AUTO_KEYS, **RULE_KEYS}.items() if int in kinds} == set(RANGES)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,11 @@ def test_every_number_has_a_range():
         ("dataset.batch_size=[8]", "expected a whole number or auto."),
         ("dataset.batch_size=0", "dataset.batch_size=0: expected at least 1"),
         ("model.grad_checkpointing=perhaps", "model.grad_checkpointing=perhaps: expected true, false or auto."),
+        ("training.learning_rate=fast", "training.learning_rate=fast: expected a number, null or auto."),
+        ("training.learning_rate=true", "training.learning_rate=true: expected a number, null or auto."),
+        ("training.learning_rate=0", "training.learning_rate=0: expected more than 0"),
+        ("training.start_mix=null", "training.start_mix=null: expected a number or auto."),
+        ("training.start_mix=0.6", "training.start_mix=0.6: expected at least 0 and at most 0.5."),
         ("model.grad_checkpointing=1", "model.grad_checkpointing=1: expected true, false or auto."),
     ],
 )

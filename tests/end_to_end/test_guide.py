@@ -17,6 +17,7 @@ PAGES = (
     "README.md",
     "README.zh-CN.md",
     "docs/TRAINING_GUIDE.md",
+    "docs/RECIPES.md",
     "docs/INSTALL.md",
     "docs/CONFIGURATION.md",
     "docs/TOOLS.md",

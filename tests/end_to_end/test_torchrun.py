@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
+from models.checkpoint import load_checkpoint
 from tests.conftest import TINY, write_pictures
 from tests.helpers import REPOSITORY, environment, run_script, run_words
 from training.resume import load_training_state
@@ -81,6 +83,31 @@ def test_two_processes_train_like_one(pictures, single, tmp_path):
         load_training_state(root / "checkpoints" / "last.pt")["state"]["model"] for root in (single, tmp_path)
     )
     assert all(torch.allclose(value, others[name], atol=1e-3) for name, value in weights.items())
+
+
+@pytest.mark.slow
+def test_two_processes_choose_rate_and_share_of_the_start_like_one(pictures, tmp_path):
+    start = ["model.pretrained=true", f"model.weights={vit_weights(tmp_path)}", "training.head_init=probe"]
+    own = ["training.learning_rate=auto", "training.start_mix=auto", "training.teacher=ema", "training.ema_decay=0.9"]
+    found = {}
+    for processes in (1, 2):
+        root = tmp_path / str(processes)
+        done = run(processes, "train.py", *training(pictures, root, *start, *own))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Weights of the best model: ") == 1
+        assert done.stdout.count("a range test of 100 optimizer steps comes first") == 1
+        found[processes] = load_checkpoint(root / "checkpoints" / "best_model.pt")
+    one, two = found[1], found[2]
+    # rates are 15 % apart
+    rates = [checkpoint.config["training"]["learning_rate"] for checkpoint in (one, two)]
+    assert rates[0] == pytest.approx(rates[1], rel=0.5)
+    assert one.metrics.keys() == two.metrics.keys()
+    assert len([name for name in two.metrics if name.startswith("val_top1_with_start_share_")]) == 6
+
+
+def vit_weights(folder: Path) -> Path:
+    torch.save(timm.create_model("test_vit").state_dict(), folder / "vit.pt")
+    return folder / "vit.pt"
 
 
 @pytest.mark.slow

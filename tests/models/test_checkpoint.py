@@ -42,7 +42,9 @@ def test_it_carries_what_explains_it(trained):
     assert checkpoint.config["training"]["epochs"] == 2
     assert list(checkpoint.config["augmentation"]["train"]) == ["RandomResizedCrop", "HorizontalFlip", "ColorJitter"]
     assert {"python", "torch", "timm", "albumentations", "numpy"} == checkpoint.versions.keys()
-    assert set(checkpoint.metrics) == {"val_loss", "val_top1", "val_top5"}
+    calibration = {"val_calibration_error_before", "val_calibration_error"}
+    assert set(checkpoint.metrics) == {"val_loss", "val_top1", "val_top5", "val_top1_corrected"} | calibration
+    assert checkpoint.temperature != 1
     assert sum(checkpoint.class_counts) == len(checkpoint.split["train"])
 
 

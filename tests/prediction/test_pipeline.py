@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from data.inputs import find_inputs
 from data.transforms import eval_image
 from evaluation.labelled_images import choose_images
 from evaluation.metrics import cross_entropy
+from models.checkpoint import load_checkpoint, save_checkpoint
 from prediction.logits import log_of
 from prediction.options import PredictionOptions
-from prediction.pipeline import load_pipeline, predict_file, predict_images, with_views
+from prediction.pipeline import load_pipeline, predict_file, predict_images, uncalibrated, with_views
 from prediction.predict import OutputFiles, predict, predict_to_files
 from prediction.provenance import describe_pipeline, read_provenance, write_provenance
 from tests.conftest import write_picture
@@ -109,9 +111,16 @@ def fitted(checkpoint, path, fit):
     return path
 
 
+def at_temperature_one(checkpoint: Path, path: Path) -> Path:
+    """Copy a checkpoint; its temperature would act on averages of views, not on each view."""
+    save_checkpoint(dataclasses.replace(load_checkpoint(checkpoint), temperature=1.0), path)
+    return path
+
+
 @pytest.mark.parametrize("fit", ["pad", "stretch"])
 def test_a_view_of_the_whole_picture_is_what_a_model_of_that_fit_sees(checkpoint, test_folder, tmp_path, fit):
     """The view is averaged with the image itself, and a model trained with this fit sees it as the image itself."""
+    checkpoint = at_temperature_one(checkpoint, tmp_path / "plain.pt")
     inputs = find_inputs([test_folder])
     own, whole = (
         predict_images(load_pipeline([path]), inputs).probabilities
@@ -134,7 +143,8 @@ def test_the_shipped_model_sees_what_validation_saw(tiny):
     checkpoint = pipeline.members[0].checkpoint
     assert checkpoint.fit == "stretch"
     images = choose_images(pipeline, "val", None)
-    loss = cross_entropy(log_of(predict_images(pipeline, images.inputs).probabilities), images.labels)
+    # the temperature was fitted after this loss
+    loss = cross_entropy(log_of(predict_images(uncalibrated(pipeline), images.inputs).probabilities), images.labels)
     assert loss == pytest.approx(checkpoint.metrics["val_loss"], abs=1e-4)
 
 

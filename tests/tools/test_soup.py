@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cli.soup import describe
+from cli.soup import describe, describe_written
 from common.errors import InputError, RunError
 from models.checkpoint import load_checkpoint
 from prediction.pipeline import load_pipeline
@@ -62,6 +62,12 @@ def test_a_soup_that_gains_is_an_ordinary_checkpoint(pair, pictures, tmp_path):
     checkpoint = load_checkpoint(tmp_path / "soup.pt")
     assert checkpoint.build_model()
     assert checkpoint.metrics == {"val_top1": written.top1}
+    # fitted on the images that chose it, not taken from a member
+    assert checkpoint.temperature == found.temperature != load_checkpoint(pair[0]).temperature
+    assert checkpoint.temperature_source == f"{found.images} images: {found.source}"
+    assert describe_written(found, tmp_path).endswith(
+        f"its temperature, {found.temperature:.3f}, was fitted on these images"
+    )
     assert describe(found)[3].startswith(f"uniform     {100 * found.soups[0].top1:.2f} %  models 1, 2;")
 
 

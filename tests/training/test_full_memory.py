@@ -97,12 +97,12 @@ def in_loss(monkeypatch, error):
     monkeypatch.setattr(CrossEntropy, "forward", fails_once(CrossEntropy.forward, error))
 
 
-def in_backward(monkeypatch, error):
+def in_backward(monkeypatch, error, at_call=1):
     forward, calls = training.step._forward, []
 
     def fail(gradient):
         calls.append(None)
-        if len(calls) == 1:
+        if len(calls) == at_call:
             raise error()
 
     def hooked(model, images):
@@ -115,7 +115,7 @@ def in_backward(monkeypatch, error):
 
 def in_second_backward(monkeypatch, error):
     # the gradients of the first micro-batch are there already
-    monkeypatch.setattr(torch.Tensor, "backward", fails_once(torch.Tensor.backward, error, at_call=1))
+    in_backward(monkeypatch, error, at_call=2)
 
 
 def in_mixing(monkeypatch, error):

@@ -208,3 +208,14 @@ def test_a_flag_on_the_device_stops_a_step(name, steps_before):
     assert all(torch.isfinite(value).all() for value in tensors_of(optimizer).values())
     assert not torch.equal(weights["backbone.head.weight"], model.backbone.head.weight)
     assert not hasattr(optimizer, "found_inf")
+
+
+def test_a_warm_up_of_the_backbone_leaves_the_classifiers_rate():
+    model = build_classifier("test_efficientnet", 3, 64)
+    optimizer = build_optimizer(model, training_config(backbone_warmup_epochs=2, head_lr_multiplier=2))
+    set_learning_rate(optimizer, 0.1, backbone_factor=0.25)
+    rates = {name: group["lr"] for group in optimizer.param_groups for name in group["names"]}
+    in_head = {name: rate for name, rate in rates.items() if name.startswith("classifier.")}
+    assert list(in_head.values()) == pytest.approx([0.2] * len(in_head))
+    others = [rate for name, rate in rates.items() if name not in in_head]
+    assert others == pytest.approx([0.025] * len(others))

@@ -31,10 +31,12 @@ NAMES = {
     "splits",
     "wall_seconds",
     "best_answers",
+    "start",
+    "validation_hits",
     "lowered_scales",
     "lowered_in_epoch",
 }
-LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers")
+LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers", "validation_hits", "start")
 
 
 def state_of(dtype=None, **options):

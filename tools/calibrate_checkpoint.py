@@ -1,0 +1,77 @@
+"""A temperature for a checkpoint that has none, or one for other images."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import InputError
+from common.files import as_path, check_writable
+from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
+from evaluation.labelled_images import KEYS, choose_images, readable_rows
+from models.checkpoint import save_checkpoint
+from prediction.logits import log_of
+from prediction.pipeline import load_pipeline, predict_images, require_torch, uncalibrated
+from tools.cross_validation import temperature_of_folds
+
+
+@dataclass(frozen=True)
+class CalibratedCheckpoint:
+    """A checkpoint with a new temperature; `seen_in_training` of the images were training images of it.
+
+    `other_architectures` are those of the folds that are not the checkpoint's own.
+    """
+
+    calibration: Calibration
+    temperature_before: float
+    source: str
+    other_architectures: list[str]
+    seen_in_training: int
+    unreadable: int
+    path: Path
+
+
+def calibrate_checkpoint(
+    path: str | Path,
+    data: str | Path | None = None,
+    folds: str | Path | None = None,
+    output: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> CalibratedCheckpoint:
+    """Fit the temperature of a checkpoint and write it to `output`, or into the checkpoint itself.
+
+    It is fitted on the checkpoint's validation images, on the labelled images `data`, or on the out-of-fold answers of
+    the cross-validation below the folder `folds`. Raises InputError for an exported model, if both are given, and if
+    there are too few images.
+    """
+    path = as_path(path)
+    output = path if output is None else as_path(output)
+    if data is not None and folds is not None:
+        raise InputError("The temperature comes from labelled images or from folds. Give one of them.")
+    check_writable(output, [], ".pt")
+    pipeline = load_pipeline([path], overrides=overrides, keys=KEYS)
+    require_torch(pipeline, "calibrate")
+    checkpoint = pipeline.members[0].checkpoint
+    if folds is not None:
+        found = temperature_of_folds(as_path(folds), pipeline.classes, overrides)
+        before = found.metrics.calibration_error
+        fitted = Calibration(found.temperature, found.metrics.images, found.models, before, found.calibrated_error)
+        others = sorted(set(found.architectures) - {checkpoint.architecture})
+        source, seen, unreadable = f"the folds of {folds}", 0, found.unreadable
+    else:
+        if data is None and not checkpoint.split["val"]:
+            raise InputError(
+                f"{path}: its run held back no validation images. Give other labelled images, or the folds of a "
+                "cross-validation."
+            )
+        images = choose_images(pipeline, None, data)
+        predicted = predict_images(uncalibrated(pipeline), images.inputs, "calibration")
+        rows = readable_rows(predicted, images)
+        fitted = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)
+        if fitted is None:
+            raise InputError(f"{images.source}: {len(rows)} images; a temperature needs {FEWEST_IMAGES}.")
+        seen = len(set(checkpoint.split["train"]) & set(images.inputs.image_ids))
+        source, unreadable, others = images.source, len(predicted.unreadable), []
+    told = f"{fitted.images} images: {source}"
+    save_checkpoint(dataclasses.replace(checkpoint, temperature=fitted.temperature, temperature_source=told), output)
+    return CalibratedCheckpoint(fitted, checkpoint.temperature, source, others, seen, unreadable, output)

@@ -1,0 +1,187 @@
+"""A model without training: linear classifiers on a frozen backbone, compared over heads and backbones."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import InputError, RunError, check_choice
+from common.files import check_writable_folder, write_text
+from configs.compose import to_yaml
+from configs.options import HEADS
+from configs.schema import Config
+from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
+from evaluation.intervals import Interval, wilson_interval
+from models.checkpoint import make_checkpoint, save_checkpoint
+from models.classifier import Classifier, parameter_count, size_in_bytes
+from training.features import Features, frozen_features
+from training.head_start import start_head
+from training.linear_probe import choose_regularisation, out_of_fold_logits, start_from_probe
+from training.run import Run, describe_table, set_up_run
+from training.start import pretrained_model
+
+# of the checkpoint's metrics
+OUT_OF_FOLD = "out_of_fold_top1"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadScore:
+    """A head on frozen features: how many there are, out-of-fold top-1 (a share) with its interval, seconds of work."""
+
+    head: str
+    features: int
+    top1: float
+    interval: Interval
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class InstantModel:
+    """The best head of a backbone as a checkpoint at `path`; heads that the backbone does not have are in `missing`.
+
+    `regularisation` is the inverse strength of the penalty. `calibration` is None for too few images.
+    """
+
+    model: str
+    architecture: str
+    images: int
+    scores: list[HeadScore]
+    missing: dict[str, str]
+    best: HeadScore
+    regularisation: float
+    calibration: Calibration | None
+    parameters: int
+    megabytes: float
+    path: Path
+
+
+def rank_backbones(
+    configs: Sequence[Config], heads: Sequence[str], report: Callable[[InstantModel], None]
+) -> tuple[list[InstantModel], dict[str, str]]:
+    """Make an instant model of each config's backbone; `report` gets each when it is done.
+
+    Returns them, the best first, and why each of the others could not be had. Raises RunError if none could, and for
+    one config what `instant` raises.
+    """
+    found, failed = [], {}
+    if len(configs) == 1:
+        found = [instant(configs[0], heads)]
+        report(found[0])
+        return found, failed
+    for config in configs:
+        try:
+            found.append(instant(config, heads))
+        except (InputError, RunError) as error:
+            failed[config.model.name] = str(error)
+            continue
+        report(found[-1])
+    if not found:
+        raise RunError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+    return sorted(found, key=lambda model: -model.best.top1), failed
+
+
+def instant(config: Config, heads: Sequence[str] = HEADS) -> InstantModel:
+    """Fit each head on the frozen features of the training images, and write the best one as best_model.pt.
+
+    Heads are compared by the top-1 of images that the classifier was not fitted on (stratified folds). The temperature
+    is fitted on these answers too. Validation images stay held back. An older run in the folder moves to its archive.
+    Raises InputError for an unknown head, a backbone without weights, or a class with a single image.
+    """
+    for head in heads:
+        check_choice(f"head {head!r}", head, HEADS)
+    check_writable_folder(Path(config.output_dir))
+    config = _without_training(config)
+    run = set_up_run(config)
+    _check_classes(run)
+    scores: dict[str, HeadScore] = {}
+    missing: dict[str, str] = {}
+    for head in heads:
+        try:
+            scores[head] = _score(run, head)
+        except InputError as error:
+            if head == "pooled":
+                raise
+            missing[head] = str(error)
+    if not scores:
+        raise InputError("; ".join(missing.values()))
+    best = max(scores.values(), key=lambda score: score.top1)
+    return _write(run, list(scores.values()), missing, best)
+
+
+def _without_training(config: Config) -> Config:
+    """Return the config of a model that no step has changed."""
+    training = dataclasses.replace(
+        config.training, name="instant", head_init="probe", ema_decay=None, learning_rate=config.training.min_lr
+    )
+    return dataclasses.replace(config, training=training)
+
+
+def _with_head(run: Run, head: str) -> tuple[Run, Classifier]:
+    """Return the run with this head, and its model with the pretrained backbone and the head's start."""
+    model_config = dataclasses.replace(run.config.model, head=head)
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, model=model_config))
+    model = pretrained_model(run)[0].eval()
+    start_head(run, model)
+    return run, model
+
+
+def _features(run: Run, head: str) -> tuple[Features, np.ndarray]:
+    """Return the features of the training images for a head, and their labels int64 (N,)."""
+    run, model = _with_head(run, head)
+    features = frozen_features(run, model, run.split.train)
+    return features, run.table.labels[features.rows]
+
+
+def _score(run: Run, head: str) -> HeadScore:
+    started = time.perf_counter()
+    features, labels = _features(run, head)
+    logits = out_of_fold_logits(features.values, labels, len(run.table.classes), run.config.seed)
+    hits = logits.argmax(axis=1) == labels
+    interval = wilson_interval(float(hits.sum()), len(hits))
+    return HeadScore(head, features.values.shape[1], float(hits.mean()), interval, time.perf_counter() - started)
+
+
+def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: HeadScore) -> InstantModel:
+    features, labels = _features(run, best.head)
+    classes, seed = len(run.table.classes), run.config.seed
+    regularisation = choose_regularisation(features.values, labels, classes, seed)
+    logits = out_of_fold_logits(features.values, labels, classes, seed, regularisation)
+    calibration = calibrate(logits, labels, seed)
+    run, model = _with_head(run, best.head)
+    start_from_probe(run, model, regularisation)
+    metrics = {OUT_OF_FOLD: float((logits.argmax(axis=1) == labels).mean())}
+    checkpoint = make_checkpoint(run.config, model, describe_table(run), metrics, epoch=0)
+    if calibration is not None:
+        source = f"{calibration.images} training images, out of fold"
+        checkpoint = dataclasses.replace(checkpoint, temperature=calibration.temperature, temperature_source=source)
+    with run.folder.locked():
+        run.folder.archive()
+        save_checkpoint(checkpoint, run.folder.best)
+        write_text(run.folder.config, to_yaml(run.config))
+    return InstantModel(
+        model=run.config.model.name,
+        architecture=run.config.model.architecture,
+        images=len(labels),
+        scores=scores,
+        missing=missing,
+        best=best,
+        regularisation=regularisation,
+        calibration=calibration,
+        parameters=parameter_count(model),
+        megabytes=size_in_bytes(model) / 1e6,
+        path=run.folder.best,
+    )
+
+
+def _check_classes(run: Run) -> None:
+    counts = np.bincount(run.table.labels[run.split.train], minlength=len(run.table.classes))
+    singles = int((counts == 1).sum())
+    if singles:
+        raise InputError(
+            f"{singles} classes have one training image; comparing heads needs two of each. "
+            "train.py works with one: its probe start compares nothing."
+        )
+    if counts.sum() < FEWEST_IMAGES:
+        raise InputError(f"{int(counts.sum())} training images are too few to compare anything.")

@@ -1,0 +1,64 @@
+"""The start of a stage head: what its features are reduced and standardised by, from the frozen training images."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from common import distributed
+from data.dataloader import eval_loader
+from models.classifier import Classifier, on_device
+from models.heads import StageHead, covariance
+from prediction.logits import compute_logits
+from training.features import frozen_features
+from training.linear_probe import at_least_a_tenth
+from training.run import Run
+
+# images whose maps the principal components are computed from; each has some dozen positions
+_IMAGES_FOR_COMPONENTS = 512
+
+
+class ChannelCovariance(nn.Module):
+    """Adds up the covariance (C, C) of the channels of the last map of each image."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+        self.total: torch.Tensor | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (N, 1) zeros for images uint8 (N, 3, H, W)."""
+        last = self.model.stage_maps(self.model.normalised(images))[-1].float()
+        found = covariance(last.flatten(2)).sum(dim=0)
+        self.total = found if self.total is None else self.total + found
+        return torch.zeros(len(images), 1, device=images.device)
+
+
+@torch.no_grad()
+def start_head(run: Run, model: Classifier) -> None:
+    """Fit the reduction and the standardisation of the head of `model`; nothing for the pooled one."""
+    head = model.head
+    if head is None:
+        return
+    if head.reduction is not None:
+        components = _principal_components(run, model, head.reduction.out_features)
+        head.reduction.weight.copy_(components)
+    values = frozen_features(run, model, run.split.train).values
+    _standardise(head, values)
+
+
+def _standardise(head: StageHead, values: np.ndarray) -> None:
+    mean, scale = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    head.feature_mean.copy_(torch.from_numpy(mean))
+    head.feature_scale.copy_(torch.from_numpy(at_least_a_tenth(scale)))
+
+
+def _principal_components(run: Run, model: Classifier, count: int) -> torch.Tensor:
+    """Return the `count` strongest principal components (count, C) of the channels of the last map, as rows."""
+    step = -(-len(run.split.train) // _IMAGES_FOR_COMPONENTS)
+    loader = eval_loader(run.config, run.table, run.split.train[::step], run.device)
+    adding = on_device(ChannelCovariance(model), run.device)
+    compute_logits(adding, loader, 1, run.device, run.precision)
+    totals = distributed.gather(None if adding.total is None else adding.total.cpu())
+    total = torch.stack([found for found in totals if found is not None]).sum(dim=0)
+    # eigenvalues ascend; the signs change nothing, since a covariance does not depend on them
+    return torch.linalg.eigh(total.double()).eigenvectors[:, -count:].T.float()
