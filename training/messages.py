@@ -20,11 +20,12 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         held_back += f", {len(run.split.test)} for a test"
     millions, megabytes = parameter_count(state.model) / 1e6, size_in_bytes(state.model) / 1e6
     memory = ", freed memory is kept in the process" if run.memory_tuned else ""
+    fit = "" if config.model.fit == "crop" else f", model.fit={config.model.fit}"
     tf32 = " by training.allow_tf32" if run.precision.tf32 else ""
     parts = {
         "data": f"{config.dataset.name}: {len(run.split.train)} images for training, {held_back}, "
         f"{len(run.table.classes)} classes ({run.table.image_dir})",
-        "model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px, "
+        "model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px{fit}, "
         f"{millions:.1f} M parameters, {megabytes:.1f} MB of {config.competition.max_model_mb:g} MB "
         f"({config.competition.name})",
         "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",

@@ -156,6 +156,7 @@ def test_a_mistake_is_one_line(override, message):
         (["training.scheduler=constant", "training.min_lr=0"], "training.scheduler=cosine"),
         (["dataset.val_split=0", "training.early_stopping.patience=3"], "dataset.val_split above 0"),
         (["model.pretrained=false", "model.weights=hub"], "model.pretrained=true"),
+        (["model.fit=pad", "model.crop_pct=0.9"], "model.fit=crop"),
         (["model.pretrained=false", "training.start_mix=auto"], "model.pretrained=true"),
         (["dataset.num_folds=3"], "dataset.fold=0"),
         (["dataset.fold=1", "dataset.val_split=0.1"], "dataset.fold=null"),

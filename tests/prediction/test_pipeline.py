@@ -14,12 +14,16 @@ from common.errors import InputError
 from data.images import read_image
 from data.inputs import find_inputs
 from data.transforms import eval_image
+from evaluation.labelled_images import choose_images
+from evaluation.metrics import cross_entropy
 from models.checkpoint import load_checkpoint, save_checkpoint
+from prediction.logits import log_of
 from prediction.options import PredictionOptions
-from prediction.pipeline import load_pipeline, predict_file, predict_images, with_views
+from prediction.pipeline import load_pipeline, predict_file, predict_images, uncalibrated, with_views
 from prediction.predict import OutputFiles, predict, predict_to_files
 from prediction.provenance import describe_pipeline, read_provenance, write_provenance
 from tests.conftest import write_picture
+from training.train import train
 
 FLIPPED = PredictionOptions(views=("identity", "hflip"))
 
@@ -130,6 +134,18 @@ def test_a_view_of_the_whole_picture_is_what_a_model_of_that_fit_sees(checkpoint
     assert predict_file(both, inputs.paths[row]) == pytest.approx(answers.probabilities[row], abs=1e-5)
     alone = predict_images(with_views(both, (fit,)), inputs).probabilities
     assert alone == pytest.approx(whole, abs=1e-6)
+
+
+def test_the_shipped_model_sees_what_validation_saw(tiny):
+    config = tiny("training.epochs=1", "training.warmup_epochs=0", "model.fit=stretch")
+    train(config)
+    pipeline = load_pipeline([f"{config.output_dir}/checkpoints/best_model.pt"])
+    checkpoint = pipeline.members[0].checkpoint
+    assert checkpoint.fit == "stretch"
+    images = choose_images(pipeline, "val", None)
+    # the temperature was fitted after this loss
+    loss = cross_entropy(log_of(predict_images(uncalibrated(pipeline), images.inputs).probabilities), images.labels)
+    assert loss == pytest.approx(checkpoint.metrics["val_loss"], abs=1e-4)
 
 
 def test_members_of_other_fits_each_see_their_own_squares(checkpoint, test_folder, tmp_path):

@@ -42,6 +42,11 @@ def test_a_run_on_the_card_uses_tf32_unless_the_key_forbids_it(tiny, monkeypatch
     assert [allow_tf32 for *_, allow_tf32 in asked] == [True, False]
 
 
+def test_a_fit_other_than_the_centre_is_said(started):
+    assert "at 32 px, model.fit=stretch, " in started("cpu", "model.fit=stretch")[1]
+    assert "fit" not in started("cpu")[1]
+
+
 def test_the_limit_of_the_card_and_the_choices_are_said(started):
     lines = started("cuda", memory_limit=10_500_000_000, choices=["dataset.batch_size=auto: 8 images fit"])
     assert any("this run takes at most 10.5 GB of the card" in line for line in lines)

@@ -87,6 +87,7 @@ RECIPES = {
     "head from a probe": ["training.head_init=probe"],
     "kept statistics": ["training.freeze_batchnorm=true", "model.pretrained=true", "model.weights={weights}"],
     "frozen layers": ["training.freeze_layers=0.5", "model.pretrained=true", "model.weights={weights}"],
+    "whole pictures, drawn transforms": ["model.fit=pad", "augmentation=randaugment"],
     "lamb": ["training.optimizer=lamb"],
     "class-balanced focal": ["training.loss_function=class_balanced_focal", "training.class_balance_beta=0.9"],
     "few shot": ["training=few_shot"],
