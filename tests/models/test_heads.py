@@ -24,7 +24,13 @@ from training.train import train
 STAGE_HEADS = [head for head in HEADS if head != "pooled"]
 
 # channels first, channels last, tokens with a class token, plain tokens
-LAYOUTS = ("test_efficientnet", "test_convnext", "swin_tiny_patch4_window7_224", "test_vit", "test_resnet")
+LAYOUTS = (
+    "test_efficientnet",
+    "test_convnext",
+    pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.integration),
+    "test_vit",
+    "test_resnet",
+)
 
 
 def images_for(name: str, count: int = 2) -> torch.Tensor:
