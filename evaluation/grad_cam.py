@@ -14,14 +14,17 @@ def attention_map(model: Classifier, image: np.ndarray, label: int) -> np.ndarra
     Returns None if the logit does not depend on positions, as in a ViT that only uses its class token.
     """
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(model.mean.device)
-    scale, shift = 1 / (255 * model.std), model.mean / model.std
-    normalised = pixels.float() * scale[:, None, None] - shift[:, None, None]
-    backbone = model.backbone
+    normalised = model.normalised(pixels)
     with torch.enable_grad():
-        features = backbone.forward_features(normalised).detach().requires_grad_()
-        logit = backbone.forward_head(features)[0, label]
+        if model.head is None:
+            features = model.backbone.forward_features(normalised).detach().requires_grad_()
+            logit = model.backbone.forward_head(features)[0, label]
+        else:
+            *earlier, last = (stage.detach() for stage in model.stage_maps(normalised))
+            features = last.requires_grad_()
+            logit = model.head([*earlier, features])[0, label]
         (gradient,) = torch.autograd.grad(logit, features)
-    maps, gradients = (_as_places(tensor.detach()[0], backbone) for tensor in (features, gradient))
+    maps, gradients = (_as_places(tensor.detach()[0], model) for tensor in (features, gradient))
     weighed = torch.relu((maps * gradients.mean(dim=(1, 2), keepdim=True)).sum(dim=0))
     largest = weighed.max()
     if not largest > 0:
@@ -30,8 +33,12 @@ def attention_map(model: Classifier, image: np.ndarray, label: int) -> np.ndarra
     return full[0, 0].cpu().numpy()
 
 
-def _as_places(features: torch.Tensor, backbone: torch.nn.Module) -> torch.Tensor:
+def _as_places(features: torch.Tensor, model: Classifier) -> torch.Tensor:
     """Return (C, h, w) of the features of one image: tokens (N, C), channels first or channels last."""
+    backbone = model.backbone
+    if model.head is not None:
+        # `stage_maps` puts channels first
+        return features
     if features.ndim == 2:
         tokens = features[getattr(backbone, "num_prefix_tokens", 0) :]
         side = round(len(tokens) ** 0.5)

@@ -48,3 +48,27 @@ def test_the_bright_place_is_the_one_that_decides():
     assert places[:8, :8].max() == 0
     assert places[-8:, -8:].min() > 0.9
     assert attention_map(model, image, 1) is None
+
+
+@pytest.mark.parametrize("architecture", ["test_efficientnet", "test_convnext", "test_vit"])
+def test_a_stage_head_shows_the_place_that_decides_its_logit(architecture):
+    """Without the head's own logit the map would be that of a channel with the number of the class."""
+    torch.manual_seed(0)
+    size = 160 if "vit" in architecture else 64
+    model = build_classifier(architecture, 4, size, head="last_block").eval()
+    assert model.head is not None
+    with torch.no_grad():
+        model.head.classifier.weight.zero_()
+        # the average of the first channel decides class 2, and nothing class 1
+        model.head.classifier.weight[2, 0] = 1.0
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        channel = model.stage_maps(model.normalised(pixels))[-1][0, 0].clamp(min=0)
+    full = torch.nn.functional.interpolate(
+        (channel / channel.max())[None, None], size=(size, size), mode="bilinear", align_corners=False
+    )
+    places = attention_map(model, image, 2)
+    assert places is not None
+    np.testing.assert_allclose(places, full[0, 0], atol=1e-5)
+    assert attention_map(model, image, 1) is None
