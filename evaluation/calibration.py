@@ -11,7 +11,7 @@ import numpy as np
 from common.randomness import Purpose, keyed_generator
 from evaluation.calibration_error import CalibrationError, bins_of, gap_of_bins
 from evaluation.metrics import cross_entropy
-from prediction.logits import softmax
+from prediction.logits import calibrated, softmax
 
 # with fewer images nothing is fitted
 FEWEST_IMAGES = 10
@@ -91,13 +91,12 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, seed: int) -> Calibration 
         raise ValueError("logits that are not finite have no temperature")
     order = keyed_generator(seed, Purpose.CALIBRATION).permutation(len(labels))
     temperature, temperatures = calibrate_folds(logits, labels, order % _FOLDS)
-    scaled = logits / temperatures[:, None]
     return Calibration(
         temperature=temperature,
         images=len(labels),
         folds=_FOLDS,
         error_before=calibration_error(softmax(logits), labels).value,
-        error_after=calibration_error(softmax(scaled), labels).value,
+        error_after=calibration_error(calibrated(logits, temperatures[:, None]), labels).value,
     )
 
 

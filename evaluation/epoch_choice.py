@@ -10,12 +10,17 @@ CORRECTED = "val_top1_corrected"
 _RESAMPLES = 200
 
 
+def is_better(accuracy: np.ndarray | float, best: np.ndarray | float, min_delta: float) -> np.ndarray | bool:
+    """Say whether accuracies are better than the best so far by `min_delta`, the smallest gain that counts."""
+    # the tolerance keeps a gain of exactly min_delta from being lost to rounding
+    return accuracy > best + max(min_delta - 1e-12, 0)
+
+
 def best_of(accuracies: np.ndarray, min_delta: float = 0.0) -> np.ndarray:
     """Return the place int64 (...,) of the best of accuracies (..., K); a later one must be better by `min_delta`."""
     best, place = accuracies[..., 0], np.zeros(accuracies.shape[:-1], dtype=np.int64)
     for candidate in range(1, accuracies.shape[-1]):
-        # the tolerance keeps a gain of exactly min_delta from being lost to rounding
-        better = accuracies[..., candidate] > best + max(min_delta - 1e-12, 0)
+        better = is_better(accuracies[..., candidate], best, min_delta)
         best = np.where(better, accuracies[..., candidate], best)
         place = np.where(better, candidate, place)
     return place

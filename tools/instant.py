@@ -16,7 +16,7 @@ from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
 from evaluation.intervals import Interval, wilson_interval
 from models.checkpoint import make_checkpoint, save_checkpoint
 from models.classifier import Classifier, parameter_count, size_in_bytes
-from training.features import Features, frozen_features
+from training.features import frozen_features
 from training.head_start import start_head
 from training.linear_probe import choose_regularisation, out_of_fold_logits, start_from_probe
 from training.run import Run, describe_table, set_up_run
@@ -127,16 +127,11 @@ def _with_head(run: Run, head: str) -> tuple[Run, Classifier]:
     return run, model
 
 
-def _features(run: Run, head: str) -> tuple[Features, np.ndarray]:
-    """Return the features of the training images for a head, and their labels int64 (N,)."""
-    run, model = _with_head(run, head)
-    features = frozen_features(run, model, run.split.train)
-    return features, run.table.labels[features.rows]
-
-
 def _score(run: Run, head: str) -> HeadScore:
     started = time.perf_counter()
-    features, labels = _features(run, head)
+    run, model = _with_head(run, head)
+    features = frozen_features(run, model, run.split.train)
+    labels = run.table.labels[features.rows]
     logits = out_of_fold_logits(features.values, labels, len(run.table.classes), run.config.seed)
     hits = logits.argmax(axis=1) == labels
     interval = wilson_interval(float(hits.sum()), len(hits))
@@ -144,12 +139,13 @@ def _score(run: Run, head: str) -> HeadScore:
 
 
 def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: HeadScore) -> InstantModel:
-    features, labels = _features(run, best.head)
+    run, model = _with_head(run, best.head)
+    features = frozen_features(run, model, run.split.train)
+    labels = run.table.labels[features.rows]
     classes, seed = len(run.table.classes), run.config.seed
     regularisation = choose_regularisation(features.values, labels, classes, seed)
     logits = out_of_fold_logits(features.values, labels, classes, seed, regularisation)
     calibration = calibrate(logits, labels, seed)
-    run, model = _with_head(run, best.head)
     start_from_probe(run, model, regularisation)
     metrics = {OUT_OF_FOLD: float((logits.argmax(axis=1) == labels).mean())}
     checkpoint = make_checkpoint(run.config, model, describe_table(run), metrics, epoch=0)

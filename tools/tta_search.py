@@ -13,7 +13,7 @@ from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
 from evaluation.metrics import cross_entropy
 from prediction.latency import IMAGES, Latency, measure_latency
-from prediction.logits import calibrated, log_of, softmax
+from prediction.logits import calibrated, log_of
 from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, only_member, predict_images, uncalibrated, with_views
 from prediction.views import SETS, VIEWS
@@ -48,14 +48,13 @@ class ViewScores:
 
     def _mean(self, views: Sequence[str]) -> np.ndarray:
         stacked = np.stack([self.of_view[view] for view in views])
-        if self.average == "logits":
-            logits = np.log(np.maximum(stacked, np.finfo(np.float64).tiny))
-            of_members = softmax(logits.mean(axis=0))
-        else:
-            of_members = stacked.mean(axis=0)
-        pairs = zip(of_members, self.temperatures, strict=True)
         smallest = np.finfo(np.float64).tiny
-        answers = [calibrated(np.log(np.maximum(found, smallest)), temperature) for found, temperature in pairs]
+        if self.average == "logits":
+            of_members = np.log(np.maximum(stacked, smallest)).mean(axis=0)
+        else:
+            of_members = np.log(np.maximum(stacked.mean(axis=0), smallest))
+        pairs = zip(of_members, self.temperatures, strict=True)
+        answers = [calibrated(logits, temperature) for logits, temperature in pairs]
         return np.tensordot(self.weights, np.stack(answers), axes=1)
 
 

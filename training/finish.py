@@ -15,6 +15,7 @@ from evaluation.epoch_choice import CORRECTED, flattery
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.classifier import on_device
 from training.run import Run
+from training.saving import load_best
 from training.state import TrainingState
 from training.trainer import validation_logits
 
@@ -30,8 +31,7 @@ def finish_best(run: Run, state: TrainingState) -> list[str]:
     That is the temperature, and the top-1 to expect on new images. Without validation images the temperature is that of
     the teacher, or 1. A model that has one already keeps it.
     """
-    found = load_checkpoint(run.folder.best) if distributed.is_main() else None
-    checkpoint = distributed.gather(found)[0]
+    checkpoint = load_best(run)
     if checkpoint.temperature_source:
         return []
     if run.val_loader is None:

@@ -1,16 +1,16 @@
 """The start of a stage head: what its features are reduced and standardised by, from the frozen training images."""
 
-import numpy as np
 import torch
 from torch import nn
 
 from common import distributed
+from common.errors import RunError
 from data.dataloader import eval_loader
 from models.classifier import Classifier, on_device
-from models.heads import StageHead, covariance
+from models.heads import covariance
 from prediction.logits import compute_logits
 from training.features import frozen_features
-from training.linear_probe import at_least_a_tenth
+from training.linear_probe import standardisation
 from training.run import Run
 
 # images whose maps the principal components are computed from; each has some dozen positions
@@ -40,25 +40,24 @@ def start_head(run: Run, model: Classifier) -> None:
     if head is None:
         return
     if head.reduction is not None:
-        components = _principal_components(run, model, head.reduction.out_features)
-        head.reduction.weight.copy_(components)
-    values = frozen_features(run, model, run.split.train).values
-    _standardise(head, values)
-
-
-def _standardise(head: StageHead, values: np.ndarray) -> None:
-    mean, scale = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        head.reduction.weight.copy_(_principal_components(run, model, head.reduction.out_features))
+    mean, scale = standardisation(frozen_features(run, model, run.split.train).values)
     head.feature_mean.copy_(torch.from_numpy(mean))
-    head.feature_scale.copy_(torch.from_numpy(at_least_a_tenth(scale)))
+    head.feature_scale.copy_(torch.from_numpy(scale))
 
 
 def _principal_components(run: Run, model: Classifier, count: int) -> torch.Tensor:
-    """Return the `count` strongest principal components (count, C) of the channels of the last map, as rows."""
+    """Return the `count` strongest principal components (count, C) of the channels of the last map, as rows.
+
+    Raises RunError if no image can be read.
+    """
     step = -(-len(run.split.train) // _IMAGES_FOR_COMPONENTS)
     loader = eval_loader(run.config, run.table, run.split.train[::step], run.device)
     adding = on_device(ChannelCovariance(model), run.device)
     compute_logits(adding, loader, 1, run.device, run.precision)
-    totals = distributed.gather(None if adding.total is None else adding.total.cpu())
-    total = torch.stack([found for found in totals if found is not None]).sum(dim=0)
+    totals = [found for found in distributed.gather(adding.total) if found is not None]
+    if not totals:
+        raise RunError(f"{run.table.image_dir}: none of the {len(run.split.train[::step])} images could be read.")
+    total = torch.stack([found.cpu() for found in totals]).sum(dim=0)
     # eigenvalues ascend; the signs change nothing, since a covariance does not depend on them
     return torch.linalg.eigh(total.double()).eigenvectors[:, -count:].T.float()

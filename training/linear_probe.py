@@ -48,8 +48,7 @@ def fit_classifier(
     Classes have equal weight in total, so that frequent ones do not win by number. A class without images gets the
     lowest bias. The scaling is folded into the weights.
     """
-    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    scale = at_least_a_tenth(scale)
+    mean, scale = standardisation(features)
     found, positions = np.unique(labels, return_inverse=True)
     coefficients, intercepts = _logistic_regression(
         torch.from_numpy(((features - mean) / scale).astype(np.float32)),
@@ -63,12 +62,11 @@ def fit_classifier(
     return LinearClassifier(weight, bias)
 
 
-def at_least_a_tenth(scale: np.ndarray) -> np.ndarray:
-    """Return scales (D,) that are not far below their mean.
-
-    A feature with almost no variance over few images must not be scaled up to the others.
-    """
-    return np.maximum(scale, 0.1 * scale.mean() + 1e-12)
+def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale float64 (D,) that give features (N, D) the mean 0 and at most the deviation 1."""
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    # a feature with almost no variance over few images must not be scaled up to the others
+    return mean, np.maximum(scale, 0.1 * scale.mean() + 1e-12)
 
 
 @torch.enable_grad()

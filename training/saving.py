@@ -11,7 +11,7 @@ from common import distributed
 from common.errors import as_warning
 from common.files import run_all
 from configs.compose import to_plain
-from models.checkpoint import Checkpoint, save_checkpoint
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.findings import read_findings
 from training.resume import save_training_state
 from training.run import Run, describe_table
@@ -124,6 +124,12 @@ class Saver:
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"], "choices": run.choices}
         writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
         run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
+
+
+def load_best(run: Run) -> Checkpoint:
+    """Return best_model.pt, which rank 0 reads for all ranks; all must call this."""
+    found = load_checkpoint(run.folder.best) if distributed.is_main() else None
+    return distributed.gather(found)[0]
 
 
 def copied(value: Any) -> Any:

@@ -13,10 +13,11 @@ import torch
 from common import distributed
 from common.progress import progress
 from configs.schema import Config
-from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import on_device
 from prediction.logits import LoaderOutputs
 from training.run import Run
+from training.saving import load_best
 from training.start import mixes_start
 from training.state import TrainingState
 from training.trainer import validation_logits, validation_metrics
@@ -44,9 +45,7 @@ def mix_into_best_model(run: Run, state: TrainingState) -> StartMix | None:
     """
     if not mixes_start(run.config):
         return None
-    best = load_checkpoint(run.folder.best)
-    # all ranks must have read the file before rank 0 writes it
-    distributed.wait_for_all()
+    best = load_best(run)
     if SHARE in best.metrics:
         return _recorded(best.metrics)
     if state.start is None:

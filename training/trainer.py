@@ -16,6 +16,7 @@ from common.device import choose_inference_precision
 from common.errors import RunError, as_warning
 from common.progress import progress
 from data.dataset import Batch
+from evaluation.epoch_choice import is_better
 from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint
 from models.classifier import Classifier
@@ -291,8 +292,7 @@ def _is_best(run: Run, state: TrainingState, top1: float | None) -> bool:
     if top1 is None:
         state.best_epoch = state.epoch + 1
         return True
-    # the tolerance keeps a gain of exactly min_delta from being lost to rounding
-    if top1 > state.best_top1 + max(run.config.training.early_stopping.min_delta - 1e-12, 0):
+    if is_better(top1, state.best_top1, run.config.training.early_stopping.min_delta):
         state.best_top1, state.best_epoch, state.epochs_without_gain = top1, state.epoch + 1, 0
         return True
     state.epochs_without_gain += 1
