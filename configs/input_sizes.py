@@ -1,11 +1,7 @@
 """Input sizes in pixels: of each training epoch, of evaluation and of the shipped model."""
 
+from configs.epochs import is_final
 from configs.schema import Config
-
-
-def is_final(config: Config, epoch: int) -> bool:
-    """Say whether `epoch`, counted from 0, is one of the last `training.final_epochs`."""
-    return epoch >= config.training.epochs - config.training.final_epochs
 
 
 def training_size(config: Config, epoch: int) -> int:

@@ -64,7 +64,8 @@ class EarlyStoppingConfig:
 @dataclass
 class TrainingConfig:
     name: str
-    epochs: int
+    epochs: float
+    max_minutes: float | None
     learning_rate: Any
     weight_decay: float
     optimizer: str

@@ -69,7 +69,8 @@ RANGES = {
     "training.class_balance_beta": (0, 1, "high"),
     "training.distillation_weight": (0, 1, "low"),
     "training.distillation_temperature": (0, 100, "low"),
-    "training.epochs": (1, 100000, ""),
+    "training.epochs": (0, 100000, "low"),
+    "training.max_minutes": (0, 100000, "low"),
     "training.learning_rate": (0, 10, "low"),
     "training.weight_decay": (0, 10, ""),
     "training.warmup_epochs": (0, 100000, ""),
@@ -162,6 +163,10 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
     ),
     ("training.amp_dtype",): (lambda config: config.training.use_amp, "training.use_amp=true"),
     ("training.allow_tf32",): (lambda config: config.device in ("auto", "cuda"), "device=auto or cuda"),
+    ("training.epochs", "training.early_stopping.patience"): (
+        lambda config: config.training.max_minutes is None,
+        "training.max_minutes=null",
+    ),
     ("training.early_stopping.patience", "training.early_stopping.min_delta"): (
         lambda config: config.dataset.fold is not None or config.dataset.val_split > 0,
         "dataset.val_split above 0",

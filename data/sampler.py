@@ -14,7 +14,8 @@ class EpochBatches:
     """The batches of one training epoch, as lists of (epoch, index).
 
     The last batch may be smaller. A single image left over joins the batch before it, because batch statistics of one
-    image mean nothing. Set `epoch` and `first_batch` before iterating. With `parts` processes, process `part` gets
+    image mean nothing. Set `epoch` and `first_batch` before iterating, and
+    `end` for an epoch that ends before that batch. With `parts` processes, process `part` gets
     every `parts`-th image of each batch, so the batches are those of a single process.
     """
 
@@ -37,6 +38,7 @@ class EpochBatches:
         self.parts = parts
         self.epoch = 0
         self.first_batch = 0
+        self.end = len(self)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.rows), self.batch_size)
@@ -44,7 +46,7 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         order = self._order()
-        for batch in range(self.first_batch, len(self)):
+        for batch in range(self.first_batch, self.end):
             rows = order[self.first_image(batch) : self.first_image(batch + 1)]
             yield [(self.epoch, int(row)) for row in rows[self.part :: self.parts]]
 

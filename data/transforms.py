@@ -13,6 +13,7 @@ import pydantic
 
 from common.errors import InputError, did_you_mean
 from common.randomness import Purpose, keyed_sequence
+from configs.epochs import first_final_epoch
 from configs.input_sizes import final_size
 from configs.schema import Config
 
@@ -258,4 +259,4 @@ def train_transform(config: Config) -> TrainTransform | FinishingTransform:
     final = TrainTransform(
         config.augmentation.final, final_size(config), config.seed, "augmentation.final", config.model.fit
     )
-    return FinishingTransform(first, final, config.training.epochs - config.training.final_epochs)
+    return FinishingTransform(first, final, first_final_epoch(config.training))

@@ -6,7 +6,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -62,10 +62,13 @@ def with_choices(
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     """Return the config with other values of keys such as `dataset.batch_size`."""
     for key, value in values.items():
-        section, _, name = key.partition(".")
-        changed = dataclasses.replace(getattr(config, section), **{name: value})
-        config = dataclasses.replace(config, **{section: changed})
+        config = _with_value(config, key.split("."), value)
     return config
+
+
+def _with_value(section: Any, names: Sequence[str], value: Any) -> Any:
+    first, *rest = names
+    return dataclasses.replace(section, **{first: _with_value(getattr(section, first), rest, value) if rest else value})
 
 
 def _needs_checkpointing(

@@ -17,7 +17,7 @@ from models.classifier import on_device
 from training.run import Run
 from training.saving import load_best
 from training.state import TrainingState
-from training.trainer import validation_logits
+from training.validation import validation_logits
 
 # of the checkpoint's metrics
 BEFORE, AFTER = "val_calibration_error_before", "val_calibration_error"
@@ -56,9 +56,9 @@ def finish_best(run: Run, state: TrainingState) -> list[str]:
 def _correction(run: Run, state: TrainingState, checkpoint: Checkpoint) -> tuple[dict[str, float], list[str]]:
     """Return the corrected top-1 as a metric, and the line on it; nothing if no epoch was chosen."""
     hits, raw = state.validation_hits, checkpoint.metrics.get("val_top1")
-    if state.epoch < 2 or raw is None:
+    if len(state.history) < 2 or raw is None:
         return {}, []
-    if len(hits) != state.epoch or len({len(epoch) for epoch in hits}) > 1:
+    if len(hits) != len(state.history) or len({len(epoch) for epoch in hits}) > 1:
         return {}, [
             "The choice of the best epoch flatters its top-1; by how much is unknown, because the answers of some "
             "epochs were not kept, or are of other images."

@@ -30,7 +30,7 @@ def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -
         f"({config.competition.name})",
         "weights": _describe_weights(config, report) if state.step == 0 else "from the saved state",
         "device": f"{describe_device(run.device)}, {run.precision}{tf32}{memory}{_describe_processes()}",
-        "training": f"{training.name}: {training.epochs} epochs of {run.steps_per_epoch} steps, "
+        "training": f"{training.name}: {training.epochs:g} epochs of {run.steps_per_epoch} steps, "
         f"batch {config.dataset.batch_size} x {training.accumulation_steps}, {training.optimizer}, "
         f"{training.loss_function}, peak rate {training.learning_rate:g}, augmentation {config.augmentation.name}",
         "output": str(run.folder.root),
@@ -77,7 +77,7 @@ def _notes(run: Run, state: TrainingState) -> list[str]:
         wanted = getattr(config.training, key)
         if steps < round(wanted * run.steps_per_epoch):
             notes.append(
-                f"training.{key}={wanted:g} does not fit into {config.training.epochs} epochs: "
+                f"training.{key}={wanted:g} does not fit into {config.training.epochs:g} epochs: "
                 f"the warm-up is cut to {steps} of {schedule.total_steps} steps"
             )
     return notes

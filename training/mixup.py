@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from common.device import moved
+from configs.epochs import epoch_count
 from configs.schema import TrainingConfig
 
 
 def mixes(config: TrainingConfig, epoch: int) -> bool:
     """Say whether batches of `epoch` (from 0) are mixed: an alpha is set, and the last epochs have not begun."""
     unmixed = max(config.mix_off_epochs, config.final_epochs)
-    return (config.mixup_alpha > 0 or config.cutmix_alpha > 0) and epoch < config.epochs - unmixed
+    return (config.mixup_alpha > 0 or config.cutmix_alpha > 0) and epoch < epoch_count(config) - unmixed
 
 
 def mix_batch(

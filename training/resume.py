@@ -34,6 +34,7 @@ _FREE_KEYS = (
     "model.finetune_learning_rate",
     "training.name",
     "training.epochs",
+    "training.max_minutes",
     "training.compile",
     "training.allow_tf32",
     "training.resume",
@@ -43,6 +44,17 @@ _FREE_KEYS = (
     "training.early_stopping.patience",
     "training.early_stopping.min_delta",
 )
+# Keys that follow from `training.max_minutes`.
+PLANNED_KEYS = (
+    "training.epochs",
+    "training.warmup_epochs",
+    "training.backbone_warmup_epochs",
+    "training.freeze_epochs",
+    "training.mix_off_epochs",
+    "training.final_epochs",
+    "training.early_stopping.patience",
+)
+
 # Training reads no key of these sections.
 _FREE_SECTIONS = ("competition.",)
 
@@ -59,13 +71,21 @@ def resume_files(config: Config) -> list[Path]:
 
 
 def with_saved_choices(config: Config) -> tuple[Config, list[str]]:
-    """Return the config of a resumed run with what its first start chose in place of `auto`, and its sentences."""
-    keys = auto_keys(config)
+    """Return the config of a resumed run with what its first start chose, and its sentences.
+
+    It chose in place of `auto`, and the epochs that fit into `training.max_minutes`.
+    """
+    keys = [*auto_keys(config), *([] if config.training.max_minutes is None else PLANNED_KEYS)]
     paths = resume_files(config) if keys else []
     if not paths:
         return config, []
     _, whole, _ = _first_whole(paths)
     saved = whole["config"]
+    if config.training.max_minutes is not None and _value(saved, "training.max_minutes") is None:
+        raise InputError(
+            f"training.max_minutes={config.training.max_minutes:g}: the run that is resumed was planned in epochs. "
+            "Give training.epochs instead, or start anew with training.resume=null."
+        )
     values = {key: _value(saved, key) for key in keys}
     if "dataset.batch_size" in values:
         # both were chosen together
@@ -108,7 +128,7 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
     if "training.epochs" in changed:
         was = _value(saved["config"], "training.epochs")
         notes.append(
-            f"training.epochs is {run.config.training.epochs}, was {was}: the learning-rate schedule is recomputed"
+            f"training.epochs is {run.config.training.epochs:g}, was {was:g}: the learning-rate schedule is recomputed"
         )
     return Start(state, None, notes)
 

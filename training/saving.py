@@ -9,8 +9,8 @@ import torch
 
 from common import distributed
 from common.errors import as_warning
-from common.files import run_all
-from configs.compose import to_plain
+from common.files import run_all, write_text
+from configs.compose import to_plain, to_yaml
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.findings import read_findings
 from training.resume import save_training_state
@@ -124,6 +124,12 @@ class Saver:
         facts = {"config": to_plain(run.config), "split": describe_table(run)["split"], "choices": run.choices}
         writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
         run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
+
+
+def write_config(run: Run) -> None:
+    """Write config.yaml; what took the place of `auto`, and what followed from the time, stands above it."""
+    comments = "".join(f"# {sentence}\n" for sentence in run.choices)
+    write_text(run.folder.config, comments + to_yaml(run.config))
 
 
 def load_best(run: Run) -> Checkpoint:

@@ -20,7 +20,7 @@ from training.run import Run
 from training.saving import load_best
 from training.start import mixes_start
 from training.state import TrainingState
-from training.trainer import validation_logits, validation_metrics
+from training.validation import validation_logits, validation_metrics
 
 # `auto` tries these, and takes the fallback where no images validate
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)

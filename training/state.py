@@ -1,6 +1,6 @@
 """The state of training: everything that changes while a model trains, and how it is saved and loaded."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,6 +14,7 @@ from models.classifier import Classifier, on_device
 from training.ema import AveragedModel
 from training.norm_statistics import NormStatistics
 from training.optimizer import build_optimizer, load_optimizer
+from training.schedule import Schedule, Shortening
 
 # float16 gradients overflow at torch's own 2 ** 16 in most runs
 _FIRST_SCALE = 2.0**12
@@ -33,9 +34,10 @@ _COUNTERS = {
     "lowered_scales": "lowered_scales",
     "lowered_in_epoch": "lowered_in_epoch",
     "wall_seconds": "wall_seconds",
+    "used_seconds": "used_seconds",
 }
 # counters that files of earlier versions lack
-_LATER_COUNTERS = ("lowered_scales", "lowered_in_epoch", "wall_seconds")
+_LATER_COUNTERS = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "used_seconds")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class TrainingState:
     the host reads their findings (`training.findings`). `best_answers` are the best epoch's predictions of the
     validation images, from `training.tensorboard.answers_of`. `validation_hits` say for each epoch which validation
     images were right, bool (N,). `start` are the weights before the first step, on
-    the CPU, in a run that mixes them in at its end (`training.start_mix`).
+    the CPU, in a run that mixes them in at its end (`training.start_mix`). `used_seconds` are those of all
+    its starts together, without the breaks between; `times` are those of `training.run_times`, in a run with
+    `training.max_minutes`, which a `shortening` may have cut.
     """
 
     model: Classifier
@@ -124,10 +128,13 @@ class TrainingState:
     lowered_scales: int = 0
     lowered_in_epoch: int = 0
     wall_seconds: float = 0.0
+    used_seconds: float = 0.0
     unread: list[UnreadStep] = field(default_factory=list)
     best_answers: dict[str, torch.Tensor] | None = None
     validation_hits: list[torch.Tensor] = field(default_factory=list)
     start: dict[str, torch.Tensor] | None = None
+    times: dict[str, float] | None = None
+    shortening: Shortening | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -135,6 +142,10 @@ class TrainingState:
     def shipped_model(self) -> Classifier:
         """The model that is validated and saved: the EMA weights if the run averages."""
         return self.model if self.ema is None else self.ema.module
+
+    def schedule_of(self, planned: Schedule) -> Schedule:
+        """Return the run's schedule `planned` with the shortening that there may have been."""
+        return replace(planned, shortening=self.shortening)
 
     def update_ema(self, skip: torch.Tensor | None = None) -> None:
         """Move the EMA weights towards the weights of the step just done, if it averages; `skip` as in `update`."""
@@ -159,7 +170,8 @@ class TrainingState:
 
     def start_next_epoch(self) -> None:
         """Count the epoch as finished, and reset its totals."""
-        self.epoch += 1
+        change = self.shortening
+        self.epoch = change.next_epoch if change is not None and change.epoch == self.epoch else self.epoch + 1
         self.batch, self.seconds, self.wall_seconds, self.lowered_in_epoch = 0, 0.0, 0.0, 0
         self.totals = StepTotals.zero(self.totals.loss_sum.device)
 
@@ -177,6 +189,8 @@ class TrainingState:
             "best_answers": self.best_answers,
             "validation_hits": self.validation_hits,
             "start": self.start,
+            "times": self.times,
+            "shortening": None if self.shortening is None else asdict(self.shortening),
             **{saved_name: getattr(self, name) for name, saved_name in _COUNTERS.items()},
         }
 
@@ -195,6 +209,8 @@ class TrainingState:
             self.history, self.skipped = saved["history"], saved["skipped"]
             self.best_answers, self.start = saved.get("best_answers"), saved.get("start")
             self.validation_hits = saved.get("validation_hits", [])
+            self.times, shortening = saved.get("times"), saved.get("shortening")
+            self.shortening = None if shortening is None else Shortening(**shortening)
             for name, saved_name in _COUNTERS.items():
                 setattr(self, name, saved.get(saved_name, 0) if name in _LATER_COUNTERS else saved[saved_name])
             self.reset_totals_on_other_ranks()

@@ -36,9 +36,8 @@ def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[
     On CUDA the host counts it one step later, and `read_findings` counts what is left. Raises RunError after
     `training.max_bad_steps` such steps in a row, and if not even one image fits in memory.
     """
-    set_learning_rate(
-        state.optimizer, learning_rate_at(state.step, run.schedule), backbone_factor_at(state.step, run.schedule)
-    )
+    schedule = state.schedule_of(run.schedule)
+    set_learning_rate(state.optimizer, learning_rate_at(state.step, schedule), backbone_factor_at(state.step, schedule))
     with unread_before_errors(run, state):
         _take_memory_for_moments(run, state)
         totals = _gradients_that_fit(run, state, forward, batches)

@@ -1,12 +1,12 @@
 """Entry point of a training run: print the plan, train, print where the results are."""
 
 import dataclasses
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
 from common import distributed
-from common.files import check_writable_folder, write_text
-from configs.compose import to_yaml
+from common.files import check_writable_folder
 from configs.schema import Config
 from training.finish import finish_best
 from training.forward import check_compile
@@ -14,13 +14,17 @@ from training.messages import describe_result, describe_run
 from training.range_test import with_tested_rate
 from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
+from training.run_times import measure_run
+from training.saving import write_config
 from training.start import Start, start_run
 from training.start_mix import describe_mix, mix_into_best_model
+from training.time_limit import measuring_seconds, with_planned_epochs
 from training.trainer import TrainingResult, fit, is_complete
 
 
 def train(config: Config) -> TrainingResult:
     """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
+    started = time.perf_counter()
     check_writable_folder(Path(config.output_dir))
     config, saved_choices = with_saved_choices(config)
     run = set_up_run(config, saved_choices)
@@ -28,15 +32,15 @@ def train(config: Config) -> TrainingResult:
     with run.folder.locked() if distributed.is_main() else nullcontext():
         if config.training.learning_rate == "auto":
             run = with_tested_rate(run)
-        start = _start(run)
+        run, start = _start(run, started)
         state = start.state
         for line in [*describe_run(run, state, start.weights), *start.notes]:
             print(line, flush=True)
         if is_complete(run, state):
             print(f"Nothing to train: the run is complete after {state.epoch} epochs.")
         if distributed.is_main():
-            comments = "".join(f"# {sentence}\n" for sentence in run.choices)
-            write_text(run.folder.config, comments + to_yaml(run.config))
+            write_config(run)
+        state.used_seconds += time.perf_counter() - started
         result = fit(run, state)
         mix = mix_into_best_model(run, state)
         lines = finish_best(run, state)
@@ -49,7 +53,18 @@ def train(config: Config) -> TrainingResult:
     return result
 
 
-def _start(run: Run) -> Start:
+def _start(run: Run, started: float) -> tuple[Run, Start]:
+    """Return the first state, and the run with the epochs that fit into its time, which began at `started`."""
     # all ranks must look before rank 0 changes a file
     paths = distributed.gather(resume_files(run.config))[0]
-    return resume_run(run, paths) if paths else start_run(run)
+    if paths:
+        return run, resume_run(run, paths)
+    minutes = run.config.training.max_minutes
+    if minutes is None:
+        return run, start_run(run)
+    print(f"training.max_minutes={minutes:g}: some steps are timed first", flush=True)
+    times = measure_run(run, measuring_seconds(minutes))
+    start = start_run(run)
+    start.state.times = dataclasses.asdict(times)
+    used = distributed.gather(time.perf_counter() - started)[0]
+    return with_planned_epochs(run, times, used), start

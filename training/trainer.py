@@ -8,31 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-import torch
-
 from common import distributed
-from common.device import choose_inference_precision
 from common.errors import RunError, as_warning
 from common.progress import progress
+from configs.epochs import epoch_count
 from data.dataset import Batch
 from evaluation.epoch_choice import is_better
-from evaluation.metrics import cross_entropy, top_k_accuracy
 from models.checkpoint import make_checkpoint
-from models.classifier import Classifier
-from prediction.logits import LoaderOutputs, compute_logits
+from prediction.logits import LoaderOutputs
 from training.findings import read_findings, say_lowered_scales
 from training.forward import Forward
 from training.freezing import set_trainable
 from training.interrupts import Interrupts
 from training.run import Run, describe_table
 from training.run_folder import write_skipped_images
-from training.saving import Saver
+from training.saving import Saver, write_config
 from training.schedule import learning_rate_at
 from training.skipped import note_skipped, raise_for_skipped, skipped_too_many
 from training.state import TrainingState
 from training.step import take_step
 from training.tensorboard import EventLog, answers_of
+from training.time_limit import TimeLimit, WallClock, time_limit_of
+from training.validation import hits_of, validation_logits, validation_metrics
 
 
 @dataclass(frozen=True)
@@ -47,18 +44,6 @@ class TrainingResult:
     output_dir: Path
 
 
-class WallClock:
-    """Counts all time that passes while a run trains, in seconds, into `state.wall_seconds`."""
-
-    def __init__(self) -> None:
-        self._counted = time.perf_counter()
-
-    def count(self, state: TrainingState) -> None:
-        """Add the time since the last call."""
-        now = time.perf_counter()
-        state.wall_seconds, self._counted = state.wall_seconds + now - self._counted, now
-
-
 @dataclass(frozen=True)
 class Course:
     """What accompanies a run while it trains; only rank 0 has a log."""
@@ -68,12 +53,14 @@ class Course:
     forward: Forward
     log: EventLog | None
     clock: WallClock
+    limit: TimeLimit | None
 
 
 def fit(run: Run, state: TrainingState) -> TrainingResult:
     """Train from `state` to the last epoch or until early stopping. Raises KeyboardInterrupt after saving."""
     with Interrupts() as interrupts, Saver(run) as saver, open_log(run, state) as log:
-        course = Course(interrupts, saver, Forward(run, state), log, WallClock())
+        clock = WallClock()
+        course = Course(interrupts, saver, Forward(run, state), log, clock, time_limit_of(run, state, clock))
         while not is_complete(run, state):
             train_epoch(run, state, course)
             predictions = validate(run, state, course)
@@ -87,7 +74,7 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
         best_top1=None if run.val_loader is None else state.best_top1,
         best_epoch=state.best_epoch,
         epochs=state.epoch,
-        stopped_early=state.epoch < run.config.training.epochs,
+        stopped_early=state.epoch < epoch_count(run.config.training),
         best_model=run.folder.best,
         output_dir=run.folder.root,
     )
@@ -105,22 +92,33 @@ def is_complete(run: Run, state: TrainingState) -> bool:
     """Say whether all epochs are done, or validation top-1 has not improved for `patience` epochs."""
     config = run.config.training
     gave_up = run.val_loader is not None and state.epochs_without_gain >= config.early_stopping.patience
-    return gave_up or state.epoch >= config.epochs
+    steps = state.schedule_of(run.schedule).steps
+    return gave_up or state.epoch >= epoch_count(config) or state.step >= steps
+
+
+def last_batch(run: Run, state: TrainingState) -> int:
+    """Return where the current epoch ends, in micro-batches; the last may be a part of an epoch."""
+    steps_left = state.schedule_of(run.schedule).steps - state.step
+    return min(state.batch + steps_left * run.config.training.accumulation_steps, len(run.batches))
 
 
 def train_epoch(run: Run, state: TrainingState, course: Course) -> None:
     """Train the rest of the current epoch, from `state.batch` on; save by time and on an interrupt."""
     config = run.config.training
     run.batches.epoch, run.batches.first_batch = state.epoch, state.batch
-    if state.batch == len(run.batches):
+    run.batches.end = last_batch(run, state)
+    if state.batch == run.batches.end:
         return
     set_trainable(state.model, run.config, head_only=state.epoch < config.freeze_epochs)
     forward = course.forward.for_epoch()
     last = time.perf_counter()
     done = run.batches.first_image(state.batch)
-    with progress(f"epoch {state.epoch + 1}/{config.epochs}", len(run.batches.rows), done) as advance:
+    images = run.batches.first_image(run.batches.end)
+    with progress(f"epoch {state.epoch + 1}/{epoch_count(config)}", images, done) as advance:
         for batches in _steps(run, state, course):
             agreed = agree(run, state, course, batches)
+            if agreed.shorten:
+                shorten(run, state, course.limit)
             last += _seconds_of_saving(run, state, course, agreed)
             with distributed.own_statistics(state.model, agreed.empty_somewhere):
                 take_step(run, state, forward, batches)
@@ -129,6 +127,8 @@ def train_epoch(run: Run, state: TrainingState, course: Course) -> None:
             state.seconds, last = state.seconds + now - last, now
             advance(run.batches.first_image(state.batch) - done)
             done = run.batches.first_image(state.batch)
+            if state.batch >= run.batches.end:
+                break
     read_findings(run, state)
     state.seconds += time.perf_counter() - last
     say_lowered_scales(state)
@@ -158,6 +158,7 @@ class Agreement:
     leave: bool
     save: bool
     empty_somewhere: bool
+    shorten: bool
 
 
 def agree(run: Run, state: TrainingState, course: Course, batches: Sequence[Batch]) -> Agreement:
@@ -171,11 +172,23 @@ def agree(run: Run, state: TrainingState, course: Course, batches: Sequence[Batc
         course.saver.is_due(at_the_end_of_an_epoch=False),
         skipped_too_many(run, state),
         any(len(batch.images) == 0 for batch in batches),
+        course.limit is not None and distributed.is_main() and course.limit.is_missed(state),
     )
-    leave, save, too_many, empty = distributed.any_ranks(flags)
+    leave, save, too_many, empty, late = distributed.any_ranks(flags)
     if too_many:
         raise_for_skipped(run, state)
-    return Agreement(leave, save, empty)
+    return Agreement(leave, save, empty, shorten=late)
+
+
+def shorten(run: Run, state: TrainingState, limit: TimeLimit) -> None:
+    """Cut what is left of the run to the time that is left, as rank 0 decides, and record it."""
+    change, sentence = distributed.gather(limit.shortening(state))[0]
+    state.shortening = change
+    run.batches.end = last_batch(run, state)
+    run.choices.append(sentence)
+    if distributed.is_main():
+        print(sentence, flush=True)
+        write_config(run)
 
 
 def _seconds_of_saving(run: Run, state: TrainingState, course: Course, agreed: Agreement) -> float:
@@ -195,15 +208,6 @@ def validate(run: Run, state: TrainingState, course: Course) -> LoaderOutputs | 
     distributed.share_buffers(state.shipped_model)
     with progress("validation", len(run.split.val)) as advance:
         return validation_logits(run, state.shipped_model, _leave_when_asked(run, state, course, advance))
-
-
-def validation_logits(run: Run, model: Classifier, advance: Callable[[int], None]) -> LoaderOutputs:
-    """Return the logits of `model` on the validation images, of which there must be some."""
-    if run.val_loader is None:
-        raise ValueError("the run has no validation images")
-    config = run.config.training
-    precision = choose_inference_precision(run.device, config.use_amp, config.amp_dtype)
-    return compute_logits(model, run.val_loader, len(run.table.classes), run.device, precision, advance)
 
 
 def finish_epoch(run: Run, state: TrainingState, predictions: LoaderOutputs | None, course: Course) -> None:
@@ -263,27 +267,10 @@ def _history_row(run: Run, state: TrainingState, predictions: LoaderOutputs | No
         "epoch": state.epoch + 1,
         "train_loss": state.totals.mean_loss,
         **validation_metrics(predictions),
-        "learning_rate": learning_rate_at(max(state.step - 1, 0), run.schedule),
+        "learning_rate": learning_rate_at(max(state.step - 1, 0), state.schedule_of(run.schedule)),
         "images_per_second": state.totals.images / max(state.seconds, 1e-9),
         "seconds": state.seconds,
         "wall_seconds": state.wall_seconds,
-    }
-
-
-def hits_of(run: Run, predictions: LoaderOutputs) -> torch.Tensor:
-    """Return which validation images are right, bool (N,) in the order of `run.split.val`; unreadable ones are not."""
-    right = predictions.logits.argmax(axis=1) == predictions.labels
-    return torch.from_numpy(np.isin(run.split.val, predictions.indices[right]))
-
-
-def validation_metrics(predictions: LoaderOutputs | None) -> dict[str, float | None]:
-    """Return `val_loss` (cross-entropy, whatever the training loss), `val_top1`, `val_top5`; None without images."""
-    if predictions is None or len(predictions.labels) == 0:
-        return {"val_loss": None, "val_top1": None, "val_top5": None}
-    return {
-        "val_loss": cross_entropy(predictions.logits, predictions.labels),
-        "val_top1": top_k_accuracy(predictions.logits, predictions.labels, 1),
-        "val_top5": top_k_accuracy(predictions.logits, predictions.labels, 5),
     }
 
 
@@ -328,7 +315,7 @@ def _save_and_leave(run: Run, state: TrainingState, course: Course) -> NoReturn:
 
 
 def _print_epoch(run: Run, row: dict[str, Any], is_best: bool) -> None:
-    parts = [f"epoch {row['epoch']:>3}/{run.config.training.epochs}  train loss {row['train_loss']:.4f}"]
+    parts = [f"epoch {row['epoch']:>3}/{epoch_count(run.config.training)}  train loss {row['train_loss']:.4f}"]
     if row["val_top1"] is not None:
         parts.append(
             f"val loss {row['val_loss']:.4f}  top-1 {100 * row['val_top1']:.2f} %  top-5 {100 * row['val_top5']:.2f} %"

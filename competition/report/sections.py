@@ -134,7 +134,7 @@ def training(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
         ),
         (
             say("epochs, batch", "轮数，批大小"),
-            f"{len(facts.history)} / {recipe.epochs}, {config.dataset.batch_size} x {recipe.accumulation_steps}",
+            f"{len(facts.history)} / {recipe.epochs:g}, {config.dataset.batch_size} x {recipe.accumulation_steps}",
         ),
         (say("loss", "损失函数"), f"{recipe.loss_function}, label smoothing {recipe.label_smoothing:g}"),
         ("mixup / cutmix", f"{recipe.mixup_alpha or off} / {recipe.cutmix_alpha or off}"),

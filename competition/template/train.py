@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("train_dir", type=Path)
     parser.add_argument("labels", type=Path, help="CSV with filename,category_id or image_id,label")
     parser.add_argument("--weights", type=Path, help="state dict of timm to start from")
-    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--epochs", type=float, help="default: the recipe's")
     parser.add_argument("--output", type=Path, default=Path("model"))
     flags = parser.parse_args(arguments)
     config = read_config(MODEL_DIR)
@@ -246,9 +246,9 @@ def train(
     steps = math.ceil(micro_batches / accumulation)
     generator = np.random.RandomState(recipe["seed"])
     best, best_accuracy, step = {}, -1.0, 0  # type: Dict[str, torch.Tensor], float, int
-    for epoch in range(recipe["epochs"]):
+    for epoch in range(math.ceil(recipe["epochs"])):
         set_trainable(model, recipe, head_only=epoch < recipe["freeze_epochs"])
-        left = recipe["epochs"] - epoch
+        left = math.ceil(recipe["epochs"]) - epoch
         final = left <= recipe["final_epochs"]
         mixing = left > max(recipe["mix_off_epochs"], recipe["final_epochs"])
         size = (recipe["final_input_size"] if final else None) or recipe["input_size"]
@@ -275,6 +275,8 @@ def train(
             step += 1
             if averaged is not model:
                 update_average(averaged, model, min(recipe["ema_decay"], (1 + step) / (10 + step)))
+            if step == total_steps(steps, recipe):
+                break  # the last epoch may be a part of one
         accuracy = evaluate(averaged, entry, validation, recipe["batch_size"], device) if validation else 0.0
         print("epoch {}: loss {:.4f}, validation top-1 {:.4f}".format(epoch + 1, loss.item(), accuracy), flush=True)
         if accuracy > best_accuracy or not validation:
@@ -377,7 +379,7 @@ def build_optimizer(model: Classifier, recipe: Dict[str, Any]) -> torch.optim.Op
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> float:
     """Return the rate of a step, counted from 0: a linear warm-up, then half a cosine down to the least rate."""
-    total, warmup = steps_per_epoch * recipe["epochs"], warmup_steps("warmup_epochs", steps_per_epoch, recipe)
+    total, warmup = total_steps(steps_per_epoch, recipe), warmup_steps("warmup_epochs", steps_per_epoch, recipe)
     peak, least = recipe["learning_rate"], min(recipe["min_lr"], recipe["learning_rate"])
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
@@ -391,9 +393,15 @@ def backbone_factor(step: int, steps_per_epoch: int, recipe: Dict[str, Any]) -> 
     return min((step + 1) / (own + 1), 1) / min((step + 1) / (whole + 1), 1) if own else 1.0
 
 
+def total_steps(steps_per_epoch: int, recipe: Dict[str, Any]) -> int:
+    """Return the optimizer steps of all epochs; a last part of an epoch has at least one."""
+    whole, part = divmod(recipe["epochs"], 1)
+    return int(whole) * steps_per_epoch + (max(round(part * steps_per_epoch), 1) if part else 0)
+
+
 def warmup_steps(key: str, steps_per_epoch: int, recipe: Dict[str, Any]) -> int:
     """Return the steps of a warm-up; one that does not fit is cut to half of all."""
-    total, steps = steps_per_epoch * recipe["epochs"], round(recipe[key] * steps_per_epoch)
+    total, steps = total_steps(steps_per_epoch, recipe), round(recipe[key] * steps_per_epoch)
     return total // 2 if steps >= total else steps
 
 
