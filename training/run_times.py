@@ -118,12 +118,13 @@ def _steps_of_epoch(run: Run) -> Iterator[list[Batch]]:
 
 def _seconds_of_validation(run: Run, state: TrainingState, seconds: float) -> float:
     """Return the seconds of one validation, measured on as many images as the time allows; 0 without images."""
-    if run.val_loader is None:
+    loader = run.val_loader
+    if loader is None:
         return 0.0
-    whole = list(run.val_loader.batches)
+    whole = list(loader.batches)
 
     def seconds_of(batches: int) -> float:
-        run.val_loader.batches = whole[:batches]
+        loader.batches = whole[:batches]
         started = time.perf_counter()
         validation_logits(run, state.shipped_model, lambda images: None)
         return distributed.gather(time.perf_counter() - started)[0]
@@ -134,7 +135,7 @@ def _seconds_of_validation(run: Run, state: TrainingState, seconds: float) -> fl
         batches = min(max(int(seconds / first), 1), len(whole))
         return seconds_of(batches) * len(whole) / batches
     finally:
-        run.val_loader.batches = whole
+        loader.batches = whole
 
 
 def _seconds_of_saving(run: Run, state: TrainingState) -> float:

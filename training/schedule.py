@@ -9,7 +9,7 @@ from configs.schema import TrainingConfig
 
 @dataclass(frozen=True)
 class Shortening:
-    """A run that ends early: what was planned for the steps after `step` passes in fewer, so that `total_steps` are all.
+    """A run that ends early: what was planned for the steps after `step` passes in fewer, until `total_steps`.
 
     It happens in `epoch`, which `next_epoch` follows; both are counted from 0.
     """
@@ -92,9 +92,8 @@ def _planned_step(step: float, schedule: Schedule) -> float:
     change = schedule.shortening
     if change is None or step <= change.step:
         return step
-    return change.step + (step - change.step) * (schedule.total_steps - change.step) / (
-        change.total_steps - change.step
-    )
+    planned, left = schedule.total_steps - change.step, change.total_steps - change.step
+    return change.step + (step - change.step) * planned / left
 
 
 def _rise(step: float, warmup_steps: int) -> float:

@@ -52,9 +52,16 @@ class WallClock:
         return state.used_seconds + time.perf_counter() - self._counted
 
 
-def measuring_seconds(max_minutes: float) -> float:
-    """Return how long the parts of a run may be measured before it."""
-    return min(_MEASURING_SECONDS, _MEASURING_SHARE * 60 * max_minutes)
+def limit_seconds(config: Config) -> float:
+    """Return `training.max_minutes` in seconds."""
+    if config.training.max_minutes is None:
+        raise ValueError("training.max_minutes is null")
+    return 60 * config.training.max_minutes
+
+
+def measuring_seconds(config: Config) -> float:
+    """Return how long the parts of a run with a limit may be measured before it."""
+    return min(_MEASURING_SECONDS, _MEASURING_SHARE * limit_seconds(config))
 
 
 def with_planned_epochs(run: Run, times: RunTimes, used_seconds: float) -> Run:
@@ -62,8 +69,7 @@ def with_planned_epochs(run: Run, times: RunTimes, used_seconds: float) -> Run:
 
     Raises InputError if not even one optimizer step fits.
     """
-    minutes = run.config.training.max_minutes
-    config = fitting_config(run, times, _PLANNED_SHARE * 60 * minutes - used_seconds)
+    config = fitting_config(run, times, _PLANNED_SHARE * limit_seconds(run.config) - used_seconds)
     training = config.training
     counts = {
         name: getattr(training, name)
@@ -72,7 +78,7 @@ def with_planned_epochs(run: Run, times: RunTimes, used_seconds: float) -> Run:
     }
     keys = {"epochs": training.epochs, **counts, "early_stopping.patience": training.early_stopping.patience}
     sentence = (
-        f"training.max_minutes={minutes:g}: "
+        f"training.max_minutes={training.max_minutes:g}: "
         + " ".join(f"training.{name}={value:.10g}" for name, value in keys.items())
         + f" (measured: {describe_times(run, times)})"
     )
@@ -108,7 +114,8 @@ def fitting_config(run: Run, times: RunTimes, seconds: float) -> Config:
         middle = (low + high) // 2
         low, high = (middle, high) if _seconds_with(run, times, middle) <= seconds else (low, middle)
     if low == 0:
-        least = (60 * run.config.training.max_minutes - seconds + _seconds_with(run, times, run.steps_per_epoch)) / 60
+        used = limit_seconds(run.config) - seconds
+        least = (used + _seconds_with(run, times, run.steps_per_epoch)) / 60
         raise InputError(
             f"training.max_minutes={run.config.training.max_minutes:g}: too few. One epoch, with start and end of the "
             f"run, takes about {least:.2g} minutes here. Give more, or a smaller model.input_size or model."
@@ -173,7 +180,7 @@ class TimeLimit:
         self.run = run
         self.times = times
         self.clock = clock
-        self.seconds = 60 * run.config.training.max_minutes
+        self.seconds = limit_seconds(run.config)
         self.window = min(max(_WINDOW_SHARE * self.seconds, _LEAST_WINDOW), _LARGEST_WINDOW)
         # moments of this process: seconds of its clock, and seconds that were left by the plan
         self._marks: deque[tuple[float, float]] = deque()
@@ -193,7 +200,7 @@ class TimeLimit:
 
     def shortening(self, state: TrainingState) -> tuple[Shortening, str]:
         """Return what of the run still fits into its time at the speed of now, and the sentence on it."""
-        run, config, slowness = self.run, self.run.config, self._slowness()
+        config, slowness = self.run.config, self._slowness()
         end = seconds_of_end(config, self.times)
         seconds = (_SHORTENED_SHARE * self.seconds - self.clock.used_seconds(state)) / slowness - end
         count, steps_left = epoch_count(config.training), self._steps_left(state)

@@ -63,7 +63,7 @@ def _start(run: Run, started: float) -> tuple[Run, Start]:
     if minutes is None:
         return run, start_run(run)
     print(f"training.max_minutes={minutes:g}: some steps are timed first", flush=True)
-    times = measure_run(run, measuring_seconds(minutes))
+    times = measure_run(run, measuring_seconds(run.config))
     start = start_run(run)
     start.state.times = dataclasses.asdict(times)
     used = distributed.gather(time.perf_counter() - started)[0]

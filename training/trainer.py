@@ -117,7 +117,7 @@ def train_epoch(run: Run, state: TrainingState, course: Course) -> None:
     with progress(f"epoch {state.epoch + 1}/{epoch_count(config)}", images, done) as advance:
         for batches in _steps(run, state, course):
             agreed = agree(run, state, course, batches)
-            if agreed.shorten:
+            if agreed.shorten and course.limit is not None:
                 shorten(run, state, course.limit)
             last += _seconds_of_saving(run, state, course, agreed)
             with distributed.own_statistics(state.model, agreed.empty_somewhere):
