@@ -19,11 +19,17 @@ from training.state import TrainingState
 # what a run plans with; the rest is for what it does not foresee
 _PLANNED_SHARE = 0.97
 
-# a run is shortened once it would end after this share of its time, to the share below
+# a run that would end after the first share of its time is shortened to the second
 _LATE_SHARE, _SHORTENED_SHARE = 1.02, 0.985
 
-# the speed of now is that of the last tenth of the time, in seconds at least and at most
-_WINDOW_SHARE, _LEAST_WINDOW, _LARGEST_WINDOW = 0.1, 10.0, 300.0
+# but not before this share: what is wrong in the speed that is measured matters less, the later it is
+_FIRST_LOOK_SHARE = 0.75
+
+# the speed of now is that of this last share of the time
+_WINDOW_SHARE = 0.2
+
+# moments are kept this share of the time apart
+_MARK_SHARE = 0.001
 
 # the measuring before a run takes so many seconds, or this share of its time if that is less
 _MEASURING_SECONDS, _MEASURING_SHARE = 30.0, 0.05
@@ -181,7 +187,6 @@ class TimeLimit:
         self.times = times
         self.clock = clock
         self.seconds = limit_seconds(run.config)
-        self.window = min(max(_WINDOW_SHARE * self.seconds, _LEAST_WINDOW), _LARGEST_WINDOW)
         # moments of this process: seconds of its clock, and seconds that were left by the plan
         self._marks: deque[tuple[float, float]] = deque()
         self._later: dict[int, float] = {}
@@ -191,10 +196,11 @@ class TimeLimit:
         if state.shortening is not None:
             return False
         used, left = self.clock.used_seconds(state), self._planned_left(state)
-        self._marks.append((used, left))
-        while len(self._marks) > 1 and used - self._marks[1][0] >= self.window:
+        if not self._marks or used - self._marks[-1][0] >= _MARK_SHARE * self.seconds:
+            self._marks.append((used, left))
+        while used - self._marks[0][0] > _WINDOW_SHARE * self.seconds and len(self._marks) > 2:
             self._marks.popleft()
-        if used - self._marks[0][0] < self.window:
+        if used < _FIRST_LOOK_SHARE * self.seconds or len(self._marks) < 2:
             return False
         return used + left * self._slowness() > _LATE_SHARE * self.seconds
 
