@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from common import distributed
 from common.memory import release_device_memory
 from configs.compose import to_plain
@@ -25,8 +27,11 @@ from training.state import TrainingState
 from training.step import take_step
 from training.validation import validation_logits
 
-# a part is measured on at least so many steps, the first of which chooses kernels and is not counted
-_FEWEST_STEPS = 3
+# a kind of epoch is measured on so many steps at least, or on fewer if they take three times the time that it has
+_WANTED_STEPS, _FEWEST_STEPS = 8, 3
+
+# the median of so many parts of the measured steps counts, so that a moment of other work on the machine does not
+_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,16 @@ def _seconds_of_steps(run: Run, state: TrainingState, epoch: int, seconds: float
             now = time.perf_counter()
             steps.append(now - started)
             started = now
-            if distributed.any_rank(now - begun >= seconds and len(steps) >= _FEWEST_STEPS):
+            wanted = _WANTED_STEPS if now - begun < 3 * seconds else _FEWEST_STEPS
+            if distributed.any_rank(now - begun >= seconds and len(steps) >= wanted):
                 read_findings(run, state)
-                counted = steps[min(uncounted, len(steps) // 2) :]
-                return sum(counted) / len(counted), waited
+                return _typical(steps[min(uncounted, len(steps) // 2) :], run.train_loader.num_workers), waited
+
+
+def _typical(seconds: list[float], workers: int) -> float:
+    """Return the median of the means of parts of `seconds`; batches come in groups, one of each worker."""
+    parts = max(min(_PARTS, len(seconds) // max(workers, 1)), 1)
+    return float(np.median([np.mean(part) for part in np.array_split(seconds, parts)]))
 
 
 def _steps_of_epoch(run: Run) -> Iterator[list[Batch]]:

@@ -32,7 +32,7 @@ _WINDOW_SHARE = 0.2
 _MARK_SHARE = 0.001
 
 # the measuring before a run takes so many seconds, or this share of its time if that is less
-_MEASURING_SECONDS, _MEASURING_SHARE = 30.0, 0.05
+_MEASURING_SECONDS, _MEASURING_SHARE = 30.0, 0.1
 
 # pictures and temperature at the end of a run
 _SECONDS_OF_THE_END = 2.0
