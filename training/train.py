@@ -16,11 +16,14 @@ from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
 from training.start import Start, start_run
 from training.start_mix import describe_mix, mix_into_best_model
-from training.trainer import TrainingResult, fit, is_complete
+from training.trainer import AfterEpoch, TrainingResult, fit, is_complete
 
 
-def train(config: Config) -> TrainingResult:
-    """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
+def train(config: Config, after_epoch: AfterEpoch | None = None) -> TrainingResult:
+    """Train one run and print its course. Raises InputError before anything is written if it cannot work.
+
+    `after_epoch` gets each new row of the history, and may end the run by returning True.
+    """
     check_writable_folder(Path(config.output_dir))
     config, saved_choices = with_saved_choices(config)
     run = set_up_run(config, saved_choices)
@@ -37,7 +40,7 @@ def train(config: Config) -> TrainingResult:
         if distributed.is_main():
             comments = "".join(f"# {sentence}\n" for sentence in run.choices)
             write_text(run.folder.config, comments + to_yaml(run.config))
-        result = fit(run, state)
+        result = fit(run, state, after_epoch)
         mix = mix_into_best_model(run, state)
         lines = finish_best(run, state)
     if mix is not None:
