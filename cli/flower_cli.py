@@ -21,6 +21,7 @@ COMMANDS = {
     "lr-range": "cli.lr_range",
     "audit": "cli.audit",
     "ablate": "cli.ablate",
+    "tune": "cli.tune",
     "oof": "cli.oof",
     "soup": "cli.soup",
     "calibrate": "cli.calibrate",

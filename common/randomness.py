@@ -20,6 +20,7 @@ class Purpose(enum.IntEnum):
     TEST_SPLIT = 6
     CALIBRATION = 7
     RESAMPLING = 8
+    SEARCH = 9
 
 
 def keyed_sequence(seed: int, purpose: Purpose, *numbers: int) -> np.random.SeedSequence:

@@ -1,4 +1,4 @@
-"""Plots: confusion matrix, most confused pairs, predictions, differences, Pareto front, range test."""
+"""Plots: confusion matrix, most confused pairs, predictions, differences, front, range test, importance."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -129,6 +129,19 @@ def front_figure(points: Sequence[tuple[str, float, float, bool]], limit_ms: flo
     axes.set_xlabel("p95 latency of one image, milliseconds")
     axes.set_ylabel("validation top-1, %")
     axes.legend(loc="lower right")
+    return figure
+
+
+def importance_figure(shares: Mapping[str, float]) -> Figure:
+    """Return bars of the shares of single keys in the variance that they explain between trials, the largest on top."""
+    figure = Figure(figsize=(8, max(1.2 + 0.32 * len(shares), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    ranked = sorted(shares.items(), key=lambda item: -item[1])
+    axes.barh(range(len(ranked)), [100 * share for _, share in ranked], color="#0072b2")
+    axes.set_yticks(range(len(ranked)), [shown(name, _LONGEST_NAME) for name, _ in ranked])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of the explained variance of validation top-1, %")
     return figure
 
 

@@ -9,7 +9,7 @@ from models.classifier import parameter_count, size_in_bytes
 from models.pretrained import WeightsReport
 from training.run import Run
 from training.state import TrainingState
-from training.trainer import TrainingResult
+from training.trainer import TrainingResult, is_complete
 
 
 def describe_run(run: Run, state: TrainingState, report: WeightsReport | None) -> list[str]:
@@ -102,7 +102,10 @@ def _notes_on_validation(run: Run) -> list[str]:
 def describe_result(run: Run, result: TrainingResult, state: TrainingState) -> list[str]:
     """Return the closing lines: best epoch, skipped images, paths, the next command."""
     lines = []
-    if result.stopped_early:
+    if result.stopped_early and not is_complete(run, state):
+        wanted = run.config.training.epochs
+        lines.append(f"Stopped after {result.epochs} of {wanted} epochs, as asked by what started the run.")
+    elif result.stopped_early:
         patience = run.config.training.early_stopping.patience
         lines.append(f"Stopped after {result.epochs} epochs: no gain in validation top-1 for {patience} epochs.")
     if result.best_top1 is not None:

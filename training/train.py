@@ -19,11 +19,14 @@ from training.saving import write_config
 from training.start import Start, start_run
 from training.start_mix import describe_mix, mix_into_best_model
 from training.time_limit import measuring_seconds, with_planned_epochs
-from training.trainer import TrainingResult, fit, is_complete
+from training.trainer import AfterEpoch, TrainingResult, fit, is_complete
 
 
-def train(config: Config) -> TrainingResult:
-    """Train one run and print its course. Raises InputError before anything is written if it cannot work."""
+def train(config: Config, after_epoch: AfterEpoch | None = None) -> TrainingResult:
+    """Train one run and print its course. Raises InputError before anything is written if it cannot work.
+
+    `after_epoch` gets each new row of the history, and may end the run by returning True.
+    """
     started = time.perf_counter()
     check_writable_folder(Path(config.output_dir))
     config, saved_choices = with_saved_choices(config)
@@ -41,7 +44,7 @@ def train(config: Config) -> TrainingResult:
         if distributed.is_main():
             write_config(run)
         state.used_seconds += time.perf_counter() - started
-        result = fit(run, state)
+        result = fit(run, state, after_epoch)
         mix = mix_into_best_model(run, state)
         lines = finish_best(run, state)
     if mix is not None:

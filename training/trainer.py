@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ from training.tensorboard import EventLog, answers_of
 from training.time_limit import TimeLimit, WallClock, time_limit_of
 from training.validation import hits_of, validation_logits, validation_metrics
 
+# gets the row of the history that an epoch has added; True ends the run there
+AfterEpoch = Callable[[Mapping[str, float | None]], bool]
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -56,8 +59,11 @@ class Course:
     limit: TimeLimit | None
 
 
-def fit(run: Run, state: TrainingState) -> TrainingResult:
-    """Train from `state` to the last epoch or until early stopping. Raises KeyboardInterrupt after saving."""
+def fit(run: Run, state: TrainingState, after_epoch: AfterEpoch | None = None) -> TrainingResult:
+    """Train from `state` to the last epoch, until early stopping, or until `after_epoch` ends the run.
+
+    Its files are whole in each case. Raises KeyboardInterrupt after saving.
+    """
     with Interrupts() as interrupts, Saver(run) as saver, open_log(run, state) as log:
         clock = WallClock()
         course = Course(interrupts, saver, Forward(run, state), log, clock, time_limit_of(run, state, clock))
@@ -65,10 +71,14 @@ def fit(run: Run, state: TrainingState) -> TrainingResult:
             train_epoch(run, state, course)
             predictions = validate(run, state, course)
             finish_epoch(run, state, predictions, course)
-            if is_complete(run, state):
+            ended = after_epoch is not None and distributed.any_rank(after_epoch(state.history[-1]))
+            if ended and not is_complete(run, state):
+                _save(state, course)
+            if ended or is_complete(run, state):
                 saver.finish()
                 draw_pictures(run, state, log)
-            elif distributed.any_rank(interrupts.requested):
+                break
+            if distributed.any_rank(interrupts.requested):
                 _save_and_leave(run, state, course)
     return TrainingResult(
         best_top1=None if run.val_loader is None else state.best_top1,

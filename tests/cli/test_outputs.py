@@ -55,6 +55,7 @@ FOLDERS = {
     "lr-range": [TOOL, "lr-range", "--output", TARGET, *TINY],
     "audit": [TOOL, "audit", "--output", TARGET, *TINY],
     "ablate": [TOOL, "ablate", "--output", TARGET, "--seeds", "1", "--drop", "ema", "--base", *TINY],
+    "tune": [TOOL, "tune", "--output", TARGET, "model.drop_rate=0..0.5", *TINY],
     "oof": [TOOL, "oof", "runs", "--output", TARGET],
     "budget": [TOOL, "budget", "--checkpoint", "a.pt", "--output", TARGET],
     "report": [TOOL, "report", "--run", "run", "--output", TARGET],

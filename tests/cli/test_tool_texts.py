@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli import audit, budget, export, oof, probe, soup
+from cli import audit, budget, export, oof, probe, soup, tune
 from cli.comparison_text import describe_sizes, describe_view_search
 from cli.ensemble_text import describe_average, describe_fit
 from cli.entry import with_figures
@@ -25,6 +25,7 @@ from tools.export import Comparison, Export
 from tools.input_size import SizeComparison, SizeScore
 from tools.latency_budget import Budget, Choice, DeployedModel
 from tools.probe_baseline import ProbeResult
+from tools.search_results import Search, Trial
 from tools.soup import Soup, SoupComparison
 from tools.tta_search import ViewGain, ViewSearch
 
@@ -43,6 +44,37 @@ def test_ablation():
         "| without ema | 89.00 | 2.00 | -1.00 | -2.00 to +0.00 | 50.00 | 3.0 | 2 |",
         "",
         "Intervals of fewer than 3 seeds cover other images, but not another training.",
+    ]
+
+
+def test_tune():
+    def trial(number, state, top1=None, problem=""):
+        words = (f"training.epochs={number}",)
+        return Trial(number, state, words, top1, number, number, 0.51, problem, Path("t") / str(number))
+
+    failed = trial(3, "failed", problem="No luck.")
+    trials = [trial(7, "finished", 0.925), trial(5, "finished", 0.9), trial(6, "pruned", 0.95), failed]
+    found = Search(tuple(trials), "python train.py a=b", 0.0125, Path("trials.csv"), None, "2 are too few", False)
+    assert found.best == trials[0]
+    assert tune.describe(found) == [
+        "trial  top-1 %  best epoch  minutes  overrides",
+        "    7    92.50           7      0.5  training.epochs=7",
+        "    5    90.00           5      0.5  training.epochs=5",
+        "trials      2 finished, 1 pruned, 1 failed; all in trials.csv",
+        "importance  not drawn: 2 are too few",
+        "failed      first trial 3: No luck.",
+        "note: the validation images chose the best trial and its epoch, so its top-1 is optimistic; expect at least "
+        "1.25 points less on new images.",
+        f"Best model: {Path('t/7/checkpoints/best_model.pt')}",
+        "The same again: python train.py a=b",
+    ]
+    none = Search((failed,), None, 0.0, Path("trials.csv"), Path("importance.png"), "", True)
+    assert none.all_failed
+    assert tune.describe(none) == [
+        "trials      1 failed; all in trials.csv",
+        "importance  importance.png",
+        "failed      first trial 3: No luck.",
+        "No trial has finished, so there is no best one.",
     ]
 
 

@@ -10,6 +10,7 @@ from cli.entry import split_overrides
 from cli.flower_cli import build_parser as flower_cli_parser
 from configs.compose import compose, expand_sweep, parse_override
 from tests.helpers import REPOSITORY
+from tools.search_space import check_space, read_space
 
 pytestmark = pytest.mark.integration
 
@@ -69,8 +70,11 @@ def test_the_line_is_understood(line):
         parse_training(words[2:])
         return
     flags, overrides = split_overrides(words[2:])
-    for override in overrides:
-        parse_override(override)
+    if flags[:1] == ["tune"]:
+        check_space(read_space(overrides))
+    else:
+        for override in overrides:
+            parse_override(override)
     if script == "cli/flower_cli":
         flower_cli_parser().parse_args(flags)
     else:

@@ -314,6 +314,23 @@ def test_early_stopping_waits_for_its_patience(tiny, tmp_path, capsys):
     assert "no gain in validation top-1 for 2 epochs" in capsys.readouterr().out
 
 
+def test_a_caller_may_end_a_run_which_can_go_on(tiny, tmp_path, capsys):
+    rows = []
+
+    def after_epoch(row):
+        rows.append(dict(row))
+        return row["epoch"] == 2
+
+    result = train(tiny("training.epochs=4"), after_epoch)
+    assert (result.epochs, result.stopped_early, len(rows)) == (2, True, 2)
+    assert max(row["val_top1"] for row in rows) == result.best_top1
+    assert "Stopped after 2 of 4 epochs, as asked" in capsys.readouterr().out
+    assert load_checkpoint(result.best_model).temperature_source
+    train(tiny("training.epochs=4", "training.resume=auto"))
+    train(tiny("training.epochs=4", f"output_dir={tmp_path / 'whole'}"))
+    assert_same_run(RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole"))
+
+
 def test_an_unreadable_image_is_left_out_and_listed(tiny, tmp_path, capsys):
     write_pictures(tmp_path / "data", [8, 8])
     (tmp_path / "data" / "train" / "0003.png").write_bytes(b"not an image")
