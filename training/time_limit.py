@@ -23,10 +23,10 @@ _PLANNED_SHARE = 0.97
 _LATE_SHARE, _SHORTENED_SHARE = 1.02, 0.985
 
 # but not before this share: what is wrong in the speed that is measured matters less, the later it is
-_FIRST_LOOK_SHARE = 0.75
+_FIRST_LOOK_SHARE = 0.8
 
 # the speed of now is that of this last share of the time
-_WINDOW_SHARE = 0.2
+_WINDOW_SHARE = 0.1
 
 # moments are kept this share of the time apart
 _MARK_SHARE = 0.001

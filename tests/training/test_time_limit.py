@@ -122,7 +122,7 @@ def build_schedule_of(config):
     return build_schedule(training, STEPS_PER_EPOCH)
 
 
-@pytest.mark.parametrize("minutes", [2, 5, 30, 120])
+@pytest.mark.parametrize("minutes", [4, 5, 30, 120])
 @pytest.mark.parametrize(
     ("slowness", "shortened"),
     [
@@ -134,6 +134,7 @@ def build_schedule_of(config):
         (lambda share: 1.7 if share > 0.7 else 1.0, 1),
         # a moment of other work
         (lambda share: 2.0 if 0.3 < share < 0.33 else 1.0, 0),
+        (lambda share: 1.7 if share > 0.87 else 1.0, 1),
     ],
 )
 def test_a_run_ends_in_its_time_on_a_machine_that_slows_down(minutes, slowness, shortened):
@@ -151,13 +152,10 @@ def test_the_sentence_says_what_is_left_out(speed):
 
 @pytest.fixture
 def timed(monkeypatch):
-    """Let the parts of every run take times that make 2.4 epochs of a tenth of a minute."""
+    """Let the parts of every run take times that make some epochs of a tenth of a minute."""
     times = RunTimes(0.1, 0.1, 0.1, epoch_start=0.0, validation=0.1, saving=0.1)
     monkeypatch.setattr(training.train, "measure_run", lambda run, seconds: times)
     monkeypatch.setattr(training.train.time, "perf_counter", lambda: 0.0)
-
-
-RUN = ("training.max_minutes=0.1", "training.final_epochs=1")
 
 
 def limited(tiny, *overrides):
@@ -171,8 +169,9 @@ def test_a_resumed_run_is_that_of_the_printed_numbers(tiny, tmp_path, monkeypatc
     output = f"output_dir={tmp_path / 'limited'}"
     stop_and_go_on(monkeypatch, limited(tiny, output, "training.resume=auto"), [4, 3])
     said = capsys.readouterr().out
-    (numbers,) = {line.partition("max_minutes=0.1: ")[2].partition(" (")[0] for line in said.splitlines() if "0.1: training.epochs" in line}
-    assert "training.epochs=" in numbers and "training.final_epochs=" in numbers
+    planned = [line.partition("max_minutes=0.1: ")[2] for line in said.splitlines()]
+    (numbers,) = {words.partition(" (")[0] for words in planned if words.startswith("training.epochs=")}
+    assert " training.final_epochs=3 " in numbers
     other = [word for word in numbers.split() if not word.startswith("training.early_stopping")]
     train(tiny(*other, f"output_dir={tmp_path / 'plain'}"))
     assert_same_run(RunFolder(tmp_path / "limited"), RunFolder(tmp_path / "plain"))
@@ -197,21 +196,19 @@ def test_a_part_of_an_epoch_is_resumed_exactly(tiny, tmp_path, monkeypatch):
 
 @pytest.mark.integration
 def test_a_shortened_run_skips_epochs_and_is_resumed_exactly(tiny, tmp_path, monkeypatch, timed, capsys):
-    def shorten_in_the_first_epoch(limit, state):
-        return state.shortening is None and state.step == 2
-
-    monkeypatch.setattr(TimeLimit, "is_missed", shorten_in_the_first_epoch)
-    monkeypatch.setattr(
-        TimeLimit, "shortening", lambda limit, state: (Shortening(2, 9, 0, next_epoch=epochs - 1), "it is late")
-    )
-    config = limited(tiny, f"output_dir={tmp_path / 'whole'}")
-    epochs = 8
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, max_minutes=0.2))
-    train(config)
-    folder = RunFolder(tmp_path / "whole")
-    epochs = load_training_state(folder.last)["config"]["training"]["epochs"]
+    # five steps an epoch: the first is finished, then the last one comes, with two of its steps
+    change = Shortening(step=2, total_steps=7, epoch=0, next_epoch=3)
+    monkeypatch.setattr(TimeLimit, "is_missed", lambda limit, state: state.shortening is None and state.step == 2)
+    monkeypatch.setattr(TimeLimit, "shortening", lambda limit, state: (change, "it is late"))
+    whole = RunFolder(tmp_path / "whole")
+    train(limited(tiny, f"output_dir={whole.root}"))
     assert "it is late" in capsys.readouterr().out
-    assert "# it is late" in folder.config.read_text("utf-8")
+    assert "# it is late" in whole.config.read_text("utf-8")
+    assert load_training_state(whole.last)["config"]["training"]["epochs"] > 3
+    assert load_training_state(whole.last)["state"]["step"] == 7
+    assert [row["epoch"] for row in history(whole)] == ["1", "4"]
+    stop_and_go_on(monkeypatch, limited(tiny, "training.resume=auto"), [4, 3])
+    assert_same_run(whole, RunFolder(tmp_path / "run"))
 
 
 @pytest.mark.integration
@@ -229,4 +226,5 @@ def test_the_parts_of_a_run_are_measured(tiny, tmp_path, capsys):
     assert "training.max_minutes=0.15: some steps are timed first" in said
     assert "images/s" in said.partition("(measured: ")[2].partition(")")[0]
     state = load_training_state(RunFolder(tmp_path / "run").last)["state"]
-    assert state["times"]["first_step"] > 0 and state["times"]["validation"] > 0
+    assert state["times"]["first_step"] > 0
+    assert state["times"]["validation"] > 0
