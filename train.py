@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from cli.entry import ArgumentParser, run_script, split_overrides
+from common.errors import InputError
 from configs.options import config_names, describe_options
 
 
@@ -19,6 +20,15 @@ def main(arguments: list[str]) -> int:
     if flags.cfg:
         for config in configs:
             sys.stdout.write(to_yaml(config))
+        return 0
+
+    if flags.plan:
+        if flags.multirun:
+            raise InputError("--plan: plans one run; leave --multirun out.")
+        from cli.plan_text import plan_lines
+        from training.plan import plan_run
+
+        print("\n".join(plan_lines(plan_run(configs[0]))))
         return 0
 
     # torch is imported only now, so that a mistake in the config is answered at once
@@ -39,13 +49,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of what stands beside the overrides."""
     parser = ArgumentParser(
         prog="train.py",
-        usage="python train.py [--config-name NAME] [--cfg job] [--multirun] [group=option ...] [key=value ...]",
+        usage="python train.py [--config-name NAME] [--cfg job] [--plan] [--multirun] [group=option ...] [key=value ...]",
         description=f"{__doc__}\n\nGroups and keys:\n{describe_options()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--config-name", "-cn", default="config", help=", ".join(config_names()))
     parser.add_argument("--cfg", choices=["job"], help="print the composed config and stop")
+    parser.add_argument("--plan", action="store_true", help="measure what the run would take, print it and stop")
     parser.add_argument("--multirun", "-m", action="store_true", help="train each combination, as in seed=0,1,2")
     return parser
 
