@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of what stands beside the overrides."""
     parser = ArgumentParser(
         prog="train.py",
-        usage="python train.py [--config-name NAME] [--cfg job] [--plan] [--multirun] [group=option ...] [key=value ...]",
+        usage="python train.py [--config-name NAME] [--cfg job | --plan] [--multirun] [group=option] [key=value ...]",
         description=f"{__doc__}\n\nGroups and keys:\n{describe_options()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

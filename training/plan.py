@@ -103,7 +103,7 @@ def latency_of(checkpoint: Path, config: Config) -> Latency:
 
 
 def estimated_start(run: Run, times: RunTimes) -> float:
-    """Return the seconds that the start of a run takes after its data are read: weights, and the probe if it has one."""
+    """Return the seconds of a run's start after its data are read: its weights, and its probe if it has one."""
     if run.config.training.head_init != "probe":
         return times.saving
     images = len(run.split.train)
