@@ -19,6 +19,7 @@ COMMANDS = {
     "instant": "cli.instant",
     "probe": "cli.probe",
     "lr-range": "cli.lr_range",
+    "split": "cli.split",
     "audit": "cli.audit",
     "ablate": "cli.ablate",
     "tune": "cli.tune",

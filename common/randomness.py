@@ -21,6 +21,7 @@ class Purpose(enum.IntEnum):
     CALIBRATION = 7
     RESAMPLING = 8
     SEARCH = 9
+    HALVES = 10
 
 
 def keyed_sequence(seed: int, purpose: Purpose, *numbers: int) -> np.random.SeedSequence:
