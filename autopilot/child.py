@@ -1,0 +1,35 @@
+"""Runs a script of the kit for another process, and ends soon after that process does: python -m autopilot.child."""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+# a training run saves its state within this time of a signal
+SECONDS_TO_SAVE = 60
+
+
+def main() -> None:
+    """Run the script that the first argument names, with the others as its own."""
+    script = Path(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.argv = [str(script), *sys.argv[2:]]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent, who holds the other end of standard input, is gone; then end, however it went."""
+    # not through sys.stdin, whose lock this thread would hold while the interpreter shuts down
+    while os.read(0, 1):
+        pass
+    signal.raise_signal(signal.SIGTERM)
+    time.sleep(SECONDS_TO_SAVE)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

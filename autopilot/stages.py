@@ -1,0 +1,374 @@
+"""The seven stages of a contest run, in their order; each is a function of the contest."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autopilot.commands import shown
+from autopilot.contest import Contest, remedy_for
+from autopilot.planning import Facts, PlannedRun, as_json, from_json, plan_runs, recipe_for
+from autopilot.progress import clock
+from common.errors import InputError, RunError
+from common.files import to_json, write_text
+from configs.compose import compose
+
+CLI = "cli/flower_cli.py"
+
+# shares of the images; the test part is held back from every choice
+TEST_SHARE, VAL_SHARE = 0.15, 0.15
+
+# of all the time, for timing and probing models
+_SHORTLIST_SHARE, _LEAST_PER_MODEL, _MOST_PER_MODEL = 0.08, 10, 120
+
+_PROBE_IMAGES = 1500
+
+# bytes
+_ROOM_BESIDES = 2_000_000_000
+
+# a training loses at most so much to a kill
+_MINUTES_BETWEEN_SAVES = 0.5
+
+# commands after the last training, and how often each image of the final part is predicted by them
+_COMMANDS_AT_THE_END, _SECONDS_OF_A_PROOF = 9, 20.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is delivered: checkpoints, views, runtime flags, the command's words that predict, and why."""
+
+    checkpoints: list[str]
+    views: str
+    command: list[str]
+    why: str
+
+
+def check(contest: Contest) -> None:
+    """Raise InputError for keys that compose to no config, and for a disk without room."""
+    request = contest.request
+    compose("config", ["training=finetune", *request.training_keys], allow_unused=True)
+    source = request.source
+    files = source.rglob("*") if source.is_dir() else [source]
+    # copies where links are not possible, checkpoints, exports and the ZIP
+    wanted = sum(path.stat().st_size for path in files if path.is_file()) + _ROOM_BESIDES
+    free = shutil.disk_usage(contest.folder).free
+    if free < wanted and contest.journal.started("prepare") is None:
+        raise InputError(
+            f"{contest.folder}: its disk has {free / 1e9:.1f} GB free, and the run may need {wanted / 1e9:.1f} GB."
+        )
+
+
+def look(contest: Contest) -> None:
+    """Prepare the data and say what is in it: classes, near-duplicates."""
+    contest.line.enter("look")
+    prepare = [CLI, "prepare-data", "--source", str(contest.request.source), "--output", str(contest.data), "--link"]
+    contest.run("prepare", prepare)
+    for line in contest.output_of("prepare"):
+        if line.strip() and not line.startswith(("$", "Next:")):
+            contest.line.say(f"  {line}")
+    contest.run("audit", [CLI, "audit", f"dataset.root={contest.data}", "--output", str(contest.folder / "audit")])
+    counts = class_counts(contest.data)
+    contest.note(
+        f"{sum(counts)} labelled images of {len(counts)} classes, {min(counts)} to {max(counts)} in each: "
+        f"training={recipe_for(counts)}"
+    )
+
+
+def class_counts(data: Path) -> list[int]:
+    """Return the images of each class of the prepared training table."""
+    with (data / "train.csv").open(encoding="utf-8", newline="") as file:
+        return list(Counter(row["label"] for row in csv.DictReader(file)).values())
+
+
+def hold_back(contest: Contest) -> None:
+    """Divide the images: training, validation in two halves, and a test part that nothing selects on."""
+    contest.line.enter("hold back")
+    own_test = (contest.data / "test.csv").is_file()
+    share = 0 if own_test else TEST_SHARE
+    words = [f"dataset.root={contest.data}", f"dataset.test_split={share}", f"dataset.val_split={VAL_SHARE}"]
+    if (contest.data / "val.csv").is_file():
+        words = words[:-1]
+    contest.run("split", [CLI, "split", *words])
+    contest.note(
+        f"test part: {test_table(contest)}, {'labelled by the organisers' if own_test else 'held back'}; nothing is "
+        "chosen on it"
+    )
+
+
+def test_table(contest: Contest) -> Path:
+    """Return the table of the test part."""
+    own = contest.data / "test.csv"
+    return own if own.is_file() else contest.data / "part_test.csv"
+
+
+def data_keys(contest: Contest) -> list[str]:
+    """Return the keys of a run on the parts."""
+    own = contest.data / "val.csv"
+    val = own if own.is_file() else contest.data / "part_val.csv"
+    return [
+        f"dataset.root={contest.data}",
+        f"dataset.train_csv={contest.data / 'part_train.csv'}",
+        f"dataset.val_csv={val}",
+    ]
+
+
+def shortlist(contest: Contest) -> dict[str, Any]:
+    """Measure which models can be used; return what the command has written."""
+    contest.line.enter("shortlist")
+    request, path = contest.request, contest.folder / "shortlist.json"
+    models = ["--models", ",".join(request.models)] if request.models else []
+    seconds = 3600 * _SHORTLIST_SHARE * request.hours / max(len(request.models), 4)
+    per_model = int(min(max(seconds, _LEAST_PER_MODEL), _MOST_PER_MODEL))
+    contest.run(
+        "shortlist",
+        [
+            *(CLI, "shortlist", *models, "--images", str(_PROBE_IMAGES), "--seconds-per-model", str(per_model)),
+            *("--json", str(path), *data_keys(contest), "training=finetune", "augmentation=medium"),
+            *request.training_keys,
+        ],
+        accepted=(0, 1),
+    )
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for row in found["models"]:
+        contest.line.say(f"  {row['option']:<28} {'in ' if row['in'] else 'out'} {row['reason']}")
+    if not any(row["in"] for row in found["models"]):
+        raise InputError(
+            f"No model keeps the limits with weights that can be had here; the reason of each is in {path}. Put the "
+            "file of a model into the folder weights/, or reach a hub."
+        )
+    return found
+
+
+def plan(contest: Contest, found: dict[str, Any]) -> list[PlannedRun]:
+    """Return the plan: that of plan.json if there is one, which a user may have edited, else a new one."""
+    contest.line.enter("plan")
+    path = contest.folder / "plan.json"
+    if not path.is_file():
+        write_text(path, to_json(_new_plan(contest, found)))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: is no JSON ({error}). Mend it, or delete it for a new plan.") from error
+    runs = from_json(content, str(path))
+    for run in runs:
+        contest.line.say(f"  {run.name}: {run.minutes:g} minutes; {run.why}")
+    contest.line.say(f"  then about {clock(end_seconds(contest, found))} to choose and to deliver. The plan: {path}")
+    return runs
+
+
+def _new_plan(contest: Contest, found: dict[str, Any]) -> dict[str, Any]:
+    request = contest.request
+    limits = compose("config", [f"competition={request.profile}", *request.limit_keys]).competition
+    counts = class_counts(contest.data)
+    end = end_seconds(contest, found)
+    seconds = contest.left_seconds() - end
+    images = sum(1 for _ in (contest.data / "part_train.csv").open(encoding="utf-8")) - 1
+    facts = Facts(
+        models=found["models"],
+        images=images,
+        max_megabytes=limits.max_model_mb,
+        max_latency_ms=limits.max_latency_ms,
+        on_cpu=found["device"].startswith("cpu"),
+        seconds=max(seconds, 1e-3),
+        recipe=recipe_for(counts),
+    )
+    best = next(row for row in found["models"] if row["in"])
+    least = contest.journal.used_seconds() + end + max(60.0, 2 * images / best["images_per_second"])
+    if seconds <= 0:
+        raise InputError(f"{request.hours:g} hours are too few: {_hours_that_work(least)}")
+    try:
+        return as_json(plan_runs(facts), facts.recipe, request.hours)
+    except InputError as error:
+        raise InputError(f"{request.hours:g} hours are too few: {error} {_hours_that_work(least)}") from error
+
+
+def _hours_that_work(seconds: float) -> str:
+    return f"The least that works here is about {seconds / 3600:.2g} hours."
+
+
+def end_seconds(contest: Contest, found: dict[str, Any]) -> float:
+    """Return about how long choosing and delivering take: starting the commands, and predicting with the best model."""
+    start = contest.journal.seconds_of("split") or 10.0
+    rows = [row for row in found["models"] if row["in"]]
+    # those that may be trained
+    slowest = max(rows[:2], key=lambda row: row["latency_ms"] or 0.0)
+    latency = (slowest["latency_ms"] or 0.0) / 1000
+    images = sum(count_rows(table) for table in (test_table(contest), contest.data / "part_confirm.csv"))
+    predicted = len(list_test_images(contest))
+    # budget: 100 files for each of two view sets, three views, in about three precisions and runtimes
+    timed = 100 * 3 * 3 + 300
+    views = 1.5
+    batched = 0.7 * latency * views * (images + 4 * predicted + 3 * count_rows(contest.data / "part_choose.csv"))
+    return _COMMANDS_AT_THE_END * start + _SECONDS_OF_A_PROOF + timed * latency + batched
+
+
+def count_rows(table: Path) -> int:
+    """Return the rows of a table below its header; 0 without a table."""
+    if not table.is_file():
+        return 0
+    with table.open(encoding="utf-8") as file:
+        return sum(1 for _ in file) - 1
+
+
+def list_test_images(contest: Contest) -> list[Path]:
+    """Return the files of the folder that is to be predicted, or none if there is no such folder."""
+    folder = contest.request.test or contest.data / "test"
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+
+
+def train(contest: Contest, runs: Sequence[PlannedRun], found: dict[str, Any]) -> list[str]:
+    """Train each run of the plan; return the checkpoints. What a failed run leaves of its time goes to the others."""
+    contest.line.enter("train")
+    end, checkpoints = end_seconds(contest, found), []
+    for place, run in enumerate(runs):
+        folder = contest.folder / "runs" / run.name
+        share = run.minutes / sum(later.minutes for later in runs[place:])
+        minutes = max((contest.left_seconds() - end) / 60 * share, 0.1)
+        problem = _train_one(contest, run, [], f"train_{run.name}", minutes)
+        if problem is not None:
+            words = remedy_for(problem)
+            if words:
+                contest.note(f"{run.name} failed: {problem} It is tried once more with {' '.join(words)}.")
+                minutes = max((contest.left_seconds() - end) / 60 * share, 0.1)
+                problem = _train_one(contest, run, words, f"train_{run.name}_again", minutes)
+        if problem is None:
+            checkpoints.append(str(folder / "checkpoints" / "best_model.pt"))
+        else:
+            contest.note(f"{run.name} is dropped: {problem}")
+    if not checkpoints:
+        raise RunError(f"No training has ended well; see {contest.folder / 'logs'}.")
+    return checkpoints
+
+
+def _train_one(contest: Contest, run: PlannedRun, words: list[str], step: str, minutes: float) -> str | None:
+    """Train a run; return what went wrong, None if nothing."""
+    # a run that was begun keeps its minutes, which its state knows
+    command = contest.journal.started(step) or [
+        "train.py",
+        *run.keys,
+        *data_keys(contest),
+        *contest.request.training_keys,
+        f"training.max_minutes={minutes:.2f}",
+        f"training.checkpoint_every_minutes={_MINUTES_BETWEEN_SAVES}",
+        "training.resume=auto",
+        f"output_dir={contest.folder / 'runs' / run.name}",
+        *words,
+    ]
+    outcome = contest.attempt(step, command)
+    return None if outcome.exit_code == 0 else outcome.problem
+
+
+def choose(contest: Contest, checkpoints: Sequence[str]) -> Decision:
+    """Choose models, views and runtime on one half of the validation images; confirm on the other half."""
+    contest.line.enter("choose")
+    request, budget = contest.request, contest.folder / "budget"
+    limits = ["--profile", request.profile, *request.limit_keys]
+    contest.run(
+        "budget",
+        [
+            *(CLI, "budget", "--checkpoint", *checkpoints, "--data", str(contest.data / "part_choose.csv")),
+            *("--tta", "identity", "--tta", "identity,hflip", "--output", str(budget)),
+            *(*limits, *request.common_keys),
+        ],
+        accepted=(0, 1),
+    )
+    found = json.loads((budget / "budget.json").read_text(encoding="utf-8"))
+    allowed = [choice for choice in found["choices"] if choice["allowed"] and choice["runtime"] == "torch"]
+    # exported models cannot be packed; of those that can, the best within the limits, else the fastest
+    whole = [choice for choice in allowed if choice["precision"] == "fp32"]
+    for choice in whole:
+        # a path may have spaces
+        choice["paths"] = [path for path in checkpoints if Path(path).as_posix() in choice["models"]]
+    fitting = [choice for choice in whole if choice["fits"]]
+    if not fitting:
+        contest.note("no choice keeps the latency on this machine, which is not the judges'; the fastest is taken")
+    chosen = max(fitting, key=_rank) if fitting else min(whole, key=lambda choice: choice["p95_ms"])
+    plain = max((choice for choice in whole if _is_plain(choice)), key=_rank)
+    if chosen is not plain and not _is_confirmed(contest, chosen, plain):
+        chosen = plain
+        why = "a single model with one view, because the images that did not choose saw no gain from more"
+    else:
+        why = f"{100 * chosen['top1']:.2f} % of the images that chose, p95 {chosen['p95_ms']:.1f} ms"
+    contest.note(f"chosen: {_named(chosen)}: {why}")
+    decision = Decision(chosen["paths"], chosen["views"], _flags(chosen), why)
+    _evaluate(contest, "test", chosen, test_table(contest))
+    return decision
+
+
+def _rank(choice: dict[str, Any]) -> tuple[float, float]:
+    return choice["top1"], -choice["p95_ms"]
+
+
+def _is_plain(choice: dict[str, Any]) -> bool:
+    return len(choice["paths"]) == 1 and choice["views"] == "identity"
+
+
+def _named(choice: dict[str, Any]) -> str:
+    names = [Path(path).parents[1].name for path in choice["paths"]]
+    return f"{' + '.join(names)} with views {choice['views']}"
+
+
+def _flags(choice: dict[str, Any]) -> list[str]:
+    """Return the words that name models and views."""
+    views = [] if choice["views"] == "identity" else ["--tta", choice["views"]]
+    return ["--checkpoint", *choice["paths"], *views]
+
+
+def _is_confirmed(contest: Contest, chosen: dict[str, Any], plain: dict[str, Any]) -> bool:
+    table = contest.data / "part_confirm.csv"
+    better, simple = (_evaluate(contest, name, it, table) for name, it in (("confirm", chosen), ("plain", plain)))
+    return better["top1"]["value"] >= simple["top1"]["value"]
+
+
+def _evaluate(contest: Contest, name: str, choice: dict[str, Any], table: Path) -> dict[str, Any]:
+    """Evaluate a choice on a table; return its metrics."""
+    folder = contest.folder / "evaluation" / name
+    words = ["--data", str(table), "--output-dir", str(folder), *contest.request.common_keys]
+    contest.run(f"evaluate_{name}", ["evaluate.py", *_flags(choice), *words])
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def deliver(contest: Contest, decision: Decision) -> dict[str, str]:
+    """Predict the test images, check the rules, build and prove the ZIP, write the report; return where all is."""
+    contest.line.enter("deliver")
+    request, folder = contest.request, contest.folder
+    predictions, submission = folder / "predictions.csv", folder / "submission.zip"
+    test = str(request.test or contest.data / "test")
+    if not list_test_images(contest):
+        test = str(test_table(contest))
+        contest.note(f"there is no folder of test images; {test} is predicted in its place")
+    limits = ["--profile", request.profile, *request.limit_keys, *request.common_keys]
+    contest.run(
+        "predict",
+        [
+            *("inference.py", *decision.command, "--input", test, "--output", str(predictions)),
+            *("--format", "official", *request.common_keys),
+        ],
+    )
+    check = ["check_competition.py", "--predictions", str(predictions), *limits]
+    if contest.run("check", check, accepted=(0, 1)).exit_code:
+        contest.note(f"the gate names a broken rule: {contest.log_of('check')}")
+    contest.run(
+        "submission",
+        ["prepare_submission.py", "--predictions", str(predictions), "--output", str(submission), *limits],
+    )
+    report = [CLI, "report", "--run", str(Path(decision.checkpoints[0]).parents[1]), "--output", str(folder / "report")]
+    outcome = contest.attempt("report", [*report, "--language", request.language])
+    if outcome.exit_code:
+        contest.note(f"the report could not be written: {outcome.problem}")
+    return {
+        "predictions": str(predictions),
+        "submission": str(submission),
+        "proof": str(folder / "submission_proof.json"),
+        "report": str(folder / "report"),
+        "checkpoints": " ".join(decision.checkpoints),
+    }
+
+
+def command_of(contest: Contest, step: str) -> str:
+    """Return the command of a step as a user types it."""
+    return shown(contest.journal.started(step) or [])
