@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from autopilot.commands import Outcome, run_command, shown
 from autopilot.journal import Journal
-from autopilot.progress import StageLine
+from autopilot.progress import STAGES, StageLine
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
 
@@ -82,8 +82,13 @@ class Contest:
         self.line.say(text)
 
     def run(self, step: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> Outcome:
-        """Run a command, unless it is on record as done. Raises RunError if it does not end with an accepted code."""
+        """Run a command, unless it is on record as done.
+
+        Raises InputError if it refuses its input, and RunError if it ends with another code that is not accepted.
+        """
         outcome = self.attempt(step, command)
+        if outcome.exit_code == InputError.exit_code:
+            raise InputError(outcome.problem)
         if outcome.exit_code not in accepted:
             raise RunError(
                 f"{shown(command)} ended with exit code {outcome.exit_code}: {outcome.problem} Its output is in "
@@ -142,8 +147,8 @@ def opened(request: Request, line: StageLine) -> Iterator[Contest]:
         yield contest
     except InputError:
         lock.release()
-        if fresh:
-            # nothing half-made is left behind
+        if fresh and line.stage in STAGES[: STAGES.index("train")]:
+            # nothing half-made is left behind; what was trained is
             shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:

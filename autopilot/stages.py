@@ -321,7 +321,7 @@ def _flags(choice: dict[str, Any]) -> list[str]:
 def _is_confirmed(contest: Contest, chosen: dict[str, Any], plain: dict[str, Any]) -> bool:
     table = contest.data / "part_confirm.csv"
     better, simple = (_evaluate(contest, name, it, table) for name, it in (("confirm", chosen), ("plain", plain)))
-    return better["top1"]["value"] >= simple["top1"]["value"]
+    return better["top1"] >= simple["top1"]
 
 
 def _evaluate(contest: Contest, name: str, choice: dict[str, Any], table: Path) -> dict[str, Any]:

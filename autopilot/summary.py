@@ -35,8 +35,8 @@ def write_summary(
     subtitle = f"{clock(contest.journal.used_seconds())} of {contest.request.hours:g} hours, on {found['device']}"
     write_text(page, to_html(Document("Contest run", subtitle, "en", blocks)))
     result = {
-        "test_top1": metrics["top1"]["value"],
-        "test_interval": [metrics["top1"]["low"], metrics["top1"]["high"]],
+        "test_top1": metrics["top1"],
+        "test_interval": metrics["top1_interval"],
         "used_seconds": round(contest.journal.used_seconds(), 1),
         "summary": str(page),
         **delivered,
@@ -46,8 +46,8 @@ def write_summary(
 
 
 def _result(contest: Contest, decision: Decision, metrics: dict[str, Any], delivered: dict[str, str]) -> list[Block]:
-    top1 = metrics["top1"]
-    figure = f"{100 * top1['value']:.2f} % (95 %: {100 * top1['low']:.2f} to {100 * top1['high']:.2f})"
+    low, high = metrics["top1_interval"]
+    figure = f"{100 * metrics['top1']:.2f} % (95 %: {100 * low:.2f} to {100 * high:.2f})"
     rows = [
         ("top-1 on the test part, which chose nothing", figure),
         ("images of the test part", str(metrics["images"])),
