@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     line = StageLine(flags.hours, flags.json_progress)
     with opened(request, line) as contest:
         from autopilot import stages
-        from autopilot.summary import write_summary
+        from autopilot.summary import accuracy_text, write_summary
 
         stages.check(contest)
         stages.look(contest)
@@ -50,10 +50,10 @@ def main(arguments: list[str]) -> int:
         decision = stages.choose(contest, checkpoints)
         delivered = stages.deliver(contest, decision)
         result = write_summary(contest, found, runs, decision, delivered)
-    low, high = result["test_interval"]
+    figure = accuracy_text(result["test_top1"], result["test_interval"])
     line.say(
-        f"\nTest top-1 {100 * result['test_top1']:.2f} % (95 %: {100 * low:.2f} to {100 * high:.2f}), on images that "
-        f"chose nothing.\nProven: {result['submission']}\nAll of it: {result['summary']}"
+        f"\nTest top-1 {figure}, on images that chose nothing.\nProven: {result['submission']}\n"
+        f"All of it: {result['summary']}"
     )
     return 0
 

@@ -86,7 +86,7 @@ class Contest:
 
         Raises InputError if it refuses its input, and RunError if it ends with another code that is not accepted.
         """
-        outcome = self.attempt(step, command)
+        outcome = self.attempt(step, command, accepted)
         if outcome.exit_code == InputError.exit_code:
             raise InputError(outcome.problem)
         if outcome.exit_code not in accepted:
@@ -96,11 +96,14 @@ class Contest:
             )
         return outcome
 
-    def attempt(self, step: str, command: Sequence[str]) -> Outcome:
-        """Run a command, unless it is on record as done with these words; return how it ended."""
+    def attempt(self, step: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> Outcome:
+        """Run a command, unless it is on record as done with these words; return how it ended.
+
+        A failure is on record as done too, if the run went on after it.
+        """
         command = [str(word) for word in command]
         done = self.journal.ended(step, command)
-        if done is not None:
+        if done is not None and (done["exit_code"] in accepted or done is not self.journal.entries[-1]):
             self.line.say(f"$ {shown(command)}\n  done before")
             return Outcome(done["exit_code"], done["last_lines"])
         self.line.say(f"$ {shown(command)}")

@@ -10,7 +10,7 @@ from autopilot.commands import shown
 from autopilot.contest import FINISHED, Contest
 from autopilot.planning import PlannedRun
 from autopilot.progress import clock
-from autopilot.stages import Decision
+from autopilot.stages import Decision, count_rows, test_table
 from common.errors import as_warning
 from common.files import to_json, write_text
 from competition.report.document import Block, Code, Document, Heading, Paragraph, Picture, Table
@@ -45,12 +45,19 @@ def write_summary(
     return result
 
 
+def accuracy_text(top1: float, interval: Sequence[float] | None) -> str:
+    """Return an accuracy with its interval, which too few images have not."""
+    if interval is None:
+        return f"{100 * top1:.2f} % (too few images for an interval)"
+    low, high = interval
+    return f"{100 * top1:.2f} % (95 %: {100 * low:.2f} to {100 * high:.2f})"
+
+
 def _result(contest: Contest, decision: Decision, metrics: dict[str, Any], delivered: dict[str, str]) -> list[Block]:
-    low, high = metrics["top1_interval"]
-    figure = f"{100 * metrics['top1']:.2f} % (95 %: {100 * low:.2f} to {100 * high:.2f})"
+    figure = accuracy_text(metrics["top1"], metrics["top1_interval"])
     rows = [
         ("top-1 on the test part, which chose nothing", figure),
-        ("images of the test part", str(metrics["images"])),
+        ("images of the test part", str(count_rows(test_table(contest)))),
         ("models", ", ".join(Path(path).parents[1].name for path in decision.checkpoints)),
         ("views", decision.views),
         ("chosen because", decision.why),
