@@ -67,6 +67,8 @@ def _start(run: Run, started: float) -> tuple[Run, Start]:
         return run, start_run(run)
     print(f"training.max_minutes={minutes:g}: some steps are timed first", flush=True)
     times = measure_run(run, measuring_seconds(run.config))
+    # a time for nothing is refused before an older run is moved
+    with_planned_epochs(run, times, distributed.gather(time.perf_counter() - started)[0])
     start = start_run(run)
     start.state.times = dataclasses.asdict(times)
     used = distributed.gather(time.perf_counter() - started)[0]
