@@ -26,7 +26,7 @@ def test_a_plan_names_everything_and_writes_nothing(pictures, tmp_path, quick):
     done = plan(pictures, tmp_path, "training.epochs=2.5", "training.final_epochs=1", "training.final_input_size=48")
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert lines["data"] == "39 images for training, 9 for validation, 4 classes"
+    assert lines["data"] == "38 images for training, 10 for validation, 4 classes"
     assert lines["epochs"].startswith("2.5 of 5 steps, the last 1 of them")
     assert "in the last epochs" in lines["speed"]
     assert "within the limit of 500 MB" in lines["size"]
