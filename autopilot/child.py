@@ -26,7 +26,16 @@ def _end_with_parent() -> None:
     # not through sys.stdin, whose lock this thread would hold while the interpreter shuts down
     while os.read(0, 1):
         pass
-    signal.raise_signal(signal.SIGTERM)
+    # nobody reads any more, and a broken pipe must not keep the script from saving
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    if os.name == "nt":
+        # os.kill would end the process at once
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        # to the process, so that it wakes the main thread, which may wait
+        os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_SAVE)
     os._exit(1)
 
