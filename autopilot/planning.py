@@ -8,9 +8,10 @@ from typing import Any
 from common.errors import InputError
 
 RULE = (
-    "The model with the best probe is trained first, at the largest size that gets enough epochs. If its own size gets "
-    "twice as many, the time is divided: a second model of another family, if size and latency of both together keep "
-    "the limits, then further seeds."
+    "The model with the best probe is trained first, at the largest size that gets enough epochs and keeps the "
+    "latency, up to one and a half times the size of its pretrained weights. If the largest gets twice as many, the "
+    "time is divided: a second model of another family, if size and latency of both together keep the limits, then "
+    "further seeds."
 )
 
 # fine-tuning from a probe has most of its gain after so many epochs (docs/RESULTS.md)
@@ -21,8 +22,9 @@ MOST_RUNS = 4
 # the share of the epochs at the last, larger size, and how much smaller the first size is
 LAST_SHARE, FIRST_SIZE = 0.25, 0.75
 
-# sizes to choose from below a model's own, for families that take any multiple of 32
-_SIZES = (512, 448, 384, 320, 288, 256, 224, 192, 160, 128, 96, 64)
+# sizes to choose from beside a model's own, for families that take any multiple of 32; how much larger one may be
+_SIZES = (576, 512, 448, 416, 384, 352, 320, 288, 256, 224, 192, 160, 128, 96, 64)
+_LARGEST = 1.5
 _ANY_SIZE = ("byobnet", "convnext", "efficientnet", "metaformer", "mobilenetv3", "resnet")
 
 # a class is rare if it has so few images, and a data set uneven if its largest class has so many times as many
@@ -68,8 +70,8 @@ def plan_runs(facts: Facts) -> list[PlannedRun]:
     if epochs < 1:
         minutes = facts.seconds / epochs / 60 if epochs > 0 else math.inf
         raise InputError(f"{best['option']}: one epoch at {size} px takes {minutes:.2g} minutes here.")
-    # the time is divided only where the model's own size leaves some
-    affordable = int(_epochs(best, best["input_size"], facts, facts.seconds) / ENOUGH_EPOCHS)
+    # the time is divided only where the largest size leaves some
+    affordable = int(_epochs(best, _sizes(best, facts)[0], facts, facts.seconds) / ENOUGH_EPOCHS)
     count = max(1, min(affordable, MOST_RUNS))
     second = next((row for row in ranked[1:] if row["family"] != best["family"] and _fit(best, row, facts)), None)
     order = [(best, 0), (second, 0), (best, 1), (second, 1)] if second else [(best, k) for k in range(MOST_RUNS)]
@@ -91,14 +93,22 @@ def _run(row: Mapping[str, Any], seed: int, place: int, facts: Facts, seconds: f
 
 def _size_for(row: Mapping[str, Any], facts: Facts, seconds: float) -> int:
     """Return the largest size that gets enough epochs, else the smallest."""
-    sizes = _sizes(row)
+    sizes = _sizes(row, facts)
     return next((size for size in sizes if _epochs(row, size, facts, seconds) >= ENOUGH_EPOCHS), sizes[-1])
 
 
-def _sizes(row: Mapping[str, Any]) -> list[int]:
-    """Return the sizes of a model, the largest first; a fixed one has its own alone."""
+def _sizes(row: Mapping[str, Any], facts: Facts) -> list[int]:
+    """Return the sizes of a model that keep the latency, the largest first; a fixed one has its own alone."""
     own = row["input_size"]
-    return [own, *(size for size in _SIZES if size < own)] if row["family"] in _ANY_SIZE else [own]
+    if row["family"] not in _ANY_SIZE:
+        return [own]
+    sizes = sorted({own, *(size for size in _SIZES if size <= _LARGEST * own)}, reverse=True)
+    return [size for size in sizes if size <= own or facts.on_cpu or _latency(row, size) <= facts.max_latency_ms]
+
+
+def _latency(row: Mapping[str, Any], size: int) -> float:
+    """Return the milliseconds per image at a size; time goes with the number of pixels."""
+    return row["latency_ms"] * (size / row["input_size"]) ** 2
 
 
 def _first_size(row: Mapping[str, Any], size: int) -> int:
@@ -123,7 +133,10 @@ def _fit(first: Mapping[str, Any], second: Mapping[str, Any], facts: Facts) -> b
     """Say whether the average of two models keeps the limits; a CPU's latency decides nothing."""
     if first["megabytes"] + second["megabytes"] > facts.max_megabytes:
         return False
-    return facts.on_cpu or first["latency_ms"] + second["latency_ms"] <= facts.max_latency_ms
+    if facts.on_cpu:
+        return True
+    latencies = [_latency(row, _size_for(row, facts, facts.seconds / 2)) for row in (first, second)]
+    return sum(latencies) <= facts.max_latency_ms
 
 
 def as_json(runs: Sequence[PlannedRun], recipe: str, hours: float) -> dict[str, Any]:
