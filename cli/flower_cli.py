@@ -18,6 +18,7 @@ COMMANDS = {
     "augment-preview": "cli.augment_preview",
     "instant": "cli.instant",
     "probe": "cli.probe",
+    "shortlist": "cli.shortlist",
     "lr-range": "cli.lr_range",
     "split": "cli.split",
     "audit": "cli.audit",

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -30,7 +31,11 @@ def model_options(num_classes: int = 100) -> list[ModelOption]:
 
 @functools.cache
 def _describe(option: str, num_classes: int) -> ModelOption:
-    config = OmegaConf.load(CONFIG_DIR / "model" / f"{option}.yaml")
+    return describe_model(option, OmegaConf.load(CONFIG_DIR / "model" / f"{option}.yaml"), num_classes)
+
+
+def describe_model(option: str, config: Any, num_classes: int) -> ModelOption:
+    """Return the sizes of an option whose keys may have been changed; `config` is a `ModelConfig`, or has its keys."""
     model = meta_classifier(config.architecture, num_classes, config.input_size, config.head)
     return ModelOption(
         option=option,

@@ -31,7 +31,7 @@ from training.time_limit import (
 _MEASURING_SECONDS = 30.0
 
 # of the contest's size; the median of many says no more about a plan
-_TIMED_IMAGES = 30
+TIMED_IMAGES = 30
 
 # fitting the classifier to cached features
 _SECONDS_OF_A_PROBE = 5.0
@@ -95,10 +95,10 @@ def plan_run(config: Config) -> RunPlan:
         )
 
 
-def latency_of(checkpoint: Path, config: Config) -> Latency:
+def latency_of(checkpoint: Path, config: Config, images: int = TIMED_IMAGES) -> Latency:
     """Return the latency of a checkpoint on drawn files of `competition.input_size`, on the config's device."""
     pipeline = load_pipeline(checkpoint, overrides=[f"device={config.device}"])
-    with drawn_jpegs(config.competition.input_size, _TIMED_IMAGES) as drawn:
+    with drawn_jpegs(config.competition.input_size, images) as drawn:
         return measure_latency(pipeline, drawn)
 
 

@@ -43,6 +43,7 @@ FILES = {
     ),
     "calibrate": ([TOOL, "calibrate", "--checkpoint", "a.pt", "--output", TARGET], ".pt"),
     "augment-preview": ([TOOL, "augment-preview", "--output", TARGET, *TINY], ".png"),
+    "shortlist": ([TOOL, "shortlist", "--models", "efficientnet_lite0", "--json", TARGET], ".json"),
     "report, compile": ([TOOL, "report", "--compile", "TARGET_STEM.typ"], ".pdf"),
 }
 FOLDERS = {
