@@ -120,7 +120,7 @@ def _models(found: dict[str, Any]) -> list[Block]:
 
 def _next_steps(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedRun]) -> list[Block]:
     sentences = []
-    lacking = [row["option"] for row in found["models"] if not row["in"] and "weights" in row["reason"]]
+    lacking = [row["option"] for row in found["models"] if row["out_by"] == "weights"]
     if lacking:
         sentences.append(
             f"{len(lacking)} models were out for want of weights ({', '.join(lacking[:6])}). A reachable hub, a mirror "

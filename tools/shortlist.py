@@ -20,9 +20,11 @@ from data.prepared import load_table
 from data.split import needs_groups, split_table
 from data.table import ImageTable
 from models.catalog import ModelOption, describe_model
+from models.classifier import pretrained_config
 from models.weight_sources import WeightFinder
 from tools.shortlist_file import Row, Shortlist, read_rows, sorted_rows, write_rows
 from tools.shortlist_model import ModelTest, Settings
+from training.auto_settings import with_values
 
 # of as many as it has; with fewer, a classifier of some classes is fitted on one image
 FEWEST_OF_A_CLASS = 3
@@ -41,6 +43,8 @@ def shortlist(
     report: Callable[[Row, bool], None] = lambda row, reused: None,
 ) -> Shortlist:
     """Measure the options of `model=` (None: all of them), the smallest first, with the overrides `words`.
+
+    Each is measured at the size of its pretrained weights, unless `model.input_size` is among the words.
 
     A model that breaks a limit, has no weights, or cannot be measured is out, with the first reason; what comes after
     is not measured. `images` training images at most are read for the probe; `seconds_per_model` are a rough limit,
@@ -91,11 +95,20 @@ def _configs(words: Sequence[str], options: Sequence[str] | None) -> dict[str, C
         raise InputError("The list of models is empty; name at least one.")
     for option in options or ():
         check_choice(f"model={option}", option, known)
-    # a key may have no effect with one of the models
-    return {
-        option: compose("config", [*words, f"model={option}"], allow_unused=True)
-        for option in dict.fromkeys(options or known)
-    }
+    given = any(parse_override(text).key_or_group == "model.input_size" for text in listed(words))
+    configs = {}
+    for option in dict.fromkeys(options or known):
+        # a key may have no effect with one of the models
+        config = compose("config", [*words, f"model={option}"], allow_unused=True)
+        configs[option] = config if given else _at_pretrained_size(config)
+    return configs
+
+
+def _at_pretrained_size(config: Config) -> Config:
+    """Return the config at the size at which the authors of its weights measured them."""
+    pretrained = pretrained_config(config.model.architecture)
+    size = (pretrained.test_input_size or pretrained.input_size)[-1]
+    return with_values(config, {"model.input_size": size, "training.final_input_size": None})
 
 
 def _by_size(configs: dict[str, Config], num_classes: int) -> list[ModelOption]:
