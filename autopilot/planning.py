@@ -33,10 +33,11 @@ FEW_IMAGES, UNEVEN = 8, 3
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training: a name, the option of `model=`, further words of its command, minutes, and why it is in."""
+    """One training: a name, the option of `model=`, its last size in pixels, the words of its command, minutes, why."""
 
     name: str
     model: str
+    size: int
     keys: list[str]
     minutes: float
     why: str
@@ -88,7 +89,7 @@ def _run(row: Mapping[str, Any], seed: int, place: int, facts: Facts, seconds: f
     kind = "the best probe" if place == 0 else "another family" if seed == 0 else "another seed"
     probe = f"{100 * row['probe_top1']:.1f} %" if row["probe_top1"] is not None else "not measured"
     why = f"{kind} ({probe}); about {epochs:.3g} epochs at {first} px, the last quarter at {size} px"
-    return PlannedRun(f"{row['option']}_{seed}", row["option"], keys, round(seconds / 60, 2), why)
+    return PlannedRun(f"{row['option']}_{seed}", row["option"], size, keys, round(seconds / 60, 2), why)
 
 
 def _size_for(row: Mapping[str, Any], facts: Facts, seconds: float) -> int:
@@ -149,13 +150,15 @@ def from_json(plan: Any, where: str) -> list[PlannedRun]:
     try:
         runs = [PlannedRun(**run) for run in plan["runs"]]
     except (KeyError, TypeError) as error:
-        raise InputError(f"{where}: each run needs name, model, keys, minutes and why ({error}).") from error
+        raise InputError(f"{where}: each run needs name, model, size, keys, minutes and why ({error}).") from error
     if not runs:
         raise InputError(f"{where}: has no runs. Delete it for a new plan.")
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         raise InputError(f"{where}: two runs have the same name; each needs a folder of its own.")
     for run in runs:
+        if not isinstance(run.size, int) or run.size < 1:
+            raise InputError(f"{where}: run {run.name}: size must be a whole number of pixels.")
         minutes = isinstance(run.minutes, int | float) and not isinstance(run.minutes, bool) and run.minutes > 0
         if not minutes or not isinstance(run.keys, list) or not all(isinstance(key, str) for key in run.keys):
             raise InputError(f"{where}: run {run.name}: minutes must be above 0, and keys a list of texts.")

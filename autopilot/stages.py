@@ -33,8 +33,11 @@ _ROOM_BESIDES = 2_000_000_000
 # a training loses at most so much to a kill
 _MINUTES_BETWEEN_SAVES = 0.5
 
-# commands after the last training, and how often each image of the final part is predicted by them
+# commands after the last training, and what the proof of a ZIP takes beside predicting
 _COMMANDS_AT_THE_END, _SECONDS_OF_A_PROOF = 9, 20.0
+
+# single files that `budget` and the gate time
+_TIMED_FILES = 105
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,17 @@ def test_table(contest: Contest) -> Path:
 
 def data_keys(contest: Contest) -> list[str]:
     """Return the keys of a run on the parts."""
-    own = contest.data / "val.csv"
-    val = own if own.is_file() else contest.data / "part_val.csv"
     return [
         f"dataset.root={contest.data}",
         f"dataset.train_csv={contest.data / 'part_train.csv'}",
-        f"dataset.val_csv={val}",
+        f"dataset.val_csv={val_table(contest)}",
     ]
+
+
+def val_table(contest: Contest) -> Path:
+    """Return the table of validation images."""
+    own = contest.data / "val.csv"
+    return own if own.is_file() else contest.data / "part_val.csv"
 
 
 def shortlist(contest: Contest) -> dict[str, Any]:
@@ -156,7 +163,9 @@ def plan(contest: Contest, found: dict[str, Any]) -> list[PlannedRun]:
     runs = from_json(content, str(path))
     for run in runs:
         contest.line.say(f"  {run.name}: {run.minutes:g} minutes; {run.why}")
-    contest.line.say(f"  then about {clock(end_seconds(contest, found))} to choose and to deliver. The plan: {path}")
+    contest.line.say(
+        f"  then about {clock(end_seconds(contest, found, runs))} to choose and to deliver. The plan: {path}"
+    )
     return runs
 
 
@@ -190,20 +199,30 @@ def _hours_that_work(seconds: float) -> str:
     return f"The least that works here is about {seconds / 3600:.2g} hours."
 
 
-def end_seconds(contest: Contest, found: dict[str, Any]) -> float:
-    """Return about how long choosing and delivering take: starting the commands, and predicting with the best model."""
+def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedRun] = ()) -> float:
+    """Return about how long choosing and delivering take: starting the commands, and predicting with the models.
+
+    Without `runs`, one run of the best model.
+    """
+    rows = {row["option"]: row for row in found["models"]}
+    best = next(row["option"] for row in found["models"] if row["in"])
+    models = [(run.model, run.size) for run in runs] or [(best, rows[best]["input_size"])]
+    of_a_file = of_an_image = 0.0
+    for model, size in models:
+        row = rows.get(model, rows[best])
+        pixels = (size / row["input_size"]) ** 2
+        of_a_file += pixels * row["latency_ms"] / 1000
+        of_an_image += pixels * row["validation_seconds"] / count_rows(val_table(contest))
+    # `budget` measures each model and, of several, their average, with one view and with two
+    choosing = (3 if len(models) == 1 else 6) * (
+        _TIMED_FILES * of_a_file + count_rows(contest.data / "part_choose.csv") * of_an_image
+    )
+    # two views: of the other half, also with a single one; of the test part; of the images to predict, and again by
+    # the code of the ZIP from two folders
+    images = 1.5 * count_rows(contest.data / "part_confirm.csv") + count_rows(test_table(contest))
+    delivering = 2 * of_an_image * (images + 3 * len(list_test_images(contest))) + 2 * _TIMED_FILES * of_a_file
     start = contest.journal.seconds_of("split") or 10.0
-    rows = [row for row in found["models"] if row["in"]]
-    # those that may be trained
-    slowest = max(rows[:2], key=lambda row: row["latency_ms"] or 0.0)
-    latency = (slowest["latency_ms"] or 0.0) / 1000
-    images = sum(count_rows(table) for table in (test_table(contest), contest.data / "part_confirm.csv"))
-    predicted = len(list_test_images(contest))
-    # budget: 100 files for each of two view sets, three views, in about three precisions and runtimes
-    timed = 100 * 3 * 3 + 300
-    views = 1.5
-    batched = 0.7 * latency * views * (images + 4 * predicted + 3 * count_rows(contest.data / "part_choose.csv"))
-    return _COMMANDS_AT_THE_END * start + _SECONDS_OF_A_PROOF + timed * latency + batched
+    return _COMMANDS_AT_THE_END * start + _SECONDS_OF_A_PROOF + choosing + delivering
 
 
 def count_rows(table: Path) -> int:
@@ -223,7 +242,7 @@ def list_test_images(contest: Contest) -> list[Path]:
 def train(contest: Contest, runs: Sequence[PlannedRun], found: dict[str, Any]) -> list[str]:
     """Train each run of the plan; return the checkpoints. What a failed run leaves of its time goes to the others."""
     contest.line.enter("train")
-    end, checkpoints = end_seconds(contest, found), []
+    end, checkpoints = end_seconds(contest, found, runs), []
     for place, run in enumerate(runs):
         folder = contest.folder / "runs" / run.name
         share = run.minutes / sum(later.minutes for later in runs[place:])
@@ -271,23 +290,21 @@ def choose(contest: Contest, checkpoints: Sequence[str]) -> Decision:
         "budget",
         [
             *(CLI, "budget", "--checkpoint", *checkpoints, "--data", str(contest.data / "part_choose.csv")),
-            *("--tta", "identity", "--tta", "identity,hflip", "--output", str(budget)),
+            *("--tta", "identity", "--tta", "identity,hflip", "--no-exports", "--output", str(budget)),
             *(*limits, *request.common_keys),
         ],
         accepted=(0, 1),
     )
     found = json.loads((budget / "budget.json").read_text(encoding="utf-8"))
-    allowed = [choice for choice in found["choices"] if choice["allowed"] and choice["runtime"] == "torch"]
-    # exported models cannot be packed; of those that can, the best within the limits, else the fastest
-    whole = [choice for choice in allowed if choice["precision"] == "fp32"]
-    for choice in whole:
+    choices = found["choices"]
+    for choice in choices:
         # a path may have spaces
         choice["paths"] = [path for path in checkpoints if Path(path).as_posix() in choice["models"]]
-    fitting = [choice for choice in whole if choice["fits"]]
+    fitting = [choice for choice in choices if choice["fits"]]
     if not fitting:
         contest.note("no choice keeps the latency on this machine, which is not the judges'; the fastest is taken")
-    chosen = max(fitting, key=_rank) if fitting else min(whole, key=lambda choice: choice["p95_ms"])
-    plain = max((choice for choice in whole if _is_plain(choice)), key=_rank)
+    chosen = max(fitting, key=_rank) if fitting else min(choices, key=lambda choice: choice["p95_ms"])
+    plain = max((choice for choice in choices if _is_plain(choice)), key=_rank)
     if chosen is not plain and not _is_confirmed(contest, chosen, plain):
         chosen = plain
         why = "a single model with one view, because the images that did not choose saw no gain from more"

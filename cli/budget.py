@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a view set to measure; repeat it for more (default: identity; identity,hflip; flips)",
     )
     parser.add_argument("--data", type=Path, help="measure top-1 on this table or folder (default: validation)")
+    parser.add_argument(
+        "--no-exports",
+        action="store_true",
+        help="only the checkpoints as they are, in torch, as a ZIP holds them",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--output", type=Path, default=Path("results/budget"), help="default: %(default)s")
     add_profile_flag(parser)
@@ -42,7 +47,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     keys = [f"competition.{name}={value}" for name, value in given.items() if value is not None]
     limits, others = read_profile(arguments.profile, [*overrides, *keys])
     views = [parse_views(text) for text in arguments.tta or ("identity", "identity,hflip", "flips")]
-    found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others)
+    exports = not arguments.no_exports
+    found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others, exports)
     text = to_json(as_json(found))
     write_text(arguments.output / "budget.json", text)
     if arguments.json:

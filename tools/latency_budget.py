@@ -109,10 +109,12 @@ def find_best(
     data: str | Path | None,
     output: str | Path,
     overrides: Sequence[str] = (),
+    exports: bool = True,
 ) -> Budget:
     """Measure all choices: each checkpoint alone and, of several, all of them averaged.
 
-    Every runtime and precision of `export` that this device and its packages allow. Latency is that of files of
+    Every runtime and precision of `export` that this device and its packages allow; without `exports`, only the
+    checkpoints as they are, which is all that a ZIP of torch can hold. Latency is that of files of
     `limits.input_size`, batch 1, p95; top-1 of the validation images, or of `data`. Writes budget.csv, budget.png and
     the exported models to `output`. Raises InputError for checkpoints that are exported models.
     """
@@ -122,7 +124,7 @@ def find_best(
     require_torch(every, "budget")
     # one set of images for all, which none of them was trained on
     images = images_new_to(every, choose_images(every, None, data))
-    deployed, notes = _deployable(every, data, output, overrides)
+    deployed, notes = _deployable(every, data, output, overrides, exports)
     choices = []
     with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(deployed) * len(sets)) as advance:
         for item in deployed:
@@ -159,10 +161,10 @@ def best_of(choices: Sequence[Choice], allowed_only: bool) -> Choice | None:
 
 
 def _deployable(
-    every: Pipeline, data: str | Path | None, output: Path, overrides: Sequence[str]
+    every: Pipeline, data: str | Path | None, output: Path, overrides: Sequence[str], exports: bool
 ) -> tuple[list[DeployedModel], list[str]]:
     """Return what can be measured here, and notes on what cannot."""
-    kinds, notes = _kinds_here(every.device)
+    kinds, notes = _kinds_here(every.device) if exports else ([("torch", "fp32")], [])
     groups = [[member] for member in every.members] + ([every.members] if len(every.members) > 1 else [])
     device = tuple(text for text in overrides if text.startswith("device="))
     deployed = []

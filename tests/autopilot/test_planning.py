@@ -108,7 +108,7 @@ def test_a_plan_survives_its_file():
     ("edit", "words"),
     [
         (lambda plan: plan["runs"].clear(), "has no runs"),
-        (lambda plan: plan["runs"][0].pop("minutes"), "each run needs name, model, keys, minutes and why"),
+        (lambda plan: plan["runs"][0].pop("minutes"), "each run needs name, model, size, keys, minutes and why"),
         (lambda plan: plan["runs"][0].update(minutes=0), "minutes must be above 0"),
         (lambda plan: plan["runs"][0].update(minutes=True), "minutes must be above 0"),
         (lambda plan: plan["runs"][0].update(keys="a=b"), "keys a list of texts"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def config_of(*overrides: str):
     return compose("config", ["training=finetune", *overrides])
 
 
-def run_of(config, minutes=10.0):
+def run_of(config, minutes=10.0) -> Any:
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, max_minutes=minutes))
     return SimpleNamespace(config=config, steps_per_epoch=STEPS_PER_EPOCH, batches=SimpleNamespace(end=STEPS_PER_EPOCH))
 
@@ -90,8 +91,8 @@ def simulate(minutes, slowness_at, epochs_of_recipe=20, final=4):
     run = run_of(config_of(f"training.final_epochs={final}"), minutes)
     config = fitting_config(run, TIMES, 0.97 * limit)
     run.config, run.schedule = config, build_schedule_of(config)
-    clock = SimpleNamespace(now=0.0, used_seconds=lambda state: clock.now)
-    state = SimpleNamespace(epoch=0, batch=0, step=0, shortening=None)
+    clock: Any = SimpleNamespace(now=0.0, used_seconds=lambda state: clock.now)
+    state: Any = SimpleNamespace(epoch=0, batch=0, step=0, shortening=None)
     watch, changes = TimeLimit(run, TIMES, clock), []
     steps = run.schedule.total_steps
 
