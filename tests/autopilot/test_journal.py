@@ -38,7 +38,9 @@ def test_a_step_is_done_with_the_same_words_only(tmp_path):
     assert (journal.ended("look"), journal.started("look")) == (None, ["a.py", "x"])
     journal.write("end", "look", ["a.py", "x"], exit_code=0, seconds=3.0, last_lines=[])
     again = Journal(tmp_path)
-    assert again.ended("look", ["a.py", "x"])["exit_code"] == 0
+    done = again.ended("look", ["a.py", "x"])
+    assert done is not None
+    assert done["exit_code"] == 0
     assert again.ended("look", ["a.py", "y"]) is None
     assert again.seconds_of("look") == 3.0
 
