@@ -1,6 +1,5 @@
 """The plan of a contest run: which models, sizes, minutes and seeds, from what the shortlist has measured."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -63,20 +62,21 @@ def recipe_for(counts: Sequence[int]) -> str:
 
 
 def plan_runs(facts: Facts) -> list[PlannedRun]:
-    """Return the trainings that `RULE` gives. Raises InputError if the time is too short for one epoch."""
+    """Return the trainings that `RULE` gives, for at least `least_seconds`."""
     ranked = [row for row in facts.models if row["in"]]
     best = ranked[0]
-    size = _size_for(best, facts, facts.seconds)
-    epochs = _epochs(best, size, facts, facts.seconds)
-    if epochs < 1:
-        minutes = facts.seconds / epochs / 60 if epochs > 0 else math.inf
-        raise InputError(f"{best['option']}: one epoch at {size} px takes {minutes:.2g} minutes here.")
     # the time is divided only where the largest size leaves some
     affordable = int(_epochs(best, _sizes(best, facts)[0], facts, facts.seconds) / ENOUGH_EPOCHS)
     count = max(1, min(affordable, MOST_RUNS))
     second = next((row for row in ranked[1:] if row["family"] != best["family"] and _fit(best, row, facts)), None)
     order = [(best, 0), (second, 0), (best, 1), (second, 1)] if second else [(best, k) for k in range(MOST_RUNS)]
     return [_run(row, seed, place, facts, facts.seconds / count) for place, (row, seed) in enumerate(order[:count])]
+
+
+def least_seconds(facts: Facts) -> float:
+    """Return the seconds of one epoch of the best model at its smallest size."""
+    best = next(row for row in facts.models if row["in"])
+    return 1 / _epochs(best, _sizes(best, facts)[-1], facts, 1.0)
 
 
 def _run(row: Mapping[str, Any], seed: int, place: int, facts: Facts, seconds: float) -> PlannedRun:

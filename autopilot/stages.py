@@ -11,7 +11,7 @@ from typing import Any
 
 from autopilot.commands import shown
 from autopilot.contest import Contest, remedy_for
-from autopilot.planning import Facts, PlannedRun, as_json, from_json, plan_runs, recipe_for
+from autopilot.planning import Facts, PlannedRun, as_json, from_json, least_seconds, plan_runs, recipe_for
 from autopilot.progress import clock
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
@@ -33,8 +33,11 @@ _ROOM_BESIDES = 2_000_000_000
 # a training loses at most so much to a kill
 _MINUTES_BETWEEN_SAVES = 0.5
 
-# commands after the last training, and what the proof of a ZIP takes beside predicting
-_COMMANDS_AT_THE_END, _SECONDS_OF_A_PROOF = 9, 20.0
+# after the last training: processes that start, how many times as long as `split` they take for it, because they load
+# networks too, and what remains of the proof and the report
+_STARTS_AT_THE_END, _START_OF_A_NETWORK, _SECONDS_BESIDES = 11, 5, 25.0
+
+_ROUNDS_OF_PLANNING = 3
 
 # single files that `budget` and the gate time
 _TIMED_FILES = 105
@@ -141,13 +144,21 @@ def shortlist(contest: Contest) -> dict[str, Any]:
     )
     found = json.loads(path.read_text(encoding="utf-8"))
     for row in found["models"]:
-        contest.line.say(f"  {row['option']:<28} {'in ' if row['in'] else 'out'} {row['reason']}")
+        contest.line.say(f"  {row['option']:<28} {_told(row)}")
     if not any(row["in"] for row in found["models"]):
         raise InputError(
             f"No model keeps the limits with weights that can be had here; the reason of each is in {path}. Put the "
             "file of a model into the folder weights/, or reach a hub."
         )
     return found
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Return what the shortlist says of a model, in words."""
+    if not row["in"]:
+        return f"out: {row['reason']}"
+    notes = "".join(f"; {note}" for note in row["notes"])
+    return f"in: probe {100 * row['probe_top1']:.1f} %, {row['images_per_second']:.3g} images/s{notes}"
 
 
 def plan(contest: Contest, found: dict[str, Any]) -> list[PlannedRun]:
@@ -173,30 +184,27 @@ def _new_plan(contest: Contest, found: dict[str, Any]) -> dict[str, Any]:
     request = contest.request
     limits = compose("config", [f"competition={request.profile}", *request.limit_keys]).competition
     counts = class_counts(contest.data)
-    end = end_seconds(contest, found)
-    seconds = contest.left_seconds() - end
-    images = sum(1 for _ in (contest.data / "part_train.csv").open(encoding="utf-8")) - 1
-    facts = Facts(
-        models=found["models"],
-        images=images,
-        max_megabytes=limits.max_model_mb,
-        max_latency_ms=limits.max_latency_ms,
-        on_cpu=found["device"].startswith("cpu"),
-        seconds=max(seconds, 1e-3),
-        recipe=recipe_for(counts),
-    )
-    best = next(row for row in found["models"] if row["in"])
-    least = contest.journal.used_seconds() + end + max(60.0, 2 * images / best["images_per_second"])
-    if seconds <= 0:
-        raise InputError(f"{request.hours:g} hours are too few: {_hours_that_work(least)}")
-    try:
-        return as_json(plan_runs(facts), facts.recipe, request.hours)
-    except InputError as error:
-        raise InputError(f"{request.hours:g} hours are too few: {error} {_hours_that_work(least)}") from error
-
-
-def _hours_that_work(seconds: float) -> str:
-    return f"The least that works here is about {seconds / 3600:.2g} hours."
+    used, runs = contest.journal.used_seconds(), []
+    for _ in range(_ROUNDS_OF_PLANNING):
+        # how long the end takes depends on what is trained, and the other way round
+        end = end_seconds(contest, found, runs)
+        facts = Facts(
+            models=found["models"],
+            images=count_rows(contest.data / "part_train.csv"),
+            max_megabytes=limits.max_model_mb,
+            max_latency_ms=limits.max_latency_ms,
+            on_cpu=found["device"].startswith("cpu"),
+            seconds=3600 * request.hours - used - end,
+            recipe=recipe_for(counts),
+        )
+        least = (used + end + least_seconds(facts)) / 3600
+        if 3600 * request.hours - used - end < least_seconds(facts):
+            raise InputError(
+                f"{request.hours:g} hours are too few for one epoch, {clock(end)} to choose and to deliver, and what "
+                f"was measured before. The least that works here is about {least:.2g} hours."
+            )
+        runs = plan_runs(facts)
+    return as_json(runs, facts.recipe, request.hours)
 
 
 def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedRun] = ()) -> float:
@@ -221,8 +229,8 @@ def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedR
     # the code of the ZIP from two folders
     images = 1.5 * count_rows(contest.data / "part_confirm.csv") + count_rows(test_table(contest))
     delivering = 2 * of_an_image * (images + 3 * len(list_test_images(contest))) + 2 * _TIMED_FILES * of_a_file
-    start = contest.journal.seconds_of("split") or 10.0
-    return _COMMANDS_AT_THE_END * start + _SECONDS_OF_A_PROOF + choosing + delivering
+    start = _START_OF_A_NETWORK * (contest.journal.seconds_of("split") or 2.0)
+    return _STARTS_AT_THE_END * start + _SECONDS_BESIDES + choosing + delivering
 
 
 def count_rows(table: Path) -> int:

@@ -110,7 +110,7 @@ def _models(found: dict[str, Any]) -> list[Block]:
             of(row["megabytes"], "{:.0f}"),
             of(row["latency_ms"], "{:.1f}"),
             of(row["images_per_second"], "{:.1f}"),
-            row["reason"],
+            row["reason"] or "; ".join(row["notes"]),
         )
         for row in found["models"]
     ]

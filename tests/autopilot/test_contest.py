@@ -15,8 +15,9 @@ MODELS = [
     {
         "option": "efficientnet_lite0",
         "in": True,
-        "reason": "package",
+        "reason": None,
         "out_by": None,
+        "notes": [],
         "keys": [],
         "input_size": 224,
         "megabytes": 13.0,
@@ -32,6 +33,7 @@ MODELS = [
         "in": False,
         "reason": "its weights could not be had",
         "out_by": "weights",
+        "notes": [],
         "keys": [],
         "input_size": 600,
         "megabytes": 350.0,

@@ -9,6 +9,7 @@ from autopilot.planning import (
     Facts,
     as_json,
     from_json,
+    least_seconds,
     plan_runs,
     recipe_for,
 )
@@ -86,9 +87,9 @@ def test_a_model_of_a_fixed_size_keeps_it():
     assert {"model.input_size=224", "training.final_input_size=224"} <= set(run.keys)
 
 
-def test_a_time_for_less_than_an_epoch_is_refused():
-    with pytest.raises(InputError, match=r"best: one epoch at 64 px takes 0.\d+ minutes here"):
-        plan_runs(facts(BEST, seconds=0.5))
+def test_the_least_time_is_that_of_an_epoch_at_the_smallest_size():
+    # 1,000 images at 64 px instead of 224, and a validation of a second
+    assert least_seconds(facts(BEST)) == pytest.approx(11 * (64 / 224) ** 2, rel=0.3)
 
 
 @pytest.mark.parametrize(
