@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
         stages.look(contest)
         stages.hold_back(contest)
         found = stages.shortlist(contest)
+        stages.doubtful_labels(contest, found)
         runs = stages.plan(contest, found)
         if flags.plan:
             line.say("Edit the plan if you like; the same command without --plan goes on with it.")

@@ -30,8 +30,13 @@ _PROBE_IMAGES = 1500
 # bytes
 _ROOM_BESIDES = 2_000_000_000
 
+# looking at labels: how often each image passes the network, and the largest share of all the time that it may take
+_PASSES_OF_AN_AUDIT, _AUDIT_SHARE = 1.5, 0.05
+
 # a training loses at most so much to a kill
 _MINUTES_BETWEEN_SAVES = 0.5
+
+_FEWEST_MINUTES = 0.1
 
 # after the last training: processes that start, how many times as long as `split` they take for it, because they load
 # networks too, and what remains of the proof and the report
@@ -153,6 +158,24 @@ def shortlist(contest: Contest) -> dict[str, Any]:
     return found
 
 
+def doubtful_labels(contest: Contest, found: dict[str, Any]) -> None:
+    """List labels that the features of the best model doubt, if that takes little of the time. None is changed."""
+    best = next(row for row in found["models"] if row["in"])
+    images = sum(class_counts(contest.data))
+    seconds = _PASSES_OF_AN_AUDIT * images * best["validation_seconds"] / count_rows(val_table(contest))
+    if seconds > _AUDIT_SHARE * 3600 * contest.request.hours:
+        contest.note(f"labels are not looked at, which would take {clock(seconds)}: flower_cli.py audit --label-errors")
+        return
+    words = [f"model={best['option']}", *best["keys"], f"model.input_size={best['input_size']}"]
+    folder = contest.folder / "audit"
+    audit = [CLI, "audit", "--label-errors", *words, f"dataset.root={contest.data}", "--output", str(folder)]
+    outcome = contest.attempt("labels", [*audit, *contest.request.common_keys])
+    if outcome.exit_code:
+        contest.note(f"labels could not be looked at: {outcome.problem}")
+    else:
+        contest.note(f"near-duplicates and doubtful labels are listed in {folder}; nothing was removed")
+
+
 def _told(row: dict[str, Any]) -> str:
     """Return what the shortlist says of a model, in words."""
     if not row["in"]:
@@ -248,45 +271,56 @@ def list_test_images(contest: Contest) -> list[Path]:
 
 
 def train(contest: Contest, runs: Sequence[PlannedRun], found: dict[str, Any]) -> list[str]:
-    """Train each run of the plan; return the checkpoints. What a failed run leaves of its time goes to the others."""
+    """Train each run of the plan; return the checkpoints. What a dropped run leaves of its time goes to the others."""
     contest.line.enter("train")
-    end, checkpoints = end_seconds(contest, found, runs), []
+    end, spare, checkpoints = end_seconds(contest, found, runs) / 60, 0.0, []
     for place, run in enumerate(runs):
-        folder = contest.folder / "runs" / run.name
-        share = run.minutes / sum(later.minutes for later in runs[place:])
-        minutes = max((contest.left_seconds() - end) / 60 * share, 0.1)
-        problem = _train_one(contest, run, [], f"train_{run.name}", minutes)
-        if problem is not None:
-            words = remedy_for(problem)
-            if words:
-                contest.note(f"{run.name} failed: {problem} It is tried once more with {' '.join(words)}.")
-                minutes = max((contest.left_seconds() - end) / 60 * share, 0.1)
-                problem = _train_one(contest, run, words, f"train_{run.name}_again", minutes)
-        if problem is None:
-            checkpoints.append(str(folder / "checkpoints" / "best_model.pt"))
-        else:
+        later = runs[place:]
+        most = (contest.left_seconds() / 60 - end) * run.minutes / sum(it.minutes for it in later)
+        given = spare / len(later)
+        spare -= given
+        minutes = min(run.minutes + given, most)
+        problem, used = _train_one(contest, run, "", [], minutes)
+        words = remedy_for(problem) if problem else []
+        again = "_again" if words else ""
+        if words:
+            contest.note(f"{run.name} failed: {problem} It is tried once more with {' '.join(words)}.")
+            problem, more = _train_one(contest, run, again, words, minutes - used)
+            used += more
+        if problem:
             contest.note(f"{run.name} is dropped: {problem}")
+            spare += max(minutes - used, 0.0)
+        else:
+            checkpoints.append(str(run_folder(contest, run.name + again) / "checkpoints" / "best_model.pt"))
     if not checkpoints:
         raise RunError(f"No training has ended well; see {contest.folder / 'logs'}.")
     return checkpoints
 
 
-def _train_one(contest: Contest, run: PlannedRun, words: list[str], step: str, minutes: float) -> str | None:
-    """Train a run; return what went wrong, None if nothing."""
+def run_folder(contest: Contest, name: str) -> Path:
+    """Return the folder of a training."""
+    return contest.folder / "runs" / name
+
+
+def _train_one(
+    contest: Contest, run: PlannedRun, suffix: str, words: list[str], minutes: float
+) -> tuple[str | None, float]:
+    """Train a run; return what went wrong, None if nothing, and the minutes that it took."""
+    step = f"train_{run.name}{suffix}"
     # a run that was begun keeps its minutes, which its state knows
     command = contest.journal.started(step) or [
         "train.py",
         *run.keys,
         *data_keys(contest),
         *contest.request.training_keys,
-        f"training.max_minutes={minutes:.2f}",
+        f"training.max_minutes={max(minutes, _FEWEST_MINUTES):.2f}",
         f"training.checkpoint_every_minutes={_MINUTES_BETWEEN_SAVES}",
         "training.resume=auto",
-        f"output_dir={contest.folder / 'runs' / run.name}",
+        f"output_dir={run_folder(contest, run.name + suffix)}",
         *words,
     ]
     outcome = contest.attempt(step, command)
-    return None if outcome.exit_code == 0 else outcome.problem
+    return outcome.problem if outcome.exit_code else None, (contest.journal.seconds_of(step) or 0.0) / 60
 
 
 def choose(contest: Contest, checkpoints: Sequence[str]) -> Decision:

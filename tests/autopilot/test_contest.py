@@ -145,6 +145,7 @@ IN_ORDER = [
     "audit",
     "split",
     "shortlist",
+    "audit",
     "train.py",
     "train.py",
     "train.py",
@@ -198,7 +199,7 @@ def test_killed_at_any_step_it_goes_on_to_the_same_end(commands, compete, tmp_pa
 
 def test_plan_stops_and_its_edited_file_counts(commands, compete, tmp_path):
     done = compete("--plan")
-    assert (done.returncode, commands.names()) == (0, IN_ORDER[:4])
+    assert (done.returncode, commands.names()) == (0, IN_ORDER[:5])
     path = tmp_path / "out" / "plan.json"
     plan = json.loads(path.read_text("utf-8"))
     plan["runs"] = [{**plan["runs"][0], "keys": ["model=efficientnet_lite0", "training.optimizer=sgd"]}]
@@ -213,9 +214,8 @@ def test_the_minutes_of_all_trainings_leave_time_for_the_end(commands, compete):
     compete()
     trained = [word for command in commands.calls for word in command if word.startswith("training.max_minutes=")]
     minutes = [float(word.partition("=")[2]) for word in trained]
-    # the stand-ins take no time, so what one leaves goes to the others
+    assert len(set(minutes)) == 1
     assert 10 < minutes[0] < 15
-    assert minutes[-1] == pytest.approx(4 * minutes[0], rel=0.05)
 
 
 def test_a_run_out_of_memory_is_tried_once_more_with_a_smaller_batch(commands, compete, tmp_path):
@@ -231,7 +231,10 @@ def test_a_run_that_fails_otherwise_is_dropped_and_said(commands, compete):
     done = compete()
     assert done.returncode == 0
     assert "efficientnet_lite0_0 is dropped: it broke" in done.stdout
-    assert [command[0] for command in commands.calls].count("train.py") == 4
+    trained = [word for command in commands.calls for word in command if word.startswith("training.max_minutes=")]
+    first, *others = (float(word.partition("=")[2]) for word in trained)
+    # its time went to the others
+    assert others == pytest.approx([4 / 3 * first] * 3, abs=0.02)
 
 
 def test_without_any_trained_model_it_fails_and_may_be_called_again(commands, compete):
