@@ -35,21 +35,21 @@ def main(arguments: list[str]) -> int:
     )
     line = StageLine(flags.hours, flags.json_progress)
     with opened(request, line) as contest:
-        from autopilot import stages
+        from autopilot import first_stages, last_stages
         from autopilot.summary import accuracy_text, write_summary
 
-        stages.check(contest)
-        stages.look(contest)
-        stages.hold_back(contest)
-        found = stages.shortlist(contest)
-        stages.doubtful_labels(contest, found)
-        runs = stages.plan(contest, found)
+        first_stages.check(contest)
+        first_stages.look(contest)
+        first_stages.hold_back(contest)
+        found = first_stages.shortlist(contest)
+        first_stages.doubtful_labels(contest, found)
+        runs = first_stages.plan(contest, found)
         if flags.plan:
             line.say("Edit the plan if you like; the same command without --plan goes on with it.")
             return 0
-        checkpoints = stages.train(contest, runs, found)
-        decision = stages.choose(contest, checkpoints)
-        delivered = stages.deliver(contest, decision)
+        checkpoints = first_stages.train(contest, runs, found)
+        decision = last_stages.choose(contest, checkpoints)
+        delivered = last_stages.deliver(contest, decision)
         result = write_summary(contest, found, runs, decision, delivered)
     figure = accuracy_text(result["test_top1"], result["test_interval"])
     line.say(

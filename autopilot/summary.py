@@ -8,9 +8,10 @@ from typing import Any
 
 from autopilot.commands import shown
 from autopilot.contest import FINISHED, Contest
+from autopilot.first_stages import count_rows, test_table
+from autopilot.last_stages import Decision
 from autopilot.planning import PlannedRun
 from autopilot.progress import clock
-from autopilot.stages import Decision, count_rows, test_table
 from common.errors import as_warning
 from common.files import to_json, write_text
 from competition.report.document import Block, Code, Document, Heading, Paragraph, Picture, Table

@@ -6,7 +6,10 @@ HELP = "write the training, validation and test images of a prepared data set as
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare no flags; the parts are those of dataset.val_split, dataset.test_split and seed."""
+    """Declare the flag; the parts are those of dataset.val_split, dataset.test_split and seed."""
+    parser.add_argument(
+        "--test-folder", action="store_true", help="put the test images into the folder part_test as well"
+    )
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -14,7 +17,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from configs.compose import compose
     from tools.split_tables import write_parts
 
-    parts = write_parts(compose("config", overrides))
+    parts = write_parts(compose("config", overrides), arguments.test_folder)
     images = parts.images
     print(
         f"{images['train']} images for training, {images['val']} for validation (half of them to choose by, half to "

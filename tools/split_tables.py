@@ -1,5 +1,7 @@
 """The parts of a prepared data set as tables of their own: train, val, test, and two halves of val."""
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +25,12 @@ class Parts:
     keys: list[str]
 
 
-def write_parts(config: Config) -> Parts:
+def write_parts(config: Config, test_folder: bool = False) -> Parts:
     """Write `part_train.csv`, `part_val.csv` and `part_test.csv`, as a run of this config divides the images.
 
     `part_choose.csv` and `part_confirm.csv` are the halves of val, by class: one to choose by, one to confirm with. The
-    tables stand beside train.csv; an empty part has none. A val.csv of the data stays the validation table. Raises
+    tables stand beside train.csv; an empty part has none. A val.csv of the data stays the validation table. With
+    `test_folder`, the test images are in the folder `part_test` too, as hard links where the disk allows it. Raises
     InputError if there are no validation images, or the data are not in one prepared folder.
     """
     root = Path(config.dataset.root)
@@ -52,9 +55,23 @@ def write_parts(config: Config) -> Parts:
                 # images of a training table are searched in train/
                 ids = [image_id.removeprefix("train/") for image_id in ids]
             write_table(path, ids, table.labels[rows].tolist())
+    if test_folder:
+        _link_images(table, split.test, root / "part_test")
     val = root / ("val.csv" if own_val else "part_val.csv")
     keys = [f"dataset.root={root}", f"dataset.train_csv={root / 'part_train.csv'}", f"dataset.val_csv={val}"]
     return Parts({**{name: len(rows) for name, rows in parts.items()}, "val": len(split.val)}, keys)
+
+
+def _link_images(table: ImageTable, rows: np.ndarray, folder: Path) -> None:
+    """Put the images of the rows into a folder of their own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for row in rows.tolist():
+        source, target = table.image_dir / table.image_ids[row], folder / table.image_ids[row].removeprefix("train/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            shutil.copyfile(source, target)
 
 
 def _halves(table: ImageTable, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

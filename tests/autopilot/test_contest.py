@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import autopilot.contest
-import autopilot.stages
+import autopilot.first_stages
 from autopilot.commands import Outcome
 from tests.helpers import run_script
 
@@ -277,7 +277,7 @@ def test_a_full_disk_is_said_before_anything_is_written(commands, compete, tmp_p
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(autopilot.stages.shutil, "disk_usage", lambda path: Usage)
+    monkeypatch.setattr(autopilot.first_stages.shutil, "disk_usage", lambda path: Usage)
     done = compete()
     assert (done.returncode, "its disk has 0.0 GB free" in done.stderr, commands.calls) == (2, True, [])
     assert not (tmp_path / "out").exists()

@@ -64,6 +64,12 @@ def test_a_validation_table_of_the_data_stays(prepared):
     assert (prepared / "part_choose.csv").read_text("utf-8").splitlines()[1].startswith("val/")
 
 
+def test_the_test_images_get_a_folder_of_their_own(prepared):
+    done = split(prepared, "--test-folder", "dataset.test_split=0.25")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (prepared / "part_test").iterdir()} == set(ids_of(prepared, "test"))
+
+
 def test_without_validation_images_nothing_is_written(prepared):
     done = split(prepared, "dataset.val_split=0")
     assert (done.returncode, "no validation images to choose by" in done.stderr) == (2, True)

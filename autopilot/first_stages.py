@@ -1,15 +1,13 @@
-"""The seven stages of a contest run, in their order; each is a function of the contest."""
+"""The first stages of a contest run: look, hold back, shortlist, plan, train; each is a function of the contest."""
 
 import csv
 import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autopilot.commands import shown
 from autopilot.contest import Contest, remedy_for
 from autopilot.planning import Facts, PlannedRun, as_json, from_json, least_seconds, plan_runs, recipe_for
 from autopilot.progress import clock
@@ -46,16 +44,6 @@ _ROUNDS_OF_PLANNING = 3
 
 # single files that `budget` and the gate time
 _TIMED_FILES = 105
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What is delivered: checkpoints, views, runtime flags, the command's words that predict, and why."""
-
-    checkpoints: list[str]
-    views: str
-    command: list[str]
-    why: str
 
 
 def check(contest: Contest) -> None:
@@ -103,7 +91,8 @@ def hold_back(contest: Contest) -> None:
     words = [f"dataset.root={contest.data}", f"dataset.test_split={share}", f"dataset.val_split={VAL_SHARE}"]
     if (contest.data / "val.csv").is_file():
         words = words[:-1]
-    contest.run("split", [CLI, "split", *words])
+    folder = [] if own_test else ["--test-folder"]
+    contest.run("split", [CLI, "split", *folder, *words])
     contest.note(
         f"test part: {test_table(contest)}, {'labelled by the organisers' if own_test else 'held back'}; nothing is "
         "chosen on it"
@@ -251,7 +240,7 @@ def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedR
     # two views: of the other half, also with a single one; of the test part; of the images to predict, and again by
     # the code of the ZIP from two folders
     images = 1.5 * count_rows(contest.data / "part_confirm.csv") + count_rows(test_table(contest))
-    delivering = 2 * of_an_image * (images + 3 * len(list_test_images(contest))) + 2 * _TIMED_FILES * of_a_file
+    delivering = 2 * of_an_image * (images + 3 * count_files(folder_to_predict(contest))) + 2 * _TIMED_FILES * of_a_file
     start = _START_OF_A_NETWORK * (contest.journal.seconds_of("split") or 2.0)
     return _STARTS_AT_THE_END * start + _SECONDS_BESIDES + choosing + delivering
 
@@ -264,10 +253,15 @@ def count_rows(table: Path) -> int:
         return sum(1 for _ in file) - 1
 
 
-def list_test_images(contest: Contest) -> list[Path]:
-    """Return the files of the folder that is to be predicted, or none if there is no such folder."""
-    folder = contest.request.test or contest.data / "test"
-    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+def folder_to_predict(contest: Contest) -> Path:
+    """Return the folder of the images to predict: the one that was named, the source's own, else the held-back part."""
+    own = contest.data / "test"
+    return contest.request.test or (own if own.is_dir() else contest.data / "part_test")
+
+
+def count_files(folder: Path) -> int:
+    """Return the files in a folder and below."""
+    return sum(path.is_file() for path in folder.rglob("*"))
 
 
 def train(contest: Contest, runs: Sequence[PlannedRun], found: dict[str, Any]) -> list[str]:
@@ -321,113 +315,3 @@ def _train_one(
     ]
     outcome = contest.attempt(step, command)
     return outcome.problem if outcome.exit_code else None, (contest.journal.seconds_of(step) or 0.0) / 60
-
-
-def choose(contest: Contest, checkpoints: Sequence[str]) -> Decision:
-    """Choose models, views and runtime on one half of the validation images; confirm on the other half."""
-    contest.line.enter("choose")
-    request, budget = contest.request, contest.folder / "budget"
-    limits = ["--profile", request.profile, *request.limit_keys]
-    contest.run(
-        "budget",
-        [
-            *(CLI, "budget", "--checkpoint", *checkpoints, "--data", str(contest.data / "part_choose.csv")),
-            *("--tta", "identity", "--tta", "identity,hflip", "--no-exports", "--output", str(budget)),
-            *(*limits, *request.common_keys),
-        ],
-        accepted=(0, 1),
-    )
-    found = json.loads((budget / "budget.json").read_text(encoding="utf-8"))
-    choices = found["choices"]
-    for choice in choices:
-        # a path may have spaces
-        choice["paths"] = [path for path in checkpoints if Path(path).as_posix() in choice["models"]]
-    fitting = [choice for choice in choices if choice["fits"]]
-    if not fitting:
-        contest.note("no choice keeps the latency on this machine, which is not the judges'; the fastest is taken")
-    chosen = max(fitting, key=_rank) if fitting else min(choices, key=lambda choice: choice["p95_ms"])
-    plain = max((choice for choice in choices if _is_plain(choice)), key=_rank)
-    if chosen is not plain and not _is_confirmed(contest, chosen, plain):
-        chosen = plain
-        why = "a single model with one view, because the images that did not choose saw no gain from more"
-    else:
-        why = f"{100 * chosen['top1']:.2f} % of the images that chose, p95 {chosen['p95_ms']:.1f} ms"
-    contest.note(f"chosen: {_named(chosen)}: {why}")
-    decision = Decision(chosen["paths"], chosen["views"], _flags(chosen), why)
-    _evaluate(contest, "test", chosen, test_table(contest))
-    return decision
-
-
-def _rank(choice: dict[str, Any]) -> tuple[float, float]:
-    return choice["top1"], -choice["p95_ms"]
-
-
-def _is_plain(choice: dict[str, Any]) -> bool:
-    return len(choice["paths"]) == 1 and choice["views"] == "identity"
-
-
-def _named(choice: dict[str, Any]) -> str:
-    names = [Path(path).parents[1].name for path in choice["paths"]]
-    return f"{' + '.join(names)} with views {choice['views']}"
-
-
-def _flags(choice: dict[str, Any]) -> list[str]:
-    """Return the words that name models and views."""
-    views = [] if choice["views"] == "identity" else ["--tta", choice["views"]]
-    return ["--checkpoint", *choice["paths"], *views]
-
-
-def _is_confirmed(contest: Contest, chosen: dict[str, Any], plain: dict[str, Any]) -> bool:
-    table = contest.data / "part_confirm.csv"
-    better, simple = (_evaluate(contest, name, it, table) for name, it in (("confirm", chosen), ("plain", plain)))
-    return better["top1"] >= simple["top1"]
-
-
-def _evaluate(contest: Contest, name: str, choice: dict[str, Any], table: Path) -> dict[str, Any]:
-    """Evaluate a choice on a table; return its metrics."""
-    folder = contest.folder / "evaluation" / name
-    words = ["--data", str(table), "--output-dir", str(folder), *contest.request.common_keys]
-    contest.run(f"evaluate_{name}", ["evaluate.py", *_flags(choice), *words])
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-
-
-def deliver(contest: Contest, decision: Decision) -> dict[str, str]:
-    """Predict the test images, check the rules, build and prove the ZIP, write the report; return where all is."""
-    contest.line.enter("deliver")
-    request, folder = contest.request, contest.folder
-    predictions, submission = folder / "predictions.csv", folder / "submission.zip"
-    test = str(request.test or contest.data / "test")
-    if not list_test_images(contest):
-        test = str(test_table(contest))
-        contest.note(f"there is no folder of test images; {test} is predicted in its place")
-    limits = ["--profile", request.profile, *request.limit_keys, *request.common_keys]
-    contest.run(
-        "predict",
-        [
-            *("inference.py", *decision.command, "--input", test, "--output", str(predictions)),
-            *("--format", "official", *request.common_keys),
-        ],
-    )
-    check = ["check_competition.py", "--predictions", str(predictions), *limits]
-    if contest.run("check", check, accepted=(0, 1)).exit_code:
-        contest.note(f"the gate names a broken rule: {contest.log_of('check')}")
-    contest.run(
-        "submission",
-        ["prepare_submission.py", "--predictions", str(predictions), "--output", str(submission), *limits],
-    )
-    report = [CLI, "report", "--run", str(Path(decision.checkpoints[0]).parents[1]), "--output", str(folder / "report")]
-    outcome = contest.attempt("report", [*report, "--language", request.language])
-    if outcome.exit_code:
-        contest.note(f"the report could not be written: {outcome.problem}")
-    return {
-        "predictions": str(predictions),
-        "submission": str(submission),
-        "proof": str(folder / "submission_proof.json"),
-        "report": str(folder / "report"),
-        "checkpoints": " ".join(decision.checkpoints),
-    }
-
-
-def command_of(contest: Contest, step: str) -> str:
-    """Return the command of a step as a user types it."""
-    return shown(contest.journal.started(step) or [])
