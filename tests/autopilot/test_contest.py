@@ -79,7 +79,7 @@ class Commands:
         write(data / "train.csv", [(f"{row}.jpg", row % 4) for row in range(400)])
 
     def split(self, command):
-        data = Path(command[2].partition("=")[2])
+        data = Path(next(word.partition("=")[2] for word in command if word.startswith("dataset.root=")))
         for part in ("train", "val", "choose", "confirm", "test"):
             write(data / f"part_{part}.csv", [(f"{part}{row}.jpg", row % 4) for row in range(40)])
 

@@ -135,6 +135,7 @@ def test_a_model_that_only_fits_in_float16_says_so(tiny_options, words, tmp_path
     assert "float16" in row.notes[0]
 
 
+@pytest.mark.integration
 def test_on_a_cpu_a_model_is_out_only_far_over_the_limit_of_latency(tiny_options, weights, words):
     (row,) = shortlist([*words, "competition.max_latency_ms=0.001"], ["small"], weights, 20, 100).rows
     assert row.out_by == "latency"
