@@ -124,8 +124,8 @@ def _next_steps(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedR
     lacking = [row["option"] for row in found["models"] if row["out_by"] == "weights"]
     if lacking:
         sentences.append(
-            f"{len(lacking)} models were out for want of weights ({', '.join(lacking[:6])}). A reachable hub, a mirror "
-            "in HF_ENDPOINT, or files in the folder weights/ would add them."
+            f"Out for want of weights: {', '.join(lacking)}. A reachable hub, a mirror in HF_ENDPOINT, or files in the "
+            "folder weights/ would add them."
         )
     if found["device"].startswith("cpu"):
         sentences.append("This ran on a CPU. A GPU trains larger models at larger sizes in the same hours.")

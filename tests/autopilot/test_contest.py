@@ -167,7 +167,7 @@ def test_all_stages_run_in_order_and_end_with_a_summary(commands, compete, tmp_p
     assert commands.names() == IN_ORDER
     assert "Test top-1 85.00 % (95 %: 70.00 to 95.00), on images that chose nothing." in done.stdout
     page = (tmp_path / "out" / "summary.html").read_text("utf-8")
-    assert "1 models were out for want of weights (convnext_base)" in page
+    assert "Out for want of weights: convnext_base." in page
     assert "efficientnet_lite0_1" in page
     assert "data:image/png;base64," in page
     assert "python train.py model=efficientnet_lite0" in page

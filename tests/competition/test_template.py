@@ -349,13 +349,17 @@ def test_each_parameter_has_the_kits_rate_and_decay(template_train, architecture
     assert found == expected
 
 
-@pytest.mark.parametrize(("epochs", "warmup", "of_backbone"), [(4, 1, 0), (2, 3, 0), (3, 0, 0), (4, 1, 2), (3, 0, 9)])
+@pytest.mark.parametrize(
+    ("epochs", "warmup", "of_backbone"),
+    [(4, 1, 0), (2, 3, 0), (3, 0, 0), (4, 1, 2), (3, 0, 9), (2.4, 1.2, 0), (0.1, 1, 0)],
+)
 def test_every_step_has_the_kits_learning_rate(template_train, epochs, warmup, of_backbone):
     config = training_config(
         epochs=epochs, warmup_epochs=warmup, backbone_warmup_epochs=of_backbone, learning_rate=1e-3, min_lr=1e-5
     )
     schedule, recipe = build_schedule(config, 7), dataclasses.asdict(config)
-    for step in range(7 * epochs):
+    assert template_train.total_steps(7, recipe) == schedule.total_steps
+    for step in range(schedule.total_steps):
         assert template_train.learning_rate(step, 7, recipe) == pytest.approx(learning_rate_at(step, schedule))
         assert template_train.backbone_factor(step, 7, recipe) == pytest.approx(backbone_factor_at(step, schedule))
 
