@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from autopilot.commands import Outcome, run_command, shown
 from autopilot.journal import Journal
 from autopilot.progress import STAGES, StageLine
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
+from common.locks import locked
 
 # config keys that every command takes; the others are those of training
 _EVERYWHERE = ("device=", "dataset.num_workers=")
@@ -138,24 +137,15 @@ def opened(request: Request, line: StageLine) -> Iterator[Contest]:
     """
     folder = request.output
     fresh = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"{folder}: another process works there. Wait for it, or give another output.") from error
-    try:
-        _check_same_request(request)
-        contest = Contest(request, Journal(folder), line)
-        yield contest
+        with locked(folder, "another process", "Wait for it, or give another output."):
+            _check_same_request(request)
+            yield Contest(request, Journal(folder), line)
     except InputError:
-        lock.release()
         if fresh and line.stage in STAGES[: STAGES.index("train")]:
             # nothing half-made is left behind; what was trained is
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    finally:
-        lock.release()
 
 
 def _check_same_request(request: Request) -> None:

@@ -34,6 +34,9 @@ DATA_KEYS = (
 
 _RANGE = re.compile(r"(?P<key>[^=]+)=(?P<low>[^=\[{'\"]*?)\.\.(?P<high>[^=\]}'\"]*)")
 
+# a part of an epoch is for a limit of time, not for a search
+_WHOLE = ("training.epochs",)
+
 
 @dataclass(frozen=True)
 class Range:
@@ -171,6 +174,8 @@ def _kind(key: str) -> type | None:
     if plain.startswith(FREE_KEYS):
         # an argument of an augmentation has no declared type; most are shares
         return float
+    if plain in _WHOLE:
+        return int
     if plain not in leaf_keys():
         compose("config", [f"{key}=1"], allow_unused=True)
         return None

@@ -11,10 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from common.errors import InputError, RunError, as_warning
 from common.files import as_path, check_writable_folder
+from common.locks import locked
 from common.memory import is_out_of_memory
 from common.randomness import Purpose, keyed_integer
 from configs.compose import compose
@@ -59,7 +58,9 @@ def tune(
     check_writable_folder(folder)
     config = check_space(space)
     _check_validation(config)
-    with _locked(folder), _plain_storage_errors(folder), closing(Searcher(folder, space, config)) as searcher:
+    # a trial that another process trains must not be taken for an interrupted one
+    lock = locked(folder, "another search", "Wait for it, or name another.")
+    with lock, _plain_storage_errors(folder), closing(Searcher(folder, space, config)) as searcher:
         searcher.check_words()
         for part in space.searched:
             if isinstance(part, Range) and part.log:
@@ -88,21 +89,6 @@ def _check_validation(config: Config) -> None:
     groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None
     if not len(split_table(table, config.dataset, config.seed, groups).val):
         raise InputError("A search compares trials on validation images, and there are none: raise dataset.val_split.")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the folder: a trial that another process trains must not be taken for an interrupted one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"{folder}: another search writes into this folder. Wait for it, or name another.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import numpy as np
 
 from common import distributed
 from common.device import describe_device
+from configs.epochs import epoch_count
 from configs.schema import Config
 from models.classifier import parameter_count, size_in_bytes
 from models.pretrained import WeightsReport
@@ -103,7 +104,7 @@ def describe_result(run: Run, result: TrainingResult, state: TrainingState) -> l
     """Return the closing lines: best epoch, skipped images, paths, the next command."""
     lines = []
     if result.stopped_early and not is_complete(run, state):
-        wanted = run.config.training.epochs
+        wanted = epoch_count(run.config.training)
         lines.append(f"Stopped after {result.epochs} of {wanted} epochs, as asked by what started the run.")
     elif result.stopped_early:
         patience = run.config.training.early_stopping.patience

@@ -1,19 +1,18 @@
 """The folder of a run: its files, its lock, and the archive for older runs."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from common.csv_files import write_rows
-from common.errors import InputError
 from common.files import replacing
+from common.locks import locked
 
 ARCHIVE = "archive"
 
@@ -72,22 +71,11 @@ class RunFolder:
         """Which validation images each epoch has right."""
         return self.root / "validation_hits.npz"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Lock this folder. Raises InputError if another run uses it; a process that dies leaves no lock."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.root / ".lock")
-        try:
-            # the workers of a killed run keep its lock for some seconds, until they notice its end
-            lock.acquire(timeout=SECONDS_FOR_WORKERS_TO_END)
-        except Timeout as error:
-            raise InputError(
-                f"{self.root}: another run writes into this folder. Wait for it, or give another output_dir."
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        # the workers of a killed run keep its lock for some seconds, until they notice its end
+        seconds, remedy = SECONDS_FOR_WORKERS_TO_END, "Wait for it, or give another output_dir."
+        return locked(self.root, "another run", remedy, seconds)
 
     def archive(self) -> Path | None:
         """Move the files of an older run to `archive/<time>`; return that folder, or None if there was no older run."""

@@ -91,7 +91,7 @@ def test_bad_input_leaves_no_folder(tmp_path):
 def test_two_processes_do_not_share_a_folder(tmp_path):
     with (
         opened(request(tmp_path), line()),
-        pytest.raises(InputError, match="another process works there"),
+        pytest.raises(InputError, match="another process writes into this folder"),
         opened(request(tmp_path), line()),
     ):
         pass

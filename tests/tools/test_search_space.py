@@ -72,7 +72,7 @@ def test_the_words_of_a_trial_stay_in_the_range_and_can_be_read():
         ([RATE, "training.resume=auto"], "training.resume: the search sets it"),
         (["training.learning_rate=0.1..11"], "training.learning_rate=11: expected more than 0"),
         (["augmentation=light,huge"], "augmentation=huge: no such option"),
-        ([RATE, "training.epochs=no"], "a whole number"),
+        ([RATE, "training.final_epochs=no"], "a whole number"),
         (["training.label_smoothing=0..0.2"], "training.label_smoothing: would be ignored by every trial"),
         ([RATE, "training.focal_gamma=1"], "training.focal_gamma: would be ignored by every trial"),
     ],

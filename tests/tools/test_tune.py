@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 import shlex
 import signal
 from types import SimpleNamespace
@@ -43,7 +44,7 @@ def quick(monkeypatch, tmp_path):
         if error is not None:
             raise error
         best = 0.0
-        for epoch in range(1, config.training.epochs + 1):
+        for epoch in range(1, math.ceil(config.training.epochs) + 1):
             best = min(10 * config.training.learning_rate, 1.0) * epoch / config.training.epochs
             if after_epoch({"epoch": epoch, "val_top1": best}):
                 break
