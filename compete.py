@@ -15,13 +15,9 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from autopilot.contest import Request, finished, opened
+    from autopilot.contest import Request, check_same_request, finished, opened
     from autopilot.progress import StageLine
 
-    done = finished(flags.output)
-    if done is not None:
-        print(f"Finished before: {done['summary']}. Another output folder, or none of it, begins anew.")
-        return 0
     _check(flags)
     request = Request(
         source=flags.source,
@@ -33,6 +29,11 @@ def main(arguments: list[str]) -> int:
         language=flags.language,
         keys=tuple(overrides),
     )
+    check_same_request(request)
+    done = finished(flags.output)
+    if done is not None:
+        print(f"Finished before: {done['summary']}. To begin anew, give another output folder or delete this one.")
+        return 0
     line = StageLine(flags.hours, flags.json_progress)
     with opened(request, line) as contest:
         from autopilot import first_stages, last_stages

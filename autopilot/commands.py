@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autopilot.child import LOCK
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 INTERRUPTED = 130
@@ -24,7 +26,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: exit code, and its last lines."""
+    """How a command ended: exit code (negative: the signal that ended it), and its last lines."""
 
     exit_code: int
     last_lines: list[str]
@@ -32,6 +34,8 @@ class Outcome:
     @property
     def problem(self) -> str:
         """The line that says what is wrong, else the last one."""
+        if self.exit_code < 0:
+            return f"the system ended it (signal {-self.exit_code}), as it does when memory is full"
         errors = [line for line in self.last_lines if line.startswith("error:") or "Error:" in line]
         return (errors or self.last_lines or ["no output"])[-1].removeprefix("error:").strip()
 
@@ -41,8 +45,8 @@ def shown(command: Sequence[str]) -> str:
     return " ".join(["python", *map(shlex.quote, command)])
 
 
-def run_command(command: Sequence[str], log: Path, tick: Callable[[str], None]) -> Outcome:
-    """Run a script of the kit with its words; add its output to `log`.
+def run_command(command: Sequence[str], log: Path, tick: Callable[[str], None], lock: Path | None = None) -> Outcome:
+    """Run a script of the kit with its words; add its output to `log`. The file `lock` is locked while it runs.
 
     `tick` gets the newest line about once a second. Ctrl-C and SIGTERM reach the script, which may take some seconds to
     save its state; then KeyboardInterrupt is raised.
@@ -53,7 +57,7 @@ def run_command(command: Sequence[str], log: Path, tick: Callable[[str], None]) 
     handlers = {number: signal.signal(number, lambda number, frame: stops.append(number)) for number in _SIGNALS}
     process = subprocess.Popen(
         [sys.executable, "-m", "autopilot.child", str(REPOSITORY / script), *words],
-        env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": _python_path()},
+        env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": _python_path(), **({LOCK: str(lock)} if lock else {})},
         # the child ends when nobody holds this pipe any more
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -13,17 +13,25 @@ from autopilot.planning import Facts, PlannedRun, as_json, from_json, least_seco
 from autopilot.progress import clock
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
-from configs.compose import compose
+from configs.compose import compose, listed, parse_override
+from configs.options import option_names
+from data.inputs import find_inputs
 
 CLI = "cli/flower_cli.py"
 
 # shares of the images; the test part is held back from every choice
 TEST_SHARE, VAL_SHARE = 0.15, 0.15
 
+# keys that the stages give; and those of the data that a user may give
+_OWN_KEYS = ("seed", "output_dir", "competition", "dataset", "model", "training.max_minutes", "training.resume")
+_DATA_KEYS = ("dataset.batch_size", "dataset.num_workers", "dataset.sampler", "dataset.loader_timeout")
+
 # of all the time, for timing and probing models
 _SHORTLIST_SHARE, _LEAST_PER_MODEL, _MOST_PER_MODEL = 0.08, 10, 120
 
 _PROBE_IMAGES = 1500
+
+_TOLD_REASONS = 3
 
 # bytes
 _ROOM_BESIDES = 2_000_000_000
@@ -47,9 +55,16 @@ _TIMED_FILES = 105
 
 
 def check(contest: Contest) -> None:
-    """Raise InputError for keys that compose to no config, and for a disk without room."""
+    """Raise InputError for keys that no training could have, images that are not there, and a disk without room."""
     request = contest.request
-    compose("config", ["training=finetune", *request.training_keys], allow_unused=True)
+    for text in listed(request.keys):
+        key = parse_override(text).key_or_group
+        if key in _OWN_KEYS or (key.startswith("dataset.") and key not in _DATA_KEYS):
+            raise InputError(f"{text}: compete.py sets {key} itself. Leave it out; its flags are in its help.")
+    # as strict as a training will be
+    compose("config", ["training=finetune", "training.max_minutes=1", *request.training_keys])
+    if request.test is not None:
+        find_inputs([request.test])
     source = request.source
     files = source.rglob("*") if source.is_dir() else [source]
     # copies where links are not possible, checkpoints, exports and the ZIP
@@ -64,6 +79,9 @@ def check(contest: Contest) -> None:
 def look(contest: Contest) -> None:
     """Prepare the data and say what is in it: classes, near-duplicates."""
     contest.line.enter("look")
+    if contest.journal.ended("prepare") is None:
+        # of an interrupted call
+        shutil.rmtree(contest.data, ignore_errors=True)
     prepare = [CLI, "prepare-data", "--source", str(contest.request.source), "--output", str(contest.data), "--link"]
     contest.run("prepare", prepare)
     for line in contest.output_of("prepare"):
@@ -134,17 +152,27 @@ def shortlist(contest: Contest) -> dict[str, Any]:
             *("--json", str(path), *data_keys(contest), "training=finetune", "augmentation=medium"),
             *request.training_keys,
         ],
-        accepted=(0, 1),
+        # the command says with 1 that no model is in, and a crash ends with 1 too
+        is_well=lambda code: code == 0 or (code == 1 and _names_all(path, request.models)),
     )
     found = json.loads(path.read_text(encoding="utf-8"))
     for row in found["models"]:
         contest.line.say(f"  {row['option']:<28} {_told(row)}")
     if not any(row["in"] for row in found["models"]):
+        reasons = "; ".join(f"{row['option']}: {row['reason']}" for row in found["models"][:_TOLD_REASONS])
         raise InputError(
-            f"No model keeps the limits with weights that can be had here; the reason of each is in {path}. Put the "
-            "file of a model into the folder weights/, or reach a hub."
+            f"No model keeps the limits with weights that can be had here ({reasons}). Put the file of a model into "
+            "the folder weights/, or reach a hub."
         )
     return found
+
+
+def _names_all(path: Path, models: Sequence[str]) -> bool:
+    """Say whether a shortlist was written to its end."""
+    if not path.is_file():
+        return False
+    listed = {row["option"] for row in json.loads(path.read_text(encoding="utf-8"))["models"]}
+    return listed >= set(models or option_names("model"))
 
 
 def doubtful_labels(contest: Contest, found: dict[str, Any]) -> None:
@@ -180,7 +208,10 @@ def plan(contest: Contest, found: dict[str, Any]) -> list[PlannedRun]:
     if not path.is_file():
         write_text(path, to_json(_new_plan(contest, found)))
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        # with or without the mark that Windows' editors put before UTF-8
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8. Save it as UTF-8.") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: is no JSON ({error}). Mend it, or delete it for a new plan.") from error
     runs = from_json(content, str(path))
@@ -229,7 +260,8 @@ def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedR
     models = [(run.model, run.size) for run in runs] or [(best, rows[best]["input_size"])]
     of_a_file = of_an_image = 0.0
     for model, size in models:
-        row = rows.get(model, rows[best])
+        # a model that was not measured takes as long as the best one
+        row = rows[model] if model in rows and rows[model]["in"] else rows[best]
         pixels = (size / row["input_size"]) ** 2
         of_a_file += pixels * row["latency_ms"] / 1000
         of_an_image += pixels * row["validation_seconds"] / count_rows(val_table(contest))

@@ -1,6 +1,7 @@
 """The record of a contest run: each command, how it ended, and the time that was used. It survives a kill."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -42,6 +43,20 @@ class Journal:
         """Return the command with which a step was last begun, None if it never was."""
         return next((e["command"] for e in reversed(self.entries) if e["step"] == step), None)
 
+    def begun_at(self, step: str, command: Sequence[str]) -> float:
+        """Return the used seconds at which a step was begun that has not ended since; those of now if there is none."""
+        begun = self.used_seconds()
+        for entry in reversed(self.entries):
+            if entry["step"] == step:
+                if entry["event"] == "end" or entry["command"] != list(command):
+                    break
+                begun = entry["used_seconds"]
+        return begun
+
+    def has_done_something(self) -> bool:
+        """Say whether a command has ended well."""
+        return any(entry["event"] == "end" and entry["exit_code"] == 0 for entry in self.entries)
+
     def ended(self, step: str, command: Sequence[str] | None = None) -> dict[str, Any] | None:
         """Return the newest record of the end of a step, None if there is none; of `command` alone if it is given."""
         for entry in reversed(self.entries):
@@ -66,7 +81,10 @@ class Journal:
         }
         self.entries.append(entry)
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            # ASCII, so that a cut line is still text
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         self._ticked = 0.0
         self.tick()
 
@@ -79,7 +97,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the entries; a last line that a kill has cut is left out, and taken out of the file."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
     entries: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:

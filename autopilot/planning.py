@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from common.errors import InputError
+from common.files import safe_name
 
 RULE = (
     "The model with the best probe is trained first, at the largest size that gets enough epochs and keeps the "
@@ -153,6 +154,9 @@ def from_json(plan: Any, where: str) -> list[PlannedRun]:
         raise InputError(f"{where}: each run needs name, model, size, keys, minutes and why ({error}).") from error
     if not runs:
         raise InputError(f"{where}: has no runs. Delete it for a new plan.")
+    for run in runs:
+        if not isinstance(run.name, str) or not isinstance(run.model, str) or safe_name(run.name) != run.name:
+            raise InputError(f"{where}: {run.name}: the name of a run is that of its folder: letters, digits, _ and -.")
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         raise InputError(f"{where}: two runs have the same name; each needs a folder of its own.")

@@ -77,12 +77,15 @@ def _tried(contest: Contest, runs: Sequence[PlannedRun]) -> list[Block]:
     blocks: list[Block] = [Heading("What was trained", "trained")]
     rows, pictures = [], []
     for run in runs:
-        history = _history(contest.folder / "runs" / run.name)
+        folder = contest.folder / "runs" / run.name
+        again = folder.with_name(f"{run.name}_again")
+        folder = again if again.is_dir() else folder
+        history = _history(folder)
         best = max((float(row["val_top1"]) for row in history if row["val_top1"]), default=None)
         shown_best = "none" if best is None else f"{100 * best:.2f} %"
         rows.append((run.name, f"{run.minutes:g}", str(len(history)), shown_best, run.why))
         if len(history) > 1:
-            path = contest.folder / "runs" / run.name / "curves.png"
+            path = folder / "curves.png"
             with as_warning(f"the picture {path}"):
                 save_figure(curves_figure(history), path)
                 pictures.append(Picture(path, f"Losses and validation accuracy of {run.name}"))

@@ -68,6 +68,9 @@ def _link_images(table: ImageTable, rows: np.ndarray, folder: Path) -> None:
     for row in rows.tolist():
         source, target = table.image_dir / table.image_ids[row], folder / table.image_ids[row].removeprefix("train/")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            # Windows deletes no file that is read only
+            continue
         try:
             os.link(source.resolve(), target)
         except OSError:

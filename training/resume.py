@@ -59,7 +59,7 @@ PLANNED_KEYS = (
 _FREE_SECTIONS = ("competition.",)
 
 # Keys that always change on resume, or have a line of their own.
-_NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "output_dir")
+_NOT_SAID = ("training.resume", "training.resume_force", "training.epochs", "training.max_minutes", "output_dir")
 
 
 def resume_files(config: Config) -> list[Path]:
@@ -125,6 +125,12 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
     harmless = [f"{key} (was {was})" for key, was in changed.items() if _is_free(key) and key not in _NOT_SAID]
     if harmless:
         notes.append(f"note: changed since, without effect on the result: {', '.join(harmless)}")
+    if run.config.training.max_minutes is not None and "training.max_minutes" in changed:
+        was = _value(saved["config"], "training.max_minutes")
+        notes.append(
+            f"training.max_minutes is {run.config.training.max_minutes:g}, was {was:g}: the epochs stay those of the "
+            "first start; a run that would be late is shortened, and more minutes add nothing"
+        )
     if "training.epochs" in changed:
         was = _value(saved["config"], "training.epochs")
         notes.append(

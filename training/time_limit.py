@@ -1,5 +1,6 @@
 """`training.max_minutes`: the epochs that fit into a time, and a run that keeps to it where the machine slows down."""
 
+import itertools
 import time
 from collections import deque
 from dataclasses import replace
@@ -29,7 +30,7 @@ _FIRST_LOOK_SHARE = 0.8
 _WINDOW_SHARE = 0.1
 
 # moments are kept this share of the time apart
-_MARK_SHARE = 0.001
+_MARK_SHARE, _FEWEST_MARKS = 0.001, 4
 
 # the measuring before a run takes so many seconds, or this share of its time if that is less
 _MEASURING_SECONDS, _MEASURING_SHARE = 30.0, 0.1
@@ -149,9 +150,11 @@ def with_epochs(config: Config, epochs: float) -> Config:
     share, count = epochs / training.epochs, epoch_count(replace(training, epochs=epochs))
     whole = {
         f"training.{name}": min(max(round(value * share), 1), count) if value else 0
-        for name in ("freeze_epochs", "mix_off_epochs", "final_epochs")
+        for name in ("mix_off_epochs", "final_epochs")
         for value in [getattr(training, name)]
     }
+    # not all of them: the rest of the network is to be trained, too
+    whole["training.freeze_epochs"] = min(round(training.freeze_epochs * share), count - 1)
     parts = {
         f"training.{name}": round(getattr(training, name) * share, 4)
         for name in ("warmup_epochs", "backbone_warmup_epochs")
@@ -189,7 +192,7 @@ class TimeLimit:
         self.seconds = limit_seconds(run.config)
         # moments of this process: seconds of its clock, and seconds that were left by the plan
         self._marks: deque[tuple[float, float]] = deque()
-        self._later: dict[int, float] = {}
+        self._later = _seconds_from_each_epoch(run, times)
 
     def is_missed(self, state: TrainingState) -> bool:
         """Say whether the run will end too late, and may still be shortened; call this before each step."""
@@ -198,9 +201,11 @@ class TimeLimit:
         used, left = self.clock.used_seconds(state), self._planned_left(state)
         if not self._marks or used - self._marks[-1][0] >= _MARK_SHARE * self.seconds:
             self._marks.append((used, left))
-        while used - self._marks[0][0] > _WINDOW_SHARE * self.seconds and len(self._marks) > 2:
+        while len(self._marks) > 2 and used - self._marks[1][0] >= _WINDOW_SHARE * self.seconds:
             self._marks.popleft()
-        if used < _FIRST_LOOK_SHARE * self.seconds or len(self._marks) < 2:
+        # a resumed run must have been watched for a while, too, and not at its first, slow step alone
+        watched = used - self._marks[0][0] >= _WINDOW_SHARE / 2 * self.seconds and len(self._marks) >= _FEWEST_MARKS
+        if used < _FIRST_LOOK_SHARE * self.seconds or not watched:
             return False
         return used + left * self._slowness() > _LATE_SHARE * self.seconds
 
@@ -263,9 +268,14 @@ class TimeLimit:
         return sum(min(steps, total - epoch * steps) for epoch in epochs)
 
     def _seconds_from(self, epoch: int) -> float:
-        if epoch not in self._later:
-            self._later[epoch] = seconds_of_epochs(self.run, self.times, self.run.config, epoch)
-        return self._later[epoch]
+        return self._later[min(epoch, len(self._later) - 1)]
+
+
+def _seconds_from_each_epoch(run: Run, times: RunTimes) -> list[float]:
+    """Return the planned seconds from the start of each epoch to the end of the last one; the last number is 0."""
+    count = epoch_count(run.config.training)
+    seconds = [seconds_of_epoch(run, times, run.config, epoch) for epoch in range(count)]
+    return [*reversed(list(itertools.accumulate(reversed(seconds)))), 0.0]
 
 
 def time_limit_of(run: Run, state: TrainingState, clock: WallClock) -> TimeLimit | None:

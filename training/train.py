@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from common import distributed
@@ -14,6 +14,7 @@ from training.messages import describe_result, describe_run
 from training.range_test import with_tested_rate
 from training.resume import resume_files, resume_run, with_saved_choices
 from training.run import Run, set_up_run
+from training.run_folder import RunFolder
 from training.run_times import measure_run
 from training.saving import write_config
 from training.start import Start, start_run
@@ -28,11 +29,18 @@ def train(config: Config, after_epoch: AfterEpoch | None = None) -> TrainingResu
     `after_epoch` gets each new row of the history, and may end the run by returning True.
     """
     started = time.perf_counter()
-    check_writable_folder(Path(config.output_dir))
-    config, saved_choices = with_saved_choices(config)
-    run = set_up_run(config, saved_choices)
-    check_compile(run.config.training.compile, run.device)
-    with run.folder.locked() if distributed.is_main() else nullcontext():
+    folder = RunFolder(Path(config.output_dir))
+    check_writable_folder(folder.root)
+    with ExitStack() as held:
+        if config.training.resume is not None:
+            # before its state is read: a run that was just stopped may still write it
+            held.enter_context(_locked(folder))
+        config, saved_choices = with_saved_choices(config)
+        run = set_up_run(config, saved_choices)
+        check_compile(run.config.training.compile, run.device)
+        if config.training.resume is None:
+            # only now, because a wrong input leaves no folder
+            held.enter_context(_locked(folder))
         if config.training.learning_rate == "auto":
             run = with_tested_rate(run)
         run, start = _start(run, started)
@@ -54,6 +62,10 @@ def train(config: Config, after_epoch: AfterEpoch | None = None) -> TrainingResu
     for line in [*lines, *describe_result(run, result, state)]:
         print(line)
     return result
+
+
+def _locked(folder: RunFolder) -> AbstractContextManager[None]:
+    return folder.locked() if distributed.is_main() else nullcontext()
 
 
 def _start(run: Run, started: float) -> tuple[Run, Start]:

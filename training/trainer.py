@@ -192,7 +192,8 @@ def agree(run: Run, state: TrainingState, course: Course, batches: Sequence[Batc
 
 def shorten(run: Run, state: TrainingState, limit: TimeLimit) -> None:
     """Cut what is left of the run to the time that is left, as rank 0 decides, and record it."""
-    change, sentence = distributed.gather(limit.shortening(state))[0]
+    # only rank 0 has watched the clock
+    change, sentence = distributed.gather(limit.shortening(state) if distributed.is_main() else None)[0]
     state.shortening = change
     run.batches.end = last_batch(run, state)
     run.choices.append(sentence)

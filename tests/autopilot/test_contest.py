@@ -57,7 +57,7 @@ class Commands:
         self.top1 = {"confirm": 0.9, "plain": 0.8, "test": 0.85}
         self.models = MODELS
 
-    def __call__(self, command, log, tick):
+    def __call__(self, command, log, tick, lock):
         name = command[1] if command[0].endswith("flower_cli.py") else command[0].removesuffix(".py")
         self.calls.append(command)
         if self.kill_at == len(self.calls):
@@ -283,6 +283,69 @@ def test_a_full_disk_is_said_before_anything_is_written(commands, compete, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_a_finished_folder_refuses_other_words(commands, compete):
+    compete()
+    done = compete("--hours", "2")
+    assert (done.returncode, "holds a run with other words: hours (was 1.0)" in done.stderr) == (2, True)
+
+
+def test_a_folder_without_images_to_predict_is_refused_at_once(commands, compete, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = compete("--test", tmp_path / "empty")
+    assert (done.returncode, "no images in this folder" in done.stderr, commands.calls) == (2, True, [])
+
+
+def test_other_files_of_the_folder_survive_bad_input(commands, compete, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine", encoding="utf-8")
+    commands.fail["prepare-data"] = [Outcome(2, ["error: here: no images here."])]
+    assert compete().returncode == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} - {".lock"} == {"mine.txt"}
+
+
+@pytest.mark.parametrize("name", ["shortlist", "budget"])
+def test_a_crash_with_the_code_of_an_answer_is_no_answer(commands, compete, name):
+    commands.fail[name] = [Outcome(1, ["error: [Errno 28] No space left on device"])]
+    done = compete()
+    assert (done.returncode, "No space left" in done.stderr) == (1, True)
+    again = compete()
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_child_that_the_system_ends_is_tried_with_a_smaller_batch(commands, compete):
+    commands.fail["train"] = [Outcome(-9, ["epoch 3/20"])]
+    done = compete()
+    assert done.returncode == 0
+    assert "the system ended it (signal 9), as it does when memory is full" in done.stdout
+    trained = [command for command in commands.calls if command[0] == "train.py"]
+    assert trained[1][-1] == "dataset.batch_size=auto"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "is no JSON"),
+        ('{"runs": "花"}'.encode("gbk"), "is not UTF-8"),
+        (b"\xef\xbb\xbf{}", "each run needs name"),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_named(commands, compete, tmp_path, content, said):
+    compete("--plan")
+    (tmp_path / "out" / "plan.json").write_bytes(content)
+    done = compete()
+    assert (done.returncode, said in done.stderr) == (2, True)
+    # what was measured stays
+    assert (tmp_path / "out" / "shortlist.json").is_file()
+
+
+def test_a_model_of_an_edited_plan_need_not_be_on_the_shortlist(commands, compete, tmp_path):
+    compete("--plan")
+    path = tmp_path / "out" / "plan.json"
+    plan = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**plan, "runs": [{**plan["runs"][0], "model": "convnext_base"}]}), encoding="utf-8")
+    assert compete().returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -292,6 +355,11 @@ def test_a_full_disk_is_said_before_anything_is_written(commands, compete, tmp_p
         (("--models", "rose"), "--models rose: no such model"),
         (("--profile", "rose"), "rose"),
         (("training.epoch=3",), "training.epoch: unknown key"),
+        (("training.epochs=3",), "training.epochs: would be ignored"),
+        (("seed=5",), "compete.py sets seed itself"),
+        (("competition=kaggle",), "compete.py sets competition itself"),
+        (("dataset.train_csv=a.csv",), "compete.py sets dataset.train_csv itself"),
+        (("output_dir=a",), "compete.py sets output_dir itself"),
     ],
 )
 def test_bad_words_are_named_before_anything_runs(commands, compete, tmp_path, words, said):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import training.train
+import training.trainer
 from common.errors import InputError
 from configs.compose import compose
 from configs.epochs import epoch_count
@@ -144,6 +145,25 @@ def test_a_run_ends_in_its_time_on_a_machine_that_slows_down(minutes, slowness, 
     assert 0.9 <= share <= 1.03
 
 
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_a_resumed_run_is_not_judged_by_its_first_steps(minutes):
+    limit = 60 * minutes
+    run = run_of(config_of(), minutes)
+    config = fitting_config(run, TIMES, 0.97 * limit)
+    run.config, run.schedule = config, build_schedule_of(config)
+    # 85 % are used, as planned; the first step of the new process takes twenty times as long
+    clock: Any = SimpleNamespace(now=0.85 * limit)
+    clock.used_seconds = lambda state: clock.now
+    watch = TimeLimit(run, TIMES, clock)
+    last = epoch_count(config.training) - 1
+    state: Any = SimpleNamespace(epoch=last, batch=0, step=last * STEPS_PER_EPOCH, shortening=None)
+    run.batches.end = STEPS_PER_EPOCH
+    assert not watch.is_missed(state)
+    clock.now += 20 * TIMES.final_step
+    state.batch = 1
+    assert not watch.is_missed(state)
+
+
 @pytest.mark.parametrize("speed", [1.5, 3.0])
 def test_the_sentence_says_what_is_left_out(speed):
     _, (sentence,) = simulate(5, lambda share: speed)
@@ -210,6 +230,42 @@ def test_a_shortened_run_skips_epochs_and_is_resumed_exactly(tiny, tmp_path, mon
     assert [row["epoch"] for row in history(whole)] == ["1", "4"]
     stop_and_go_on(monkeypatch, limited(tiny, "training.resume=auto"), [4, 3])
     assert_same_run(whole, RunFolder(tmp_path / "run"))
+
+
+def test_only_the_first_rank_decides_on_a_shortening(monkeypatch):
+    change = Shortening(2, 9, 0, 3)
+    monkeypatch.setattr(training.trainer.distributed, "is_main", lambda: False)
+    monkeypatch.setattr(training.trainer.distributed, "gather", lambda own: [(change, "it is late"), own])
+    run: Any = SimpleNamespace(
+        choices=[],
+        schedule=Schedule("cosine", 1.0, 0.0, 0, 20),
+        batches=SimpleNamespace(end=5, __len__=lambda: 5),
+        config=config_of(),
+    )
+    monkeypatch.setattr(training.trainer, "last_batch", lambda run, state: 5)
+    state: Any = SimpleNamespace(shortening=None)
+    # this rank has not watched the clock, and asking it would end in an error
+    nobody: Any = None
+    training.trainer.shorten(run, state, nobody)
+    assert (state.shortening, run.choices) == (change, ["it is late"])
+
+
+@pytest.mark.integration
+def test_measuring_leaves_no_trace_in_the_weights(tiny, tmp_path, monkeypatch, capsys):
+    real, fixed = training.train.measure_run, RunTimes(0.1, 0.1, 0.1, epoch_start=0.0, validation=0.1, saving=0.1)
+
+    def measured_but_fixed(run, seconds):
+        real(run, 0.1)
+        return fixed
+
+    monkeypatch.setattr(training.train, "measure_run", measured_but_fixed)
+    config = limited(tiny, f"output_dir={tmp_path / 'limited'}", "model.drop_rate=0.2")
+    train(dataclasses.replace(config, training=dataclasses.replace(config.training, max_minutes=0.5)))
+    said = capsys.readouterr().out
+    words = said.partition("training.max_minutes=0.5: training.epochs")[2].partition(" (")[0].split()
+    numbers = [f"training.epochs{words[0]}", *words[1:]]
+    train(tiny(*numbers, "model.drop_rate=0.2", f"output_dir={tmp_path / 'plain'}"))
+    assert_same_run(RunFolder(tmp_path / "limited"), RunFolder(tmp_path / "plain"))
 
 
 @pytest.mark.integration
