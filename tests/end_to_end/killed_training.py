@@ -18,6 +18,7 @@ import torch
 
 import train
 import training.trainer
+import training.validation
 
 
 def die() -> None:
@@ -81,7 +82,7 @@ def main(moment: str, number: str, *arguments: str) -> int:
     if moment == "step":
         kill_at_call(training.trainer, "take_step", int(number))
     elif moment == "validation":
-        kill_at_call(training.trainer, "compute_logits", int(number))
+        kill_at_call(training.validation, "compute_logits", int(number))
     elif moment == "write":
         kill_at_call(torch, "save", int(number), half_a_file)
     elif moment == "rename":

@@ -124,4 +124,7 @@ def test_the_guides_lines_compose(line):
         found = config
         for part in key.split("."):
             found = getattr(found, part)
-        assert str(getattr(found, "name", found)) == value
+        found = getattr(found, "name", found)
+        assert (float(value) if isinstance(found, float) else value) == (
+            found if isinstance(found, float) else str(found)
+        )

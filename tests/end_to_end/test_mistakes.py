@@ -121,7 +121,7 @@ def test_a_mistake_is_a_line_and_exit_code_2(arguments, message):
         (["lr-range", "--steps", "3"], "--steps"),
         (["ablate", "--drop", "emma"], "Did you mean 'ema'"),
         (["ablate", "--variant", "plain"], "a name, a colon and overrides"),
-        (["ablate", "--variant", "x: training.epochs=no"], "a whole number"),
+        (["ablate", "--variant", "x: training.final_epochs=no"], "a whole number"),
         (["ablate", "--seeds", "0"], "--seeds"),
         (["ablate"], "The base alone compares nothing"),
         (["probe", "training.teacher=none.npz"], "none.npz: no such file"),

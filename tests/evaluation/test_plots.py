@@ -67,6 +67,7 @@ FIGURES = {
         IMAGES, range(len(CLASSES)), [k + k % 2 * (k < len(CLASSES) - 1) for k in range(len(CLASSES))], CLASSES
     ),
     "differences_figure": lambda facts: plots.differences_figure([(name, 0.1, 0, 0.2) for name in NAMES], "points"),
+    "importance_figure": lambda facts: plots.importance_figure(dict.fromkeys(NAMES, 0.1)),
     "front_figure": lambda facts: plots.front_figure([(name, k, k, True) for k, name in enumerate(NAMES)], 100.0),
     "pairs_figure": lambda facts: figures.pairs_figure(facts, pairs=len(CLASSES)),
     "attention_figure": lambda facts: figures.attention_figure(facts, images=2 * len(CLASSES)),

@@ -85,8 +85,8 @@ def test_a_teacher_that_is_gone_at_the_end_does_not_cost_the_run(tiny, teacher, 
 
     path, fit = teacher(3.0), module.fit
 
-    def fit_and_lose(run, state):
-        result = fit(run, state)
+    def fit_and_lose(run, state, after_epoch):
+        result = fit(run, state, after_epoch)
         path.unlink()
         return result
 

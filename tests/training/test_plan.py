@@ -18,7 +18,7 @@ def plan(pictures, tmp_path, *words):
 def quick(monkeypatch):
     """Let measuring take a second instead of half a minute."""
     monkeypatch.setattr("training.plan._MEASURING_SECONDS", 1.0)
-    monkeypatch.setattr("training.plan._TIMED_IMAGES", 3)
+    monkeypatch.setattr("training.plan.TIMED_IMAGES", 3)
 
 
 @pytest.mark.integration

@@ -35,8 +35,21 @@ NAMES = {
     "validation_hits",
     "lowered_scales",
     "lowered_in_epoch",
+    "used_seconds",
+    "times",
+    "shortening",
 }
-LATER = ("lowered_scales", "lowered_in_epoch", "wall_seconds", "best_answers", "validation_hits", "start")
+LATER = (
+    "used_seconds",
+    "times",
+    "shortening",
+    "lowered_scales",
+    "lowered_in_epoch",
+    "wall_seconds",
+    "best_answers",
+    "validation_hits",
+    "start",
+)
 
 
 def state_of(dtype=None, **options):
