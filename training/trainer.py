@@ -102,13 +102,13 @@ def is_complete(run: Run, state: TrainingState) -> bool:
     """Say whether all epochs are done, or validation top-1 has not improved for `patience` epochs."""
     config = run.config.training
     gave_up = run.val_loader is not None and state.epochs_without_gain >= config.early_stopping.patience
-    steps = state.schedule_of(run.schedule).steps
-    return gave_up or state.epoch >= epoch_count(config) or state.step >= steps
+    return gave_up or state.epoch >= epoch_count(config)
 
 
 def last_batch(run: Run, state: TrainingState) -> int:
     """Return where the current epoch ends, in micro-batches; the last may be a part of an epoch."""
-    steps_left = state.schedule_of(run.schedule).steps - state.step
+    # none, if a resumed run has fewer than it has done
+    steps_left = max(state.schedule_of(run.schedule).steps - state.step, 0)
     return min(state.batch + steps_left * run.config.training.accumulation_steps, len(run.batches))
 
 

@@ -217,17 +217,17 @@ def test_a_part_of_an_epoch_is_resumed_exactly(tiny, tmp_path, monkeypatch):
 
 @pytest.mark.integration
 def test_a_shortened_run_skips_epochs_and_is_resumed_exactly(tiny, tmp_path, monkeypatch, timed, capsys):
-    # five steps an epoch: the first is finished, then the last one comes, with two of its steps
-    change = Shortening(step=2, total_steps=7, epoch=0, next_epoch=3)
+    # five steps an epoch: the first is finished, then the last of six comes, with two of its steps
+    change = Shortening(step=2, total_steps=7, epoch=0, next_epoch=5)
     monkeypatch.setattr(TimeLimit, "is_missed", lambda limit, state: state.shortening is None and state.step == 2)
     monkeypatch.setattr(TimeLimit, "shortening", lambda limit, state: (change, "it is late"))
     whole = RunFolder(tmp_path / "whole")
     train(limited(tiny, f"output_dir={whole.root}"))
     assert "it is late" in capsys.readouterr().out
     assert "# it is late" in whole.config.read_text("utf-8")
-    assert load_training_state(whole.last)["config"]["training"]["epochs"] > 3
+    assert 5 < load_training_state(whole.last)["config"]["training"]["epochs"] < 6
     assert load_training_state(whole.last)["state"]["step"] == 7
-    assert [row["epoch"] for row in history(whole)] == ["1", "4"]
+    assert [row["epoch"] for row in history(whole)] == ["1", "6"]
     stop_and_go_on(monkeypatch, limited(tiny, "training.resume=auto"), [4, 3])
     assert_same_run(whole, RunFolder(tmp_path / "run"))
 
@@ -285,3 +285,13 @@ def test_the_parts_of_a_run_are_measured(tiny, tmp_path, capsys):
     state = load_training_state(RunFolder(tmp_path / "run").last)["state"]
     assert state["times"]["first_step"] > 0
     assert state["times"]["validation"] > 0
+
+
+@pytest.mark.integration
+def test_a_run_that_stops_in_its_last_validation_validates_again(tiny, tmp_path, monkeypatch):
+    # 39 images in batches of 8: five looks in each epoch, then those of the validation
+    stop_and_go_on(monkeypatch, tiny("training.epochs=1.6", "training.resume=auto"), [10])
+    state = load_training_state(RunFolder(tmp_path / "run").last)["state"]
+    assert (state["step"], state["epoch"]) == (8, 2)
+    train(tiny("training.epochs=1.6", f"output_dir={tmp_path / 'whole'}"))
+    assert_same_run(RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole"))
