@@ -11,6 +11,8 @@ import autopilot.first_stages
 from autopilot.commands import Outcome
 from tests.helpers import run_script
 
+pytestmark = pytest.mark.integration
+
 MODELS = [
     {
         "option": "efficientnet_lite0",
@@ -181,7 +183,6 @@ def test_a_second_call_on_a_finished_folder_runs_nothing(commands, compete):
     assert again.stdout.startswith("Finished before: ")
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("at", range(1, len(IN_ORDER) + 1))
 def test_killed_at_any_step_it_goes_on_to_the_same_end(commands, compete, tmp_path, at):
     commands.kill_at = at
