@@ -28,7 +28,7 @@ PAGES = (
     "docs/COMPETITIONS.md",
     "CONTRIBUTING.md",
 )
-SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_submission")
+SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_submission", "compete")
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
     r"(git clone|cd|source|lint-imports|pyright|tensorboard --logdir"
