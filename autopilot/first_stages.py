@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autopilot.contest import Contest, remedy_for
-from autopilot.planning import Facts, PlannedRun, as_json, from_json, least_seconds, plan_runs, recipe_for
+from autopilot.planning import Facts, PlannedRun, as_json, best_of, from_json, least_seconds, plan_runs, recipe_for
 from autopilot.progress import clock
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
@@ -177,7 +177,7 @@ def _names_all(path: Path, models: Sequence[str]) -> bool:
 
 def doubtful_labels(contest: Contest, found: dict[str, Any]) -> None:
     """List labels that the features of the best model doubt, if that takes little of the time. None is changed."""
-    best = next(row for row in found["models"] if row["in"])
+    best = best_of(found["models"])
     images = sum(class_counts(contest.data))
     seconds = _PASSES_OF_AN_AUDIT * images * best["validation_seconds"] / count_rows(val_table(contest))
     if seconds > _AUDIT_SHARE * 3600 * contest.request.hours:
@@ -231,20 +231,21 @@ def _new_plan(contest: Contest, found: dict[str, Any]) -> dict[str, Any]:
     for _ in range(_ROUNDS_OF_PLANNING):
         # how long the end takes depends on what is trained, and the other way round
         end = end_seconds(contest, found, runs)
+        seconds = 3600 * request.hours - used - end
         facts = Facts(
             models=found["models"],
             images=count_rows(contest.data / "part_train.csv"),
             max_megabytes=limits.max_model_mb,
             max_latency_ms=limits.max_latency_ms,
             on_cpu=found["device"].startswith("cpu"),
-            seconds=3600 * request.hours - used - end,
+            seconds=seconds,
             recipe=recipe_for(counts),
         )
-        least = (used + end + least_seconds(facts)) / 3600
-        if 3600 * request.hours - used - end < least_seconds(facts):
+        least = least_seconds(facts)
+        if seconds < least:
             raise InputError(
                 f"{request.hours:g} hours are too few for one epoch, {clock(end)} to choose and to deliver, and what "
-                f"was measured before. The least that works here is about {least:.2g} hours."
+                f"was measured before. The least that works here is about {(used + end + least) / 3600:.2g} hours."
             )
         runs = plan_runs(facts)
     return as_json(runs, facts.recipe, request.hours)
@@ -256,12 +257,12 @@ def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedR
     Without `runs`, one run of the best model.
     """
     rows = {row["option"]: row for row in found["models"]}
-    best = next(row["option"] for row in found["models"] if row["in"])
-    models = [(run.model, run.size) for run in runs] or [(best, rows[best]["input_size"])]
+    best = best_of(found["models"])
+    models = [(run.model, run.size) for run in runs] or [(best["option"], best["input_size"])]
     of_a_file = of_an_image = 0.0
     for model, size in models:
         # a model that was not measured takes as long as the best one
-        row = rows[model] if model in rows and rows[model]["in"] else rows[best]
+        row = rows[model] if model in rows and rows[model]["in"] else best
         pixels = (size / row["input_size"]) ** 2
         of_a_file += pixels * row["latency_ms"] / 1000
         of_an_image += pixels * row["validation_seconds"] / count_rows(val_table(contest))

@@ -64,19 +64,23 @@ def recipe_for(counts: Sequence[int]) -> str:
 
 def plan_runs(facts: Facts) -> list[PlannedRun]:
     """Return the trainings that `RULE` gives, for at least `least_seconds`."""
-    ranked = [row for row in facts.models if row["in"]]
-    best = ranked[0]
+    best, *others = (row for row in facts.models if row["in"])
     # the time is divided only where the largest size leaves some
     affordable = int(_epochs(best, _sizes(best, facts)[0], facts, facts.seconds) / ENOUGH_EPOCHS)
     count = max(1, min(affordable, MOST_RUNS))
-    second = next((row for row in ranked[1:] if row["family"] != best["family"] and _fit(best, row, facts)), None)
+    second = next((row for row in others if row["family"] != best["family"] and _fit(best, row, facts)), None)
     order = [(best, 0), (second, 0), (best, 1), (second, 1)] if second else [(best, k) for k in range(MOST_RUNS)]
     return [_run(row, seed, place, facts, facts.seconds / count) for place, (row, seed) in enumerate(order[:count])]
 
 
+def best_of(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the row of the best probe of a shortlist, which has its models in that order."""
+    return next(row for row in models if row["in"])
+
+
 def least_seconds(facts: Facts) -> float:
     """Return the seconds of one epoch of the best model at its smallest size."""
-    best = next(row for row in facts.models if row["in"])
+    best = best_of(facts.models)
     return 1 / _epochs(best, _sizes(best, facts)[-1], facts, 1.0)
 
 

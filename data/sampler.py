@@ -14,9 +14,9 @@ class EpochBatches:
     """The batches of one training epoch, as lists of (epoch, index).
 
     The last batch may be smaller. A single image left over joins the batch before it, because batch statistics of one
-    image mean nothing. Set `epoch` and `first_batch` before iterating, and
-    `end` for an epoch that ends before that batch. With `parts` processes, process `part` gets
-    every `parts`-th image of each batch, so the batches are those of a single process.
+    image mean nothing. Set `epoch` and `first_batch` before iterating, and `end` for an epoch that ends before that
+    batch. With `parts` processes, process `part` gets every `parts`-th image of each batch, so the batches are those of
+    a single process.
     """
 
     def __init__(

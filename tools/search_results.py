@@ -89,8 +89,10 @@ def flattery_of(finished: Sequence[Trial]) -> float:
     """Return by how much the choice among finished trials flatters the best; their answers are in their folders."""
     rows = []
     for trial in finished:
-        path = RunFolder(trial.output_dir).validation_hits
-        if path.is_file() and trial.best_epoch is not None:
-            with np.load(path, allow_pickle=False) as saved:
-                rows.append(saved["hits"][trial.best_epoch - 1])
+        folder = RunFolder(trial.output_dir)
+        if folder.validation_hits.is_file() and trial.best_epoch is not None:
+            # a run that was shortened has no answers for the epochs that it left out
+            epochs = [row["epoch"] for row in read_rows(folder.history, ("epoch",))]
+            with np.load(folder.validation_hits, allow_pickle=False) as saved:
+                rows.append(saved["hits"][epochs.index(str(trial.best_epoch))])
     return flattery(np.stack(rows)) if rows else 0.0

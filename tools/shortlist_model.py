@@ -23,6 +23,7 @@ from models.classifier import Classifier
 from models.weight_sources import WeightFinder, WeightSource
 from prediction.latency import Latency
 from tools.shortlist_file import Row
+from training.auto_settings import with_values
 from training.features import frozen_features
 from training.head_start import start_head
 from training.linear_probe import out_of_fold_logits
@@ -210,13 +211,7 @@ class ModelTest:
             return self.run
         batch = min(fitting, config.dataset.batch_size)
         self._note(f"speed measured with batches of {batch}")
-        return set_up_run(
-            dataclasses.replace(
-                config,
-                dataset=dataclasses.replace(config.dataset, batch_size=batch),
-                training=dataclasses.replace(training, accumulation_steps=1),
-            )
-        )
+        return set_up_run(with_values(config, {"dataset.batch_size": batch, "training.accumulation_steps": 1}))
 
     def _probe(self) -> None:
         rows = np.sort(self.settings.probe_rows[: self._probe_images()])

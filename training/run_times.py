@@ -1,9 +1,7 @@
 """Seconds that the parts of a run take on this machine, measured on a throw-away copy of its model."""
 
-import itertools
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from common.memory import release_device_memory
 from configs.compose import to_plain
 from configs.epochs import epoch_count, first_final_epoch, is_final
 from configs.schema import Config
-from data.dataset import Batch
 from models.checkpoint import make_checkpoint, save_checkpoint
 from training.findings import read_findings
 from training.forward import Forward
@@ -24,7 +21,7 @@ from training.run import Run, describe_table
 from training.schedule import Schedule
 from training.start import build_model, state_of
 from training.state import TrainingState
-from training.step import take_step
+from training.step import read_steps, take_step
 from training.validation import validation_logits
 
 # a kind of epoch is measured on so many steps at least, or on fewer if they take three times the time that it has
@@ -99,7 +96,7 @@ def _seconds_of_steps(run: Run, state: TrainingState, epoch: int, seconds: float
     begun = time.perf_counter()
     while True:
         started, first = time.perf_counter(), True
-        for batches in _steps_of_epoch(run):
+        for batches in read_steps(run):
             if first:
                 # time until here is the wait
                 waited, started, first = time.perf_counter() - started, time.perf_counter(), False
@@ -119,12 +116,6 @@ def _typical(seconds: list[float], workers: int) -> float:
     """Return the median of the means of parts of `seconds`; batches come in groups, one of each worker."""
     parts = max(min(_PARTS, len(seconds) // max(workers, 1)), 1)
     return float(np.median([np.mean(part) for part in np.array_split(seconds, parts)]))
-
-
-def _steps_of_epoch(run: Run) -> Iterator[list[Batch]]:
-    batches = iter(run.train_loader)
-    while step := list(itertools.islice(batches, run.config.training.accumulation_steps)):
-        yield step
 
 
 def _seconds_of_validation(run: Run, state: TrainingState, seconds: float) -> float:

@@ -103,10 +103,9 @@ class TrainingState:
     micro-batch is computed in `parts_per_micro_batch` parts, so that it fits in memory. `unread` steps are counted once
     the host reads their findings (`training.findings`). `best_answers` are the best epoch's predictions of the
     validation images, from `training.tensorboard.answers_of`. `validation_hits` say for each epoch which validation
-    images were right, bool (N,). `start` are the weights before the first step, on
-    the CPU, in a run that mixes them in at its end (`training.start_mix`). `used_seconds` are those of all
-    its starts together, without the breaks between; `times` are those of `training.run_times`, in a run with
-    `training.max_minutes`, which a `shortening` may have cut.
+    images were right, bool (N,). `start` are the weights before the first step, on the CPU, in a run that mixes them in
+    at its end (`training.start_mix`). `used_seconds` are those of all its starts together, without the breaks between;
+    `times` are those of `training.run_times`, in a run with `training.max_minutes`, which a `shortening` may have cut.
     """
 
     model: Classifier

@@ -1,6 +1,8 @@
 """One optimizer step: micro-batches, gradients, weights, EMA. A step happens completely or not at all."""
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -27,6 +29,13 @@ class MicroBatchPart(NamedTuple):
 
     images: torch.Tensor
     targets: torch.Tensor
+
+
+def read_steps(run: Run) -> Iterator[list[Batch]]:
+    """Yield the micro-batches of each optimizer step of the epoch for which `run.batches` is set."""
+    batches = iter(run.train_loader)
+    while step := list(itertools.islice(batches, run.config.training.accumulation_steps)):
+        yield step
 
 
 def take_step(run: Run, state: TrainingState, forward: nn.Module, batches: list[Batch]) -> None:

@@ -71,12 +71,17 @@ def measuring_seconds(config: Config) -> float:
     return min(_MEASURING_SECONDS, _MEASURING_SHARE * limit_seconds(config))
 
 
-def with_planned_epochs(run: Run, times: RunTimes, used_seconds: float) -> Run:
-    """Return the run with the epochs that fit into `training.max_minutes`, and a sentence on them.
+def planned_config(run: Run, times: RunTimes, used_seconds: float) -> Config:
+    """Return the config with the epochs that fit into `training.max_minutes`, of which some seconds are used.
 
     Raises InputError if not even one optimizer step fits.
     """
-    config = fitting_config(run, times, _PLANNED_SHARE * limit_seconds(run.config) - used_seconds)
+    return fitting_config(run, times, _PLANNED_SHARE * limit_seconds(run.config) - used_seconds)
+
+
+def with_planned_epochs(run: Run, times: RunTimes, used_seconds: float) -> Run:
+    """Return the run with the epochs of `planned_config`, and a sentence on them. Raises InputError as that does."""
+    config = planned_config(run, times, used_seconds)
     training = config.training
     counts = {
         name: getattr(training, name)

@@ -19,7 +19,7 @@ from training.run_times import measure_run
 from training.saving import write_config
 from training.start import Start, start_run
 from training.start_mix import describe_mix, mix_into_best_model
-from training.time_limit import measuring_seconds, with_planned_epochs
+from training.time_limit import measuring_seconds, planned_config, with_planned_epochs
 from training.trainer import AfterEpoch, TrainingResult, fit, is_complete
 
 
@@ -80,7 +80,7 @@ def _start(run: Run, started: float) -> tuple[Run, Start]:
     print(f"training.max_minutes={minutes:g}: some steps are timed first", flush=True)
     times = measure_run(run, measuring_seconds(run.config))
     # a time for nothing is refused before an older run is moved
-    with_planned_epochs(run, times, distributed.gather(time.perf_counter() - started)[0])
+    planned_config(run, times, distributed.gather(time.perf_counter() - started)[0])
     start = start_run(run)
     start.state.times = dataclasses.asdict(times)
     used = distributed.gather(time.perf_counter() - started)[0]

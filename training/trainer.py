@@ -1,6 +1,5 @@
 """The training loop: epochs of optimizer steps, validation, and saving."""
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +25,7 @@ from training.saving import Saver, write_config
 from training.schedule import learning_rate_at
 from training.skipped import note_skipped, raise_for_skipped, skipped_too_many
 from training.state import TrainingState
-from training.step import take_step
+from training.step import read_steps, take_step
 from training.tensorboard import EventLog, answers_of
 from training.time_limit import TimeLimit, WallClock, time_limit_of
 from training.validation import hits_of, validation_logits, validation_metrics
@@ -146,17 +145,17 @@ def train_epoch(run: Run, state: TrainingState, course: Course) -> None:
 
 def _steps(run: Run, state: TrainingState, course: Course) -> Iterator[list[Batch]]:
     """Yield the micro-batches of each optimizer step. If the reader fails, the state is saved first."""
-    batches = iter(run.train_loader)
+    steps = read_steps(run)
     while True:
         try:
-            step = list(itertools.islice(batches, run.config.training.accumulation_steps))
+            step = next(steps, None)
         except RunError as error:
             if distributed.world_size() > 1:
                 raise
             _save(state, course)
             course.saver.finish()
             raise RunError(f"{error} The state is saved; continue with training.resume=auto.") from error
-        if not step:
+        if step is None:
             return
         yield step
 
