@@ -10,12 +10,13 @@ from typing import Any
 
 from autopilot.contest import Contest, remedy_for
 from autopilot.planning import Facts, PlannedRun, as_json, best_of, from_json, least_seconds, plan_runs, recipe_for
-from autopilot.progress import clock
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
+from common.progress import clock
 from configs.compose import compose, listed, parse_override
 from configs.options import option_names
 from data.inputs import find_inputs
+from training.run_folder import RunFolder
 
 CLI = "cli/flower_cli.py"
 
@@ -46,7 +47,7 @@ _FEWEST_MINUTES = 0.1
 
 # after the last training: processes that start, how many times as long as `split` they take for it, because they load
 # networks too, and what remains of the proof and the report
-_STARTS_AT_THE_END, _START_OF_A_NETWORK, _SECONDS_BESIDES = 11, 5, 25.0
+_STARTS_AT_THE_END, _START_OF_A_NETWORK, _SECONDS_BESIDES = 12, 5, 25.0
 
 _ROUNDS_OF_PLANNING = 3
 
@@ -274,6 +275,9 @@ def end_seconds(contest: Contest, found: dict[str, Any], runs: Sequence[PlannedR
     # the code of the ZIP from two folders
     images = 1.5 * count_rows(contest.data / "part_confirm.csv") + count_rows(test_table(contest))
     delivering = 2 * of_an_image * (images + 3 * count_files(folder_to_predict(contest))) + 2 * _TIMED_FILES * of_a_file
+    if len(models) > 1:
+        # their weights are fitted on the images that chose, with two views, and then predict them
+        delivering += 4 * of_an_image * count_rows(contest.data / "part_choose.csv")
     start = _START_OF_A_NETWORK * (contest.journal.seconds_of("split") or 2.0)
     return _STARTS_AT_THE_END * start + _SECONDS_BESIDES + choosing + delivering
 
@@ -318,7 +322,7 @@ def train(contest: Contest, runs: Sequence[PlannedRun], found: dict[str, Any]) -
             contest.note(f"{run.name} is dropped: {problem}")
             spare += max(minutes - used, 0.0)
         else:
-            checkpoints.append(str(run_folder(contest, run.name + again) / "checkpoints" / "best_model.pt"))
+            checkpoints.append(str(RunFolder(run_folder(contest, run.name + again)).best))
     if not checkpoints:
         raise RunError(f"No training has ended well; see {contest.folder / 'logs'}.")
     return checkpoints

@@ -45,6 +45,8 @@ def choose(contest: Contest, checkpoints: Sequence[str]) -> Decision:
         contest.note("no choice keeps the latency on this machine, which is not the judges'; the fastest is taken")
     chosen = max(fitting, key=_rank) if fitting else min(choices, key=lambda choice: choice["p95_ms"])
     plain = max((choice for choice in choices if _is_plain(choice)), key=_rank)
+    if len(chosen["paths"]) > 1:
+        chosen["weights"] = _fitted_weights(contest, chosen)
     if chosen is not plain and not _is_confirmed(contest, chosen, plain):
         chosen = plain
         why = "a single model with one view, because the images that did not choose saw no gain from more"
@@ -64,15 +66,28 @@ def _is_plain(choice: dict[str, Any]) -> bool:
     return len(choice["paths"]) == 1 and choice["views"] == "identity"
 
 
+def _fitted_weights(contest: Contest, choice: dict[str, Any]) -> list[float]:
+    """Return the weights of the models, fitted on the images that chose; equal ones where the fit gains nothing."""
+    table, folder = contest.data / "part_choose.csv", contest.folder / "weights"
+    words = ["--fit", "--data", str(table), "--input", str(table), "--output", str(folder / "predictions.csv")]
+    contest.run("weights", ["ensemble.py", *_flags(choice), *words, *contest.request.common_keys])
+    facts = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
+    return [round(member["weight"], 4) for member in facts["checkpoints"]]
+
+
 def _named(choice: dict[str, Any]) -> str:
     names = [Path(path).parents[1].name for path in choice["paths"]]
-    return f"{' + '.join(names)} with views {choice['views']}"
+    weights = choice.get("weights") or ()
+    shown = f", weighted {' '.join(f'{weight:.3f}' for weight in weights)}" if len(set(weights)) > 1 else ""
+    return f"{' + '.join(names)}{shown}, with views {choice['views']}"
 
 
 def _flags(choice: dict[str, Any]) -> list[str]:
-    """Return the words that name models and views."""
+    """Return the words that name models, views and weights."""
     views = [] if choice["views"] == "identity" else ["--tta", choice["views"]]
-    return ["--checkpoint", *choice["paths"], *views]
+    weights = choice.get("weights") or ()
+    unequal = ["--weights", *map(str, weights)] if len(set(weights)) > 1 else []
+    return ["--checkpoint", *choice["paths"], *views, *unequal]
 
 
 def _is_confirmed(contest: Contest, chosen: dict[str, Any], plain: dict[str, Any]) -> bool:

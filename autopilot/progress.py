@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from datetime import timedelta
+
+from common.progress import clock
 
 # where there is no terminal
 SECONDS_BETWEEN_LINES = 30
@@ -64,8 +65,3 @@ class StageLine:
                 "left_seconds": round(max(self.seconds - used_seconds, 0), 1),
             }
         print(json.dumps(facts, ensure_ascii=False), flush=True)
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as h:mm:ss."""
-    return str(timedelta(seconds=int(seconds)))

@@ -11,13 +11,14 @@ from autopilot.contest import FINISHED, Contest
 from autopilot.first_stages import count_rows, test_table
 from autopilot.last_stages import Decision
 from autopilot.planning import PlannedRun
-from autopilot.progress import clock
 from common.errors import as_warning
 from common.files import to_json, write_text
+from common.progress import clock
 from competition.report.document import Block, Code, Document, Heading, Paragraph, Picture, Table
 from competition.report.figures import curves_figure
 from competition.report.html_report import to_html
 from evaluation.plots import save_figure
+from training.run_folder import RunFolder
 
 
 def write_summary(
@@ -95,7 +96,7 @@ def _tried(contest: Contest, runs: Sequence[PlannedRun]) -> list[Block]:
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
-    path = folder / "history.csv"
+    path = RunFolder(folder).history
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

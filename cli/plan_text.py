@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from common.progress import clock
 
 if TYPE_CHECKING:
     from training.plan import RunPlan
@@ -19,8 +20,8 @@ def plan_lines(plan: RunPlan) -> list[str]:
         f"{len(run.table.classes)} classes",
         "epochs": f"{training.epochs:g} of {run.steps_per_epoch} steps"
         + (f", the last {training.final_epochs} of them at their own size" if training.final_epochs else ""),
-        "time": f"{duration(plan.seconds)} on {plan.latency.hardware}, of which the start about "
-        f"{duration(plan.start_seconds)}",
+        "time": f"{clock(plan.seconds)} on {plan.latency.hardware}, of which the start about "
+        f"{clock(plan.start_seconds)}",
         "speed": plan.speeds,
         "memory": f"{plan.memory_bytes / 1e9:.2f} GB in a training step (computed)"
         + ("" if fits_memory(plan) in (None, True) else "; this GPU has less"),
@@ -38,8 +39,3 @@ def plan_lines(plan: RunPlan) -> list[str]:
 def against(value: float, limit: float, unit: str) -> str:
     """Return whether a value keeps a limit, in words."""
     return f"{'within' if value <= limit else 'OVER'} the limit of {limit:g} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as h:mm:ss."""
-    return str(timedelta(seconds=round(seconds)))

@@ -41,6 +41,11 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[[
         yield _plain_lines(description, total, done)
 
 
+def clock(seconds: float) -> str:
+    """Return seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
 def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -64,7 +69,7 @@ def _plain_lines(description: str, total: int, done: int) -> Callable[[int], Non
         if now - printed >= SECONDS_BETWEEN_LINES:
             printed = now
             rate = count / (now - started)
-            left = timedelta(seconds=round((total - done - count) / rate)) if rate else "?"
+            left = clock((total - done - count) / rate) if rate else "?"
             print(
                 f"  {description}: {done + count} of {total} images, {rate:.0f} images/s, {left} left",
                 file=sys.stderr,

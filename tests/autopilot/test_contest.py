@@ -58,6 +58,7 @@ class Commands:
         self.kill_at: int | None = None
         self.top1 = {"confirm": 0.9, "plain": 0.8, "test": 0.85}
         self.models = MODELS
+        self.weights = [0.25] * 4
 
     def __call__(self, command, log, tick, lock):
         name = command[1] if command[0].endswith("flower_cli.py") else command[0].removesuffix(".py")
@@ -109,6 +110,12 @@ class Commands:
         ]
         (folder / "budget.json").write_text(json.dumps({"choices": choices}), encoding="utf-8")
 
+    def ensemble(self, command):
+        output = self.after(command, "--output")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        checkpoints = [{"weight": weight} for weight in self.weights]
+        output.with_suffix(".json").write_text(json.dumps({"checkpoints": checkpoints}), encoding="utf-8")
+
     def evaluate(self, command):
         folder = self.after(command, "--output-dir")
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,6 +160,7 @@ IN_ORDER = [
     "train.py",
     "train.py",
     "budget",
+    "ensemble.py",
     "evaluate.py",
     "evaluate.py",
     "evaluate.py",
@@ -173,6 +181,22 @@ def test_all_stages_run_in_order_and_end_with_a_summary(commands, compete, tmp_p
     assert "efficientnet_lite0_1" in page
     assert "data:image/png;base64," in page
     assert "python train.py model=efficientnet_lite0" in page
+
+
+def test_an_average_is_weighted_as_its_fit_says(commands, compete, tmp_path):
+    commands.weights = [0.4, 0.2, 0.3, 0.1]
+    assert compete().returncode == 0
+    for step in ("inference.py", "evaluate.py"):
+        words = commands.calls[commands.names().index(step)]
+        at = words.index("--weights")
+        assert words[at + 1 : at + 5] == ["0.4", "0.2", "0.3", "0.1"]
+    single = next(command for command in commands.calls if "plain" in " ".join(command[-6:]))
+    assert "--weights" not in single
+
+
+def test_equal_weights_are_not_named(commands, compete):
+    assert compete().returncode == 0
+    assert not any("--weights" in command for command in commands.calls)
 
 
 def test_a_second_call_on_a_finished_folder_runs_nothing(commands, compete):
