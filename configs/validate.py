@@ -175,9 +175,13 @@ USED_WHEN: dict[tuple[str, ...], tuple[Callable[[Config], bool], str]] = {
         lambda config: config.training.learning_rate is None,
         "training.learning_rate=null",
     ),
-    ("training.freeze_batchnorm", "training.freeze_layers", "training.start_mix"): (
+    ("training.freeze_batchnorm", "training.freeze_layers"): (
         lambda config: config.model.pretrained,
         "model.pretrained=true",
+    ),
+    ("training.start_mix",): (
+        lambda config: config.model.pretrained and config.training.head_init == "probe",
+        "model.pretrained=true and training.head_init=probe",
     ),
     ("model.crop_pct",): (lambda config: config.model.fit == "crop", "model.fit=crop"),
     ("model.weights",): (lambda config: config.model.pretrained, "model.pretrained=true"),

@@ -101,9 +101,9 @@ INGREDIENTS = {
     "dropout": _number("model.drop_rate", 0, 0.2),
     "final_epochs": _number("training.final_epochs", 0, 2),
     "start_mix": Ingredient(
-        lambda config: config.training.start_mix != 0,
+        lambda config: config.training.start_mix != 0 and config.training.head_init == "probe",
         ("training.start_mix=0",),
-        lambda config: ("training.start_mix=auto",),
+        lambda config: ("training.head_init=probe", "training.start_mix=0.2"),
     ),
     "own_teacher": Ingredient(
         lambda config: config.training.teacher == "ema",

@@ -57,8 +57,11 @@ def state_of(run: Run, model: Classifier) -> TrainingState:
 
 
 def mixes_start(config: Config) -> bool:
-    """Say whether the start is mixed into the best model. Random weights are no start worth going back to."""
-    return config.training.start_mix != 0 and config.model.pretrained
+    """Say whether the start is mixed into the best model. Random weights are no start worth going back to.
+
+    That is true of a random classifier alone, too: docs/RESULTS.md has what mixing it in costs.
+    """
+    return config.training.start_mix != 0 and config.model.pretrained and config.training.head_init == "probe"
 
 
 def pretrained_model(run: Run) -> tuple[Classifier, WeightsReport | None]:

@@ -52,8 +52,10 @@ def mix_into_best_model(run: Run, state: TrainingState) -> StartMix | None:
         raise ValueError("a run that mixes has no start: training.resume refuses such a state")
     found = {share: validation_metrics(_validated(run, with_start(best, state.start, share))) for share in _tried(run)}
     top1 = {share: metrics["val_top1"] for share, metrics in found.items() if metrics["val_top1"] is not None}
+    if top1:
+        top1 = {0.0: best.metrics["val_top1"], **top1}
     share = _chosen(run, top1)
-    metrics = {**best.metrics, **(found[share] if top1 else {}), SHARE: share}
+    metrics = {**best.metrics, **found.get(share, {}), SHARE: share}
     metrics |= {TOP1_WITH.format(tried): value for tried, value in top1.items()}
     if distributed.is_main():
         save_checkpoint(dataclasses.replace(with_start(best, state.start, share), metrics=metrics), run.folder.best)
@@ -73,9 +75,15 @@ def with_start(checkpoint: Checkpoint, start: Mapping[str, torch.Tensor], share:
 
 
 def _tried(run: Run) -> Sequence[float]:
+    """Return the shares to validate; the best epoch has validated the share 0."""
     if run.val_loader is None:
         return ()
-    return SHARES if run.config.training.start_mix == "auto" else (0.0, run.config.training.start_mix)
+    return tried_shares(run.config)
+
+
+def tried_shares(config: Config) -> Sequence[float]:
+    """Return the shares that a run with validation images measures beside 0."""
+    return SHARES[1:] if config.training.start_mix == "auto" else (config.training.start_mix,)
 
 
 def _chosen(run: Run, top1: Mapping[float, float]) -> float:

@@ -14,7 +14,7 @@ from training.run import Run
 from training.run_times import RunTimes
 from training.schedule import Shortening, build_schedule
 from training.start import mixes_start
-from training.start_mix import SHARES
+from training.start_mix import tried_shares
 from training.state import TrainingState
 
 # what a run plans with; the rest is for what it does not foresee
@@ -183,7 +183,7 @@ def seconds_of_epoch(run: Run, times: RunTimes, config: Config, epoch: int) -> f
 
 def seconds_of_end(config: Config, times: RunTimes) -> float:
     """Return the seconds from the last validation to the end: pictures, mixed weights, temperature, files."""
-    mixes = 0 if not mixes_start(config) else len(SHARES) if config.training.start_mix == "auto" else 2
+    mixes = len(tried_shares(config)) if mixes_start(config) else 0
     return times.validation * (1 + mixes) + 2 * times.saving + _SECONDS_OF_THE_END
 
 

@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         start_from_probe(model, entry, recipe, training, len(classes), device)
     start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     best = train(model, entry, recipe, training, validation, loss_of, device)
-    if recipe["pretrained"] and recipe["start_mix"] != 0:
+    if recipe["pretrained"] and recipe["head_init"] == "probe" and recipe["start_mix"] != 0:
         best = mix_with_start(best, start, model, entry, recipe, validation, device)
     flags.output.mkdir(parents=True, exist_ok=True)
     torch.save(best, str(flags.output / "best_model.pth"))

@@ -158,6 +158,7 @@ def test_a_mistake_is_one_line(override, message):
         (["model.pretrained=false", "model.weights=hub"], "model.pretrained=true"),
         (["model.fit=pad", "model.crop_pct=0.9"], "model.fit=crop"),
         (["model.pretrained=false", "training.start_mix=auto"], "model.pretrained=true"),
+        (["training.head_init=random", "training.start_mix=0.2"], "training.head_init=probe"),
         (["dataset.num_folds=3"], "dataset.fold=0"),
         (["dataset.fold=1", "dataset.val_split=0.1"], "dataset.fold=null"),
         (["dataset.demo.classes=5"], "dataset=demo"),

@@ -34,6 +34,16 @@ def best_of(tmp_path, name="run"):
     return load_checkpoint(tmp_path / name / "checkpoints" / "best_model.pt")
 
 
+def test_a_random_classifier_is_never_mixed_in(tiny, start, tmp_path, capsys):
+    recipe = ["training=finetune", "training.freeze_batchnorm=false", "training.epochs=1", "training.final_epochs=0"]
+    train(tiny(*start[:2], *recipe, "training.head_init=random"))
+    assert "from the start" not in capsys.readouterr().out
+    assert "start_share" not in best_of(tmp_path).metrics
+    train(tiny(*start[:2], *recipe, f"output_dir={tmp_path / 'probe'}"))
+    assert "Weights of the best model: 0.2 from the start" in capsys.readouterr().out
+    assert best_of(tmp_path, "probe").metrics["start_share"] == 0.2
+
+
 def test_a_given_share_is_mixed_into_the_best_epochs_averages(tiny, start, tmp_path, capsys):
     averages = [*start, "training.ema_decay=0.9", "dataset.val_split=0"]
     train(tiny(*averages, f"output_dir={tmp_path / 'plain'}"))
@@ -53,17 +63,20 @@ def test_a_given_share_is_mixed_into_the_best_epochs_averages(tiny, start, tmp_p
 
 def test_auto_ships_the_share_with_the_best_validation(tiny, start, tmp_path, monkeypatch, capsys):
     real = training.start_mix.validation_metrics
-    given = iter([0.5, 0.6, 0.8, 0.8, 0.7, 0.1])
+    given = iter([0.6, 0.9, 0.9, 0.7, 0.1])
     monkeypatch.setattr(
         training.start_mix, "validation_metrics", lambda outputs: {**real(outputs), "val_top1": next(given)}
     )
     result = train(tiny(*start, "training.start_mix=auto"))
     metrics = best_of(tmp_path).metrics
     assert metrics["start_share"] == 0.2
-    assert metrics["val_top1"] == result.best_top1 == 0.8
-    assert [metrics[f"val_top1_with_start_share_{share:g}"] for share in SHARES] == [0.5, 0.6, 0.8, 0.8, 0.7, 0.1]
+    assert metrics["val_top1"] == result.best_top1 == 0.9
+    at_end, *others = [metrics[f"val_top1_with_start_share_{share:g}"] for share in SHARES]
+    assert at_end < 0.9
+    assert others == [0.6, 0.9, 0.9, 0.7, 0.1]
     said = capsys.readouterr().out
-    assert "0.2 from the start, 0.8 from the end (validation top-1 by share: 0: 50.00 %, 0.1: 60.00 %" in said
+    shown = f"0.2 from the start, 0.8 from the end (validation top-1 by share: 0: {100 * at_end:.2f} %, 0.1: 60.00 %"
+    assert shown in said
 
 
 def test_the_recorded_accuracy_is_that_of_the_shipped_weights(tiny, start, tmp_path):
