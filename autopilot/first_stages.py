@@ -1,12 +1,12 @@
 """The first stages of a contest run: look, hold back, shortlist, plan, train; each is a function of the contest."""
 
-import csv
 import json
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from autopilot.contest import Contest, remedy_for
 from autopilot.planning import Facts, PlannedRun, as_json, best_of, from_json, least_seconds, plan_runs, recipe_for
@@ -16,6 +16,7 @@ from common.files import to_json, write_text
 from configs.compose import compose, listed, parse_override
 from configs.options import option_names
 from data.inputs import find_inputs
+from data.labelled import read_labelled
 
 CLI = "cli/flower_cli.py"
 
@@ -96,9 +97,9 @@ def look(contest: Contest) -> None:
 
 
 def class_counts(data: Path) -> list[int]:
-    """Return the images of each class of the prepared training table."""
-    with (data / "train.csv").open(encoding="utf-8", newline="") as file:
-        return list(Counter(row["label"] for row in csv.DictReader(file)).values())
+    """Return the images of each class of the prepared training table, with its corrections."""
+    counts = np.bincount(read_labelled(data).labels)
+    return counts[counts > 0].tolist()
 
 
 def hold_back(contest: Contest) -> None:
