@@ -109,7 +109,7 @@ def say_corrections(table: ImageTable, name: str = "") -> None:
         f"{CORRECTIONS_FILE}: {_counted(done.changed, 'label')} changed, {_counted(done.dropped, 'image')} dropped, "
         f"{len(done.kept_rows)} kept as they are{of}."
     )
-    _say_once(line, done.sha256)
+    _say_once(line, done.sha256, table.image_dir)
 
 
 def _counted(count: int, noun: str) -> str:
@@ -134,7 +134,7 @@ def _folder_below(image_dir: Path, folder: Path) -> str | None:
 
 
 @cache
-def _say_once(line: str, _sha256: str) -> None:
+def _say_once(line: str, _sha256: str, _image_dir: Path) -> None:
     if _is_main():
         print(line, file=sys.stderr, flush=True)
 

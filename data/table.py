@@ -57,8 +57,9 @@ class ImageTable:
 def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None) -> ImageTable:
     """Read labelled images. Without `classes_csv` the names and ids of the classes are their labels.
 
-    They are as the table has them: `data.corrected` applies corrections.csv. Raises InputError, naming file and line, for labels that are not 0..C-1, repeated images, and paths that leave
-    `image_dir`; and if none of the first images is in `image_dir`.
+    Labels are as the table has them: `data.corrected` applies corrections.csv. Raises InputError, naming file and line,
+    for labels that are not 0..C-1, repeated images, and paths that leave `image_dir`; and if none of the first
+    images is in `image_dir`.
     """
     classes = read_classes(classes_csv) if classes_csv is not None and classes_csv.is_file() else None
     image_ids, labels = _read_rows(train_csv, None if classes is None else (len(classes), classes_csv))

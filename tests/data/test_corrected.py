@@ -38,6 +38,11 @@ def labels_of(table):
     }
 
 
+def corrections_of(table):
+    assert table.corrections is not None
+    return table.corrections
+
+
 def decide(root, *decisions):
     append_decisions(root, [Decision(*decision) for decision in decisions])
 
@@ -51,7 +56,7 @@ def test_labels_change_images_go_and_the_counts_are_said_once(root, capsys):
     assert labels_of(table)["0000.png"] == "102"
     assert "0001.png" not in labels_of(table)
     # a relabel to the label that it has is a decision to keep it
-    assert sorted(table.image_ids[row] for row in table.corrections.kept_rows) == ["0002.png", "0003.png"]
+    assert sorted(table.image_ids[row] for row in corrections_of(table).kept_rows) == ["0002.png", "0003.png"]
     said = capsys.readouterr().err
     assert said.count("corrections.csv: 1 label changed, 1 image dropped, 2 kept as they are.") == 1
     assert (root / "train.csv").read_bytes() == before
@@ -60,9 +65,9 @@ def test_labels_change_images_go_and_the_counts_are_said_once(root, capsys):
 
 def test_a_decision_to_keep_has_no_effect_and_others_have(root):
     decide(root, ("0002.png", KEEP))
-    kept = load_table(config_of(root)).corrections
+    kept = corrections_of(load_table(config_of(root)))
     decide(root, ("0001.png", DROP))
-    dropped = load_table(config_of(root)).corrections
+    dropped = corrections_of(load_table(config_of(root)))
     assert kept.effect == ""
     assert dropped.effect
     assert kept.sha256 != dropped.sha256
@@ -81,8 +86,9 @@ def test_other_tables_of_the_folder_follow_for_training_and_for_measuring(root):
     expected = {"0000.png": "102", "0004.png": "101"}
     table = load_table(config)
     assert labels_of(table) == {**expected, "0002.png": "102", "0005.png": "101"}
+    assert table.val_rows is not None
     assert table.val_rows.tolist() == [2, 3]
-    assert (table.corrections.changed, table.corrections.dropped) == (2, 1)
+    assert (corrections_of(table).changed, corrections_of(table).dropped) == (2, 1)
     assert labels_of(read_labelled(root / "train_10a.csv")) == expected
     assert len(read_labelled(root).image_ids) == 11
 
@@ -131,7 +137,8 @@ def test_validation_images_in_their_own_folder_are_named_with_it(tmp_path):
     labels = labels_of(table)
     assert labels["val/rose/0.png"] == "tulip"
     assert "train/rose/0.png" not in labels
-    assert [table.image_ids[row] for row in table.corrections.kept_rows] == ["train/rose/1.png", "val/rose/1.png"]
+    assert [table.image_ids[row] for row in corrections_of(table).kept_rows] == ["train/rose/1.png", "val/rose/1.png"]
+    assert table.val_rows is not None
     assert len(table.val_rows) == 4
     assert read_labelled(root / "val.csv").labels.tolist() == [1, 0, 1, 1]
 
