@@ -15,6 +15,7 @@ from data.prepare import Request, prepare_data
 from data.prepared import load_table
 from data.table import write_table
 from tests.conftest import stripes, write_picture, write_pictures
+from tools.data_audit import Suspect, undecided
 
 pytestmark = pytest.mark.integration
 
@@ -71,6 +72,14 @@ def test_a_decision_to_keep_has_no_effect_and_others_have(root):
     assert kept.effect == ""
     assert dropped.effect
     assert kept.sha256 != dropped.sha256
+
+
+def test_a_label_that_a_person_keeps_is_no_longer_doubtful(root):
+    decide(root, ("0002.png", KEEP), ("0004.png", RELABEL, 0), ("0001.png", DROP))
+    table = load_table(config_of(root))
+    row_of = {image_id: row for row, image_id in enumerate(table.image_ids)}
+    suspects = [Suspect(row_of[name], 0, 0.1, 0.9, "") for name in ("0004.png", "0002.png", "0003.png")]
+    assert undecided(table, suspects) == [suspects[0], suspects[2]]
 
 
 def test_other_tables_of_the_folder_follow_for_training_and_for_measuring(root):
