@@ -10,6 +10,7 @@ from common.classes import ImageClass
 from common.csv_files import known_as, read_rows, write_rows
 from common.csv_stream import stream_rows
 from common.errors import InputError, check_choice
+from common.files import as_path
 from common.locks import locked
 from data.table import read_classes
 
@@ -40,12 +41,13 @@ class Decision:
     file: str = ""
 
 
-def read_decisions(folder: Path) -> list[Decision]:
+def read_decisions(folder: str | Path) -> list[Decision]:
     """Return all rows of corrections.csv in a prepared folder, oldest first; none if there is no such file.
 
     Raises InputError, naming file and line, for another header, an unknown image, action or label, a relabel without
     a label, and a label of another action.
     """
+    folder = as_path(folder)
     path = folder / CORRECTIONS_FILE
     if not path.is_file():
         return []
@@ -70,12 +72,13 @@ def newest(decisions: Iterable[Decision]) -> dict[str, Decision]:
     return {decision.image_id: decision for decision in decisions}
 
 
-def append_decisions(folder: Path, decisions: Sequence[Decision]) -> list[Decision]:
+def append_decisions(folder: str | Path, decisions: Sequence[Decision]) -> list[Decision]:
     """Add rows to corrections.csv, all or none, and return them with the time of now.
 
     The ids of the images are taken as they stand in train.csv, also with `train/` before them. Other processes may
     write at the same time. Raises InputError as `read_decisions`, and if the folder has no train.csv.
     """
+    folder = as_path(folder)
     check_prepared(folder)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     names = {decision.image_id for decision in decisions}
@@ -90,11 +93,12 @@ def append_decisions(folder: Path, decisions: Sequence[Decision]) -> list[Decisi
     return new
 
 
-def undo_decision(folder: Path) -> Decision | None:
+def undo_decision(folder: str | Path) -> Decision | None:
     """Remove the last row of corrections.csv and return it; None if there is no row.
 
     A decision before it on the same image counts again. Raises InputError as `append_decisions`.
     """
+    folder = as_path(folder)
     check_prepared(folder)
     with locked_corrections(folder):
         decisions = read_decisions(folder)
