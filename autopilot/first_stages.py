@@ -15,6 +15,7 @@ from common.files import to_json, write_text
 from common.progress import clock
 from configs.compose import compose, listed, parse_override
 from configs.options import option_names
+from data.corrections import DROP, newest, read_decisions
 from data.inputs import find_inputs
 from training.run_folder import RunFolder
 
@@ -97,9 +98,15 @@ def look(contest: Contest) -> None:
 
 
 def class_counts(data: Path) -> list[int]:
-    """Return the images of each class of the prepared training table."""
+    """Return the images of each class of the prepared training table, with its corrections."""
     with (data / "train.csv").open(encoding="utf-8", newline="") as file:
-        return list(Counter(row["label"] for row in csv.DictReader(file)).values())
+        labels = {row["image_id"]: row["label"] for row in csv.DictReader(file)}
+    for image_id, decision in newest(read_decisions(data)).items():
+        if decision.action == DROP:
+            labels.pop(image_id, None)
+        elif image_id in labels and decision.label is not None:
+            labels[image_id] = str(decision.label)
+    return list(Counter(labels.values()).values())
 
 
 def hold_back(contest: Contest) -> None:

@@ -51,6 +51,8 @@ def describe(found: Audit, folder: Path) -> list[str]:
     lines += [f"  {_describe_pair(table, pair)}" for pair in found.contradictory[:_SHOWN]]
     if found.suspects is not None:
         lines.append(f"doubtful labels   {len(found.suspects)}, the most doubtful first in {folder / LABEL_ERRORS}")
+        if found.kept:
+            lines.append(f"  {found.kept} others are left out: corrections.csv keeps their labels")
         lines += [f"  {_describe_suspect(table, suspect)}" for suspect in found.suspects[:_SHOWN]]
     return lines
 

@@ -57,6 +57,11 @@ def _is_override(word: str) -> bool:
     return "=" not in word or not _is_there(Path(word), file_only=section in _SECTIONS)
 
 
+def is_config_key(word: str) -> bool:
+    """Say whether an override begins as a key of the config does, unlike `rose.jpg=3`."""
+    return re.split(r"[./@=]", word.lstrip("+~"))[0] in _SECTIONS
+
+
 def _is_there(path: Path, file_only: bool) -> bool:
     """Say whether a path exists, or lies in an existing folder such as `lr=0.1`; no value of a key looks like these."""
     try:

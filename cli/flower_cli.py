@@ -22,6 +22,7 @@ COMMANDS = {
     "lr-range": "cli.lr_range",
     "split": "cli.split",
     "audit": "cli.audit",
+    "correct": "cli.correct",
     "ablate": "cli.ablate",
     "tune": "cli.tune",
     "oof": "cli.oof",

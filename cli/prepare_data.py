@@ -119,8 +119,21 @@ def describe(summary: Mapping[str, Any], link: bool = False) -> list[str]:
     differing = sum(group["labels_differ"] for group in duplicates)
     pairs = [" = ".join(group["images"]) for group in duplicates]
     lines.append(f"{'same content':<20} {_count_and_first(pairs, f'groups; {differing} with different labels')}")
+    lines += _describe_decisions(summary["corrections"])
     if link:
         lines.append(f"{'hard links':<20} {summary['linked']}; all other files are copies")
+    return lines
+
+
+def _describe_decisions(found: Mapping[str, Any]) -> list[str]:
+    from data.carried_decisions import UNMATCHED_FILE
+
+    if not found["kept"] and not found["unmatched"]:
+        return []
+    lines = [f"{'corrections':<20} {found['kept']} decisions of corrections.csv still match and stay"]
+    if found["unmatched"]:
+        told = _count_and_first(found["unmatched"], f"image or class is gone; moved to {UNMATCHED_FILE}")
+        lines.append(f"{'':<20} no longer match: {told}")
     return lines
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from common.classes import ImageClass
 from common.errors import InputError
 from data.class_names import is_missing, natural_order, uniform_labels
+from data.corrected import corrected, say_corrections
 from data.label_table import LABEL_COLUMNS, LabelTable, label_column, one_hot_columns, one_hot_labels, part_column
 from data.layout import understand
 from data.listing import escaped, image_names
@@ -19,10 +20,12 @@ def read_labelled(path: Path) -> ImageTable:
     """Return the images of a prepared folder (its train.csv), of a folder per class, or of a table with its images.
 
     The labels of a table are the category ids. Only a column called `label` beside a classes.csv holds the labels of
-    this file. Raises InputError for what is missing, and for an image with two labels.
+    this file. The corrections.csv of a prepared folder is applied to each table in it, and counted aloud. Raises
+    InputError for what is missing, and for an image with two labels.
     """
     if path.is_dir() and (path / "train.csv").is_file():
-        return read_table(path / "train.csv", path / "train", path / "classes.csv")
+        table = read_table(path / "train.csv", path / "train", path / "classes.csv")
+        return _corrected_aloud(table, path / "train.csv")
     if path.is_dir():
         return _read_class_folders(path)
     if not path.is_file():
@@ -30,7 +33,13 @@ def read_labelled(path: Path) -> ImageTable:
             f"{path}: not found. Labelled images are a prepared folder (with train.csv), a folder per class, or a "
             "table image_id,label."
         )
-    return _read_table_of_a_person(path)
+    return _corrected_aloud(_read_table_of_a_person(path), path)
+
+
+def _corrected_aloud(table: ImageTable, path: Path) -> ImageTable:
+    table = corrected(table, path)
+    say_corrections(table, path.name)
+    return table
 
 
 def _read_class_folders(folder: Path) -> ImageTable:

@@ -7,8 +7,8 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,9 @@ from common.errors import InputError
 from common.files import as_path, to_json, write_text
 from common.processors import default_workers
 from common.progress import progress
+from data.carried_decisions import UNMATCHED_FILE, carried_decisions, match_decisions
 from data.class_names import natural_order
+from data.corrections import CORRECTIONS_FILE
 from data.images import attempt, measure_image
 from data.label_table import LabelTable, parse_table, table_text
 from data.layout import NO_LABEL, OUTSIDE_CLASSES, Layout, Part, understand
@@ -82,11 +84,12 @@ def prepare_data(request: Request) -> dict[str, Any]:
     The set has train.csv, classes.csv and train/; where the source has these parts, also val.csv and val/, test/, and
     test.csv if the test images have labels. Labels 0..C-1 follow the order of category ids (by number where they are
     numbers). Unreadable images are left out, but in test/. Damaged ones that can be read in part stay. Running it again
-    changes nothing. Raises InputError.
+    changes nothing; a corrections.csv in the folder stays, see `match_decisions`. Raises InputError.
     """
     output = request.output
     with _understood(request) as (files, layout):
         _check_output(output, layout)
+        decisions = carried_decisions(output)
         ids, renamed = safe_names({name: _ids_of(part) for name, part in layout.parts.items()})
         found = {
             name: _read_images(files, ids[name], output / name, request, keep_unreadable=name == TEST)
@@ -106,10 +109,12 @@ def prepare_data(request: Request) -> dict[str, Any]:
     if len(categories) < 2:
         raise InputError(f"{request.source}: one class was found, '{categories[0]}'; a classifier needs two or more.")
     _write_tables(output, labels, categories, layout, renamed)
+    matched = match_decisions(output, decisions)
     summary = {
         **_summarise(found[TRAIN], labels[TRAIN], categories),
         **_summarise_files(layout, found, labels, output),
         "renamed": renamed,
+        "corrections": asdict(matched),
         "understood": describe_layout(layout, files),
     }
     write_text(output / "summary.json", to_json(summary))
@@ -178,6 +183,8 @@ def _chosen_name(request: Request, files: SourceFiles) -> str:
 
 def _read_table(name: str, read: Read, images: Iterable[str] | None = None) -> LabelTable | str:
     """Return a table, or why it is none: a large one must name some of the `images` in its first lines."""
+    if PurePath(name).name in (CORRECTIONS_FILE, UNMATCHED_FILE):
+        return f"{name}: decisions on the labels of a prepared folder, which count in that folder alone."
     try:
         content = read()
     except OSError as error:

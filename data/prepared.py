@@ -7,6 +7,7 @@ import numpy as np
 
 from common.errors import InputError
 from configs.schema import DatasetConfig
+from data.corrected import corrected, joined_corrections, say_corrections
 from data.image_ids import ImageIds
 from data.named_files import folders_beside
 from data.table import ImageTable, read_table
@@ -14,8 +15,11 @@ from data.table import ImageTable, read_table
 MERGE = "merge"
 
 
-def load_table(config: DatasetConfig) -> ImageTable:
-    """Return the labelled images of a data set; `demo` is drawn and `flowers102` downloaded at the first use."""
+def load_table(config: DatasetConfig, as_given: bool = False) -> ImageTable:
+    """Return the labelled images of a data set; `demo` is drawn and `flowers102` downloaded at the first use.
+
+    The labels are those of corrections.csv beside the table, which is said aloud, unless they are wanted `as_given`.
+    """
     root = Path(config.root)
     if config.source == "demo":
         from data.demo import draw_demo
@@ -25,7 +29,7 @@ def load_table(config: DatasetConfig) -> ImageTable:
         from data.flowers102 import prepare_flowers102
 
         prepare_flowers102(root)
-    train_csv = Path(config.train_csv) if config.train_csv else root / "train.csv"
+    train_csv = training_table(config)
     train_dir = Path(config.train_dir) if config.train_dir else root / "train"
     for path in (train_csv, train_dir):
         if not path.exists():
@@ -34,12 +38,21 @@ def load_table(config: DatasetConfig) -> ImageTable:
                 f"--output {root}', or try the kit with dataset=demo."
             )
     table = read_table(train_csv, train_dir, train_csv.parent / "classes.csv")
+    if not as_given:
+        table = corrected(table, train_csv, "train")
     val_csv = _val_csv(config, root)
-    if val_csv is None:
-        return table
-    val = read_table(val_csv, _image_dir(val_csv), train_csv.parent / "classes.csv")
-    joined = _join(table, val, val_csv)
-    return dataclasses.replace(joined, val_rows=None) if config.val_csv == MERGE else joined
+    if val_csv is not None:
+        val = read_table(val_csv, _image_dir(val_csv), train_csv.parent / "classes.csv")
+        table = _join(table, val if as_given else corrected(val, val_csv), val_csv)
+        if config.val_csv == MERGE:
+            table = dataclasses.replace(table, val_rows=None)
+    say_corrections(table)
+    return table
+
+
+def training_table(config: DatasetConfig) -> Path:
+    """Return the path of the training table; classes.csv and corrections.csv stand beside it."""
+    return Path(config.train_csv) if config.train_csv else Path(config.root) / "train.csv"
 
 
 def _val_csv(config: DatasetConfig, root: Path) -> Path | None:
@@ -74,7 +87,14 @@ def _join(train: ImageTable, val: ImageTable, val_csv: Path) -> ImageTable:
     if both:
         raise InputError(f"{val_csv}: {len(both)} of its images are training images too, such as {min(both)}.")
     labels = np.concatenate([train.labels, val.labels])
-    return ImageTable(ImageIds([*first, *second]), labels, train.classes, image_dir, np.arange(len(first), len(labels)))
+    return ImageTable(
+        image_ids=ImageIds([*first, *second]),
+        labels=labels,
+        classes=train.classes,
+        image_dir=image_dir,
+        val_rows=np.arange(len(first), len(labels)),
+        corrections=joined_corrections(train, val),
+    )
 
 
 def _shared_folder(train_dir: Path, val_dir: Path, val_csv: Path) -> Path:

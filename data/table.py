@@ -23,10 +23,27 @@ _PLAIN_ID = re.compile(r"[^\0-\x20./\\:][^\0-\x1f/\\:]*(/[^\0-\x1f./\\:][^\0-\x1
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """What corrections.csv did to a table: labels that it `changed`, images that it `dropped`.
+
+    `kept_rows` int64 (K,) are the rows whose labels a person looked at and left as they are. `sha256` is that of the
+    file. `effect` is the sha256 of the changed and dropped images alone, empty if there are none: a decision to keep a
+    label changes nothing for a model.
+    """
+
+    changed: int
+    dropped: int
+    kept_rows: np.ndarray
+    sha256: str
+    effect: str
+
+
+@dataclass(frozen=True)
 class ImageTable:
     """Labelled images: `labels` int64 (N,) in 0..C-1; the file of an image is `image_dir / image_id`.
 
-    `val_rows` int64 (M,) are the rows that a table of their own holds back for validation, or None.
+    `val_rows` int64 (M,) are the rows that a table of their own holds back for validation, or None. `corrections` are
+    those that the labels hold already, or None if there is no corrections.csv.
     """
 
     image_ids: ImageIds | list[str]
@@ -34,13 +51,15 @@ class ImageTable:
     classes: list[ImageClass]
     image_dir: Path
     val_rows: np.ndarray | None = None
+    corrections: Corrections | None = None
 
 
 def read_table(train_csv: Path, image_dir: Path, classes_csv: Path | None = None) -> ImageTable:
     """Read labelled images. Without `classes_csv` the names and ids of the classes are their labels.
 
-    Raises InputError, naming file and line, for labels that are not 0..C-1, repeated images, and paths that leave
-    `image_dir`; and if none of the first images is in `image_dir`.
+    Labels are as the table has them: `data.corrected` applies corrections.csv. Raises InputError, naming file and line,
+    for labels that are not 0..C-1, repeated images, and paths that leave `image_dir`; and if none of the first
+    images is in `image_dir`.
     """
     classes = read_classes(classes_csv) if classes_csv is not None and classes_csv.is_file() else None
     image_ids, labels = _read_rows(train_csv, None if classes is None else (len(classes), classes_csv))

@@ -1,7 +1,7 @@
 """The labelled images that a model is measured on, with labels matched to the classes of the model."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +105,16 @@ def choose_images(pipeline: Pipeline, split: str | None, data: str | Path | None
     if missing:
         raise InputError(
             f"{table.image_dir}: {len(missing)} of the checkpoint's {len(wanted)} {split} images are not in its table, "
-            f"first {missing[0]}. Give dataset.root=<the folder it was trained on>, or other labelled images."
+            f"first {missing[0]}. {_remedy(table)}"
         )
     rows = _sorted_rows(table, [row_of[image_id] for image_id in wanted])
     return LabelledImages(table, rows, f"{split} split of {table.image_dir}", split)
+
+
+def _remedy(table: ImageTable) -> str:
+    if table.corrections is not None and table.corrections.dropped:
+        return "Its corrections.csv drops images; train anew, or give other labelled images."
+    return "Give dataset.root=<the folder it was trained on>, or other labelled images."
 
 
 def images_new_to(pipeline: Pipeline, images: LabelledImages) -> LabelledImages:
@@ -146,4 +152,4 @@ def with_classes_of(classes: list[ImageClass], table: ImageTable, source: Path) 
             f"{source}: {len(unknown)} of its classes are unknown to the model, first category id {unknown[0]}."
         )
     new_label = np.array([-1 if label is None else label for label in labels], dtype=np.int64)
-    return ImageTable(table.image_ids, new_label[table.labels], classes, table.image_dir)
+    return replace(table, labels=new_label[table.labels], classes=classes)

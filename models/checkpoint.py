@@ -37,6 +37,7 @@ _CHECKPOINT_TYPES = {
     "classes": list,
     "class_counts": list,
     "split": dict,
+    "corrections": dict,
     "metrics": dict,
     "epoch": int,
     "temperature": float,
@@ -47,7 +48,7 @@ _CHECKPOINT_TYPES = {
 }
 
 # fields that files of earlier versions lack
-_OF_EARLIER_FILES = {"temperature": 1.0, "temperature_source": "", "fit": "crop", "choices": []}
+_OF_EARLIER_FILES = {"temperature": 1.0, "temperature_source": "", "fit": "crop", "choices": [], "corrections": {}}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Checkpoint:
 
     Its probabilities are the softmax of its logits divided by `temperature` (evaluation.calibration), which
     `temperature_source` gave, a few words, or none for the temperature 1 of a model that is not calibrated. `choices`
-    are sentences on the values that took the place of `auto`.
+    are sentences on the values that took the place of `auto`. `corrections` are those of the labels: `changed`,
+    `dropped` and `kept` images, the `sha256` of corrections.csv and of its `effect`; empty without such a file.
     """
 
     architecture: str
@@ -69,6 +71,7 @@ class Checkpoint:
     classes: list[ImageClass]
     class_counts: list[int]
     split: dict[str, list[str]]
+    corrections: dict[str, Any]
     metrics: dict[str, float]
     epoch: int
     temperature: float

@@ -54,7 +54,7 @@ class Audit:
 
     `readable` counts images. `contradictory` are the pairs whose labels differ. `new_pairs` counts those that the
     embedding alone found and that were added to `pairs_file`; None without embedding. `suspects` is None if labels were
-    not looked at.
+    not looked at. `kept` counts the doubtful labels that are not among them, because a person decided to keep them.
     """
 
     table: ImageTable
@@ -64,6 +64,7 @@ class Audit:
     new_pairs: int | None
     pairs_file: Path
     suspects: list[Suspect] | None
+    kept: int = 0
 
 
 def audit(config: Config, folder: str | Path, embeddings: bool = False, label_errors: bool = False) -> Audit:
@@ -91,10 +92,11 @@ def audit(config: Config, folder: str | Path, embeddings: bool = False, label_er
     pairs += new
     _write_pairs(folder / "near_duplicates.csv", table, pairs)
     contradictory = [pair for pair in pairs if table.labels[pair.first] != table.labels[pair.second]]
-    suspects = None
+    suspects, kept = None, 0
     if label_errors and features is not None:
-        suspects = find_suspects(table, features, contradictory, config.seed)
-    if suspects is not None:
+        doubtful = find_suspects(table, features, contradictory, config.seed)
+        suspects = undecided(table, doubtful)
+        kept = len(doubtful) - len(suspects)
         _write_suspects(folder / LABEL_ERRORS, table, suspects)
     return Audit(
         table=table,
@@ -104,6 +106,7 @@ def audit(config: Config, folder: str | Path, embeddings: bool = False, label_er
         new_pairs=len(new) if embeddings else None,
         pairs_file=root / PAIRS_FILE,
         suspects=suspects,
+        kept=kept,
     )
 
 
@@ -163,6 +166,12 @@ def find_suspects(
             best = suggested[place] if confident else _label_of_partner(table, contradictory, row)
             suspects.append(Suspect(row, int(best), float(own[place]), float(probabilities[place, best]), reason))
     return suspects
+
+
+def undecided(table: ImageTable, suspects: Sequence[Suspect]) -> list[Suspect]:
+    """Return the suspects whose labels no person decided to keep."""
+    kept = set() if table.corrections is None else set(table.corrections.kept_rows.tolist())
+    return [suspect for suspect in suspects if suspect.row not in kept]
 
 
 def _label_of_partner(table: ImageTable, pairs: Sequence[DuplicatePair], row: int) -> int:

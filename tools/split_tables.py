@@ -35,7 +35,8 @@ def write_parts(config: Config, test_folder: bool = False) -> Parts:
     """
     root = Path(config.dataset.root)
     check_writable_folder(root)
-    table = load_table(config.dataset)
+    # a decision may be undone, so that no table may hold it; whoever reads the parts applies corrections.csv
+    table = load_table(config.dataset, as_given=True)
     own_val = table.val_rows is not None
     if table.image_dir.resolve() != (root if own_val else root / "train").resolve():
         raise InputError(f"{root}: its images lie in {table.image_dir}; prepare-data puts all into one folder.")

@@ -107,7 +107,7 @@ def resume_run(run: Run, paths: Sequence[Path]) -> Start:
             f"{path}: its run had other values of {', '.join(refused)}. Give the same values, start anew with "
             "training.resume=null, or go on regardless with training.resume_force=true."
         )
-    check_same_data(run, saved["split"])
+    check_same_data(run, saved)
     state = state_of(run, build_model(run))
     state.load_dict(saved["state"])
     if mixes_start(run.config) and state.start is None:

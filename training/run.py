@@ -122,18 +122,35 @@ def training_counts(table: ImageTable, split: Split) -> list[int]:
 
 
 def describe_table(run: Run) -> dict[str, Any]:
-    """Return what a checkpoint stores about the data: classes, training images per class, split by image id."""
-    ids = run.table.image_ids
+    """Return what a checkpoint stores about the data: classes, images per class, split by image id, corrections."""
+    ids, done = run.table.image_ids, run.table.corrections
     return {
         "classes": run.table.classes,
         "class_counts": training_counts(run.table, run.split),
         "split": {part: [ids[row] for row in getattr(run.split, part)] for part in ("train", "val", "test")},
+        "corrections": {}
+        if done is None
+        else {
+            "changed": done.changed,
+            "dropped": done.dropped,
+            "kept": len(done.kept_rows),
+            "sha256": done.sha256,
+            "effect": done.effect,
+        },
     }
 
 
-def check_same_data(run: Run, saved_split: dict[str, list[str]]) -> None:
-    """Raise InputError if a saved run used another split than this one."""
-    if describe_table(run)["split"] != {"test": [], **saved_split}:
+def check_same_data(run: Run, saved: dict[str, Any]) -> None:
+    """Raise InputError if a saved run used another split than this one, or other corrections of labels."""
+    facts = describe_table(run)
+    # files of earlier versions have no corrections
+    effects = [described.get("corrections", {}).get("effect", "") for described in (saved, facts)]
+    if effects[0] != effects[1]:
+        raise InputError(
+            f"{run.folder.last}: its run used another corrections.csv. Resume with the same decisions, or start anew "
+            "with training.resume=null."
+        )
+    if facts["split"] != {"test": [], **saved["split"]}:
         raise InputError(
             f"{run.folder.last}: its run used other images or another split. Resume with the same dataset and seed, "
             "or start anew with training.resume=null."

@@ -121,7 +121,13 @@ class Saver:
                 write_validation_hits(
                     folder.validation_hits, names, [hits.numpy() for hits in state["validation_hits"]]
                 )
-        facts = {"config": to_plain(run.config), "split": describe_table(run)["split"], "choices": run.choices}
+        described = describe_table(run)
+        facts = {
+            "config": to_plain(run.config),
+            "split": described["split"],
+            "corrections": described["corrections"],
+            "choices": run.choices,
+        }
         writers = [] if best is None else [lambda: save_checkpoint(best, folder.best)]
         run_all([*writers, lambda: save_training_state({**facts, "state": state}, folder.last, folder.previous)])
 

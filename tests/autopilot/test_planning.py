@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from autopilot.first_stages import class_counts
 from autopilot.planning import (
     ENOUGH_EPOCHS,
     Facts,
@@ -14,6 +15,8 @@ from autopilot.planning import (
     recipe_for,
 )
 from common.errors import InputError
+from data.corrections import DROP, KEEP, RELABEL, Decision, append_decisions
+from data.table import write_table
 
 
 def row(option, probe, family="efficientnet", megabytes=20.0, latency=10.0, speed=100.0, size=224):
@@ -125,3 +128,10 @@ def test_a_wrong_edit_is_named(edit, words):
     edit(plan)
     with pytest.raises(InputError, match=f"plan.json.*{words}"):
         from_json(plan, "plan.json")
+
+
+def test_the_recipe_counts_the_images_as_corrected(tmp_path):
+    write_table(tmp_path / "train.csv", [f"{row}.jpg" for row in range(8)], [row % 2 for row in range(8)])
+    assert class_counts(tmp_path) == [4, 4]
+    append_decisions(tmp_path, [Decision("0.jpg", DROP), Decision("2.jpg", RELABEL, 1), Decision("1.jpg", KEEP)])
+    assert sorted(class_counts(tmp_path)) == [2, 5]

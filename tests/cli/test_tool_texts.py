@@ -93,6 +93,8 @@ def test_audit():
         f"doubtful labels   1, the most doubtful first in {Path('audit/label_errors.csv')}",
         "  b.jpg: lily (0.12), or rose (0.75)? the model is sure of another class",
     ]
+    kept = Audit(table, 2, [], [], None, Path("d.csv"), [suspect], kept=3)
+    assert audit.describe(kept, Path("audit"))[3] == "  3 others are left out: corrections.csv keeps their labels"
     # what was not looked for has no line
     assert len(audit.describe(Audit(table, 2, [], [], None, Path("d.csv"), None), Path("audit"))) == 2
 
