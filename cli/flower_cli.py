@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "cli.export",
     "budget": "cli.budget",
     "report": "cli.report",
+    "studio": "cli.studio",
 }
 
 

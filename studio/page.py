@@ -1,0 +1,67 @@
+"""The page: its tabs, and how it is served on this machine alone."""
+
+from collections.abc import Callable
+
+import gradio as gr
+
+from studio.context import Studio
+from studio.data_tab import build_data
+from studio.html_parts import CSS
+from studio.try_tab import build_try
+
+ADDRESS = "127.0.0.1"
+
+# key of the tab's title in studio/texts.py, and the function that adds its widgets
+TABS: tuple[tuple[str, Callable[[Studio, gr.Blocks], None]], ...] = (
+    ("tab_try", build_try),
+    ("tab_data", build_data),
+)
+
+# seconds: how often old uploads are looked for, and how old they get
+_DELETE_UPLOADS = (3600, 86400)
+
+_MAX_UPLOAD = "200mb"
+
+_FONTS = ("system-ui", "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "sans-serif")
+
+# gradio's own words follow the browser's language instead of the page's
+_LANGUAGE = """<script>
+Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
+Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
+</script>"""
+
+_CODES = {"en": "en", "zh": "zh-CN"}
+
+
+def build_page(studio: Studio) -> gr.Blocks:
+    """Return the page with all tabs."""
+    with gr.Blocks(analytics_enabled=False, title=studio.say("title"), delete_cache=_DELETE_UPLOADS) as page:
+        gr.Markdown(f"# {studio.say('title')}")
+        for title, build in TABS:
+            with gr.Tab(studio.say(title)):
+                build(studio, page)
+    return page
+
+
+def serve(page: gr.Blocks, studio: Studio, port: int, open_browser: bool) -> str:
+    """Serve the page in threads of this process and return its address. Raises OSError if the port is taken."""
+    fonts = [*_FONTS]
+    _, address, _ = page.launch(
+        server_name=ADDRESS,
+        server_port=port,
+        share=False,
+        inbrowser=open_browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        max_file_size=_MAX_UPLOAD,
+        allowed_paths=[],
+        footer_links=[],
+        theme=gr.themes.Default(primary_hue="green", font=fonts, font_mono=["ui-monospace", "Consolas", "monospace"]),
+        css=CSS,
+        head=_LANGUAGE.format(code=_CODES[studio.language]),
+    )
+    return address
