@@ -63,7 +63,10 @@ def explainer(pipeline: Pipeline) -> Classifier | None:
 
 
 def answer_photograph(pipeline: Pipeline, model: Classifier | None, path: str | Path) -> Answer:
-    """Answer one image file; `model` is what `explainer` gave. Raises InputError with the reason if it is unreadable."""
+    """Answer one image file; `model` is what `explainer` gave.
+
+    Raises InputError with the reason if the file cannot be read.
+    """
     path = as_path(path)
     decoded, problem = attempt(lambda: read_image(path))
     if decoded is None:
@@ -96,7 +99,7 @@ def answer_files(pipeline: Pipeline, paths: Sequence[str | Path]) -> list[FileAn
     for row, prediction in enumerate(to_predictions(pipeline, inputs, predicted)):
         problem = predicted.unreadable.get(row, "")
         image_class = None if problem else pipeline.classes[prediction.label]
-        answers.append(FileAnswer(prediction.image_id, image_class, prediction.confidence, problem))
+        answers.append(FileAnswer(prediction.image_id, image_class, prediction.confidence or 0.0, problem))
     return answers
 
 

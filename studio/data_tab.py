@@ -1,5 +1,6 @@
 """The tab Data: what prepare-data understood, the classes, near-duplicates, augmentation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -68,6 +69,8 @@ def _add_augmentation(studio: Studio, table: ImageTable) -> None:
         base = gr.Dropdown(option_names("augmentation"), value=_FIRST, label=say("strength"), elem_id="strength")
         sheet = gr.HTML(elem_id="sheet")
         gr.HTML(html.note(say("sheet")))
+        # the sheet of another strength must not stay
+        base.change(lambda chosen: _sheet_html(studio, table, chosen, ()), base, sheet, **QUIET)
 
         @gr.render(inputs=base)
         def add_sliders(chosen: str) -> None:
@@ -87,11 +90,7 @@ def _add_sliders(studio: Studio, table: ImageTable, base: str, sheet: gr.HTML) -
     told = gr.HTML(elem_id="saved")
 
     def draw(*chances: float) -> str:
-        try:
-            pixels = augmented_sheet(table, with_chances(steps, dict(zip(steps, chances, strict=True))))
-        except InputError as error:
-            return html.problem(str(error))
-        return html.image(picture_source(pixels), "kit-sheet", say("sheet"))
+        return _sheet_html(studio, table, base, chances)
 
     def write(chosen: str, *chances: float) -> str:
         try:
@@ -103,3 +102,14 @@ def _add_sliders(studio: Studio, table: ImageTable, base: str, sheet: gr.HTML) -
     values: list[Any] = list(sliders)
     show.click(draw, values, sheet, **QUIET)
     save.click(write, [name, *values], told, **QUIET)
+
+
+def _sheet_html(studio: Studio, table: ImageTable, base: str, chances: Sequence[float]) -> str:
+    """Return the contact sheet of the option `base`, with other probabilities unless `chances` is empty."""
+    steps = steps_of(base)
+    try:
+        changed = with_chances(steps, dict(zip(steps, chances, strict=True))) if chances else steps
+        pixels = augmented_sheet(table, changed)
+    except InputError as error:
+        return html.problem(str(error))
+    return html.image(picture_source(pixels), "kit-sheet", studio.say("sheet"))

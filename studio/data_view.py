@@ -30,19 +30,22 @@ def photographs_html(studio: Studio, table: ImageTable, label: int, number: int)
         counts, first = image_counts(table), first_images(table)
         page = page_of(np.arange(len(table.classes)), number, CLASSES_PER_PAGE)
         tiles = [
-            (_source(studio, table, first[place]), [table.classes[place].name, studio.say("count", count=counts[place])])
-            for place in page.items
+            (
+                _source(studio, table, int(first[place])),
+                [table.classes[place].name, studio.say("count", count=counts[place])],
+            )
+            for place in page.items.tolist()
         ]
         return html.grid(tiles), page
     page = page_of(np.flatnonzero(table.labels == label), number, CLASSES_PER_PAGE)
-    return html.grid([(_source(studio, table, row), [table.image_ids[row]]) for row in page.items]), page
+    return html.grid([(_source(studio, table, row), [table.image_ids[row]]) for row in page.items.tolist()]), page
 
 
 def pairs_html(studio: Studio, table: ImageTable, pairs: np.ndarray, number: int) -> tuple[str, Page]:
     """Return a page of near-duplicates, `pairs` int64 (P, 3), side by side with their classes."""
     page = page_of(np.arange(len(pairs)), number, PAIRS_PER_PAGE)
     tiles = []
-    for first, second, _ in pairs[page.items]:
+    for first, second, _ in pairs[page.items].tolist():
         names = [table.classes[table.labels[row]].name for row in (first, second)]
         same = "same_class" if names[0] == names[1] else "other_class"
         lines = [

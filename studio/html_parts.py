@@ -6,12 +6,15 @@ from html import escape
 from studio.texts import Say
 
 CSS = """
-.kit-note { color: var(--body-text-color-subdued); margin: 4px 0; }
+.kit-note { color: var(--body-text-color); opacity: 0.72; margin: 4px 0; }
+.kit-pager { justify-content: center; align-items: center; }
+.kit-pager > * { flex: 0 0 auto !important; }
 .kit-problem { color: #b42318; background: #fef3f2; border-radius: 8px; padding: 10px 14px; }
 .kit-columns { display: flex; flex-wrap: wrap; gap: 24px; }
 .kit-columns > div { flex: 1 1 260px; min-width: 0; }
 .kit-columns > div.kit-wide { flex-grow: 2; flex-basis: 380px; }
-.kit-bar { display: grid; grid-template-columns: 64px minmax(0, 1fr) 64px; gap: 12px; align-items: center; margin: 8px 0; }
+.kit-bar { display: grid; grid-template-columns: 64px minmax(0, 1fr) 64px; gap: 12px; align-items: center;
+  margin: 8px 0; }
 .kit-bar img, .kit-bar .kit-empty { width: 64px; height: 64px; border-radius: 8px; object-fit: cover; }
 .kit-bar b { display: block; overflow-wrap: anywhere; font-weight: 600; }
 .kit-bar .kit-track { height: 10px; border-radius: 5px; background: var(--border-color-primary); margin-top: 6px; }
@@ -22,14 +25,13 @@ CSS = """
 .kit-sheet { width: 100%; max-width: 1120px; border-radius: 8px; }
 .kit-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 14px; }
 .kit-grid figure { margin: 0; min-width: 0; }
-.kit-grid img, .kit-grid .kit-empty { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 8px; }
+.kit-grid img, .kit-grid .kit-empty { margin: 0; width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 8px; }
 .kit-grid figcaption { font-size: 13px; line-height: 1.35; overflow-wrap: anywhere; margin-top: 4px; }
 .kit-grid.kit-pairs { grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); }
 .kit-pairs .kit-two { display: grid; grid-template-columns: 1fr 1fr; gap: 4px; }
-table.kit-table { border-collapse: collapse; width: 100%; }
-.kit-table td, .kit-table th { text-align: left; vertical-align: top; padding: 5px 12px 5px 0; overflow-wrap: anywhere;
-  border-bottom: 1px solid var(--border-color-primary); }
-.kit-table td.kit-number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
+table.kit-table { border-collapse: collapse; width: 100%; border: none !important; }
+.kit-table td, .kit-table th { text-align: left; vertical-align: top; padding: 5px 12px 5px 0 !important;
+  overflow-wrap: anywhere; border: none !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 """
 
 
@@ -60,14 +62,10 @@ def bars(rows: Iterable[tuple[str, float, str | None]], say: Say) -> str:
     )
 
 
-def table(rows: Iterable[Sequence[str]], header: Sequence[str] = (), numbers: bool = False) -> str:
-    """Return a table; with `numbers` the last column is aligned to the right."""
+def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """Return a table."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = []
-    for row in rows:
-        *first, last = (escape(cell) for cell in row)
-        kind = ' class="kit-number"' if numbers else ""
-        lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in first)}<td{kind}>{last}</td></tr>")
+    lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
     return f'<table class="kit-table">{f"<tr>{head}</tr>" if head else ""}{"".join(lines)}</table>'
 
 

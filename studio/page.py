@@ -22,7 +22,10 @@ _DELETE_UPLOADS = (3600, 86400)
 
 _MAX_UPLOAD = "200mb"
 
-_FONTS = ("system-ui", "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "sans-serif")
+# of the system; a font of the web would have to be fetched
+_FONTS = ("Segoe UI", "Helvetica Neue", "Arial", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif")
+
+_NUMBER_FONTS = ("Consolas", "Menlo", "monospace")
 
 # gradio's own words follow the browser's language instead of the page's
 _LANGUAGE = """<script>
@@ -45,7 +48,6 @@ def build_page(studio: Studio) -> gr.Blocks:
 
 def serve(page: gr.Blocks, studio: Studio, port: int, open_browser: bool) -> str:
     """Serve the page in threads of this process and return its address. Raises OSError if the port is taken."""
-    fonts = [*_FONTS]
     _, address, _ = page.launch(
         server_name=ADDRESS,
         server_port=port,
@@ -60,7 +62,7 @@ def serve(page: gr.Blocks, studio: Studio, port: int, open_browser: bool) -> str
         max_file_size=_MAX_UPLOAD,
         allowed_paths=[],
         footer_links=[],
-        theme=gr.themes.Default(primary_hue="green", font=fonts, font_mono=["ui-monospace", "Consolas", "monospace"]),
+        theme=gr.themes.Default(primary_hue="green", font=_FONTS, font_mono=_NUMBER_FONTS),
         css=CSS,
         head=_LANGUAGE.format(code=_CODES[studio.language]),
     )

@@ -12,12 +12,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab_try": ("Try", "试用"),
     "tab_data": ("Data", "数据"),
     "no_model": (
-        "There is no model. Start again with --checkpoint and a best_model.pt, or with --run and the folder of a run.",
-        "没有模型。请加上 --checkpoint 和 best_model.pt，或 --run 和训练结果文件夹，重新启动。",
+        "There is no model. 'python cli/flower_cli.py studio --checkpoint P' shows one; P is a best_model.pt.",
+        "没有模型。用 'python cli/flower_cli.py studio --checkpoint P' 显示模型；P 是 best_model.pt。",
     ),
     "no_data": (
-        "There are no labelled photographs. Start again with --data and a folder that prepare-data has made.",
-        "没有带标签的照片。请加上 --data 和 prepare-data 生成的文件夹，重新启动。",
+        "There are no photographs. 'python cli/flower_cli.py studio --data D' shows those of a prepared folder D.",
+        "没有带标签的照片。用 'python cli/flower_cli.py studio --data D' 显示 prepare-data 生成的文件夹 D。",
     ),
     "model_line": ("Model {name}, {classes} classes, on {device}", "模型 {name}，{classes} 个类别，设备 {device}"),
     "one_photograph": ("A photograph", "一张照片"),
@@ -42,7 +42,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "confidence": ("Confidence", "置信度"),
     "file": ("File", "文件"),
     "download_csv": ("Download as CSV", "下载 CSV"),
-    "folder_done": ("{count} files, of which {failed} cannot be read.", "共 {count} 个文件，其中 {failed} 个无法读取。"),
+    "folder_done": (
+        "{count} files, of which {failed} cannot be read.",
+        "共 {count} 个文件，其中 {failed} 个无法读取。",
+    ),
     "understood": ("What prepare-data understood", "prepare-data 的理解"),
     "no_summary": (
         "This folder has no summary.json: prepare-data has not made it.",

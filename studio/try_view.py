@@ -44,7 +44,10 @@ def _answer_html(studio: Studio, pipeline: Pipeline, answer: Answer) -> str:
 
 
 def example_sources(studio: Studio, pipeline: Pipeline, labels: Sequence[int]) -> dict[int, str | None]:
-    """Return a training photograph of each of the pipeline's `labels`, matched by category id; None where there is none."""
+    """Return a training photograph of each of the pipeline's `labels`, None where there is none.
+
+    Classes are matched by category id.
+    """
     if studio.table is None:
         return dict.fromkeys(labels)
     own, first = labels_in(studio.table.classes, pipeline.classes), first_images(studio.table)
