@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     studio = open_studio(_checkpoint(arguments), arguments.data, arguments.language, RESULTS, overrides)
     try:
-        address = serve(build_page(studio), studio, arguments.port, not arguments.no_browser)
+        address = serve(build_page(studio), arguments.port, not arguments.no_browser)
     except OSError as error:
         raise InputError(f"--port {arguments.port}: another program uses it; give another number.") from error
     print(f"{address} (Ctrl-C ends it)", flush=True)

@@ -23,7 +23,6 @@ class Studio:
     """
 
     say: Say
-    language: str
     pipeline: Pipeline | None
     model: Classifier | None
     table: ImageTable | None
@@ -43,7 +42,6 @@ def open_studio(
     table, folder = _photographs(pipeline, None if data is None else Path(data))
     return Studio(
         say=texts_in(language),
-        language=language,
         pipeline=pipeline,
         model=None if pipeline is None else explainer(pipeline),
         table=table,

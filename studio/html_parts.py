@@ -13,13 +13,13 @@ CSS = """
 .kit-columns { display: flex; flex-wrap: wrap; gap: 24px; }
 .kit-columns > div { flex: 1 1 260px; min-width: 0; }
 .kit-columns > div.kit-wide { flex-grow: 2; flex-basis: 380px; }
-.kit-bar { display: grid; grid-template-columns: 64px minmax(0, 1fr) 64px; gap: 12px; align-items: center;
-  margin: 8px 0; }
-.kit-bar img, .kit-bar .kit-empty { width: 64px; height: 64px; border-radius: 8px; object-fit: cover; }
+.kit-bar { display: flex; gap: 12px; align-items: center; margin: 10px 0; }
+.kit-bar > div { flex: 1 1 0; min-width: 0; }
+.kit-bar img { width: 64px; height: 64px; border-radius: 8px; object-fit: cover; margin: 0; }
 .kit-bar b { display: block; overflow-wrap: anywhere; font-weight: 600; }
 .kit-bar .kit-track { height: 10px; border-radius: 5px; background: var(--border-color-primary); margin-top: 6px; }
 .kit-bar .kit-track div { height: 10px; border-radius: 5px; background: #2f7d4f; }
-.kit-bar span { text-align: right; font-variant-numeric: tabular-nums; }
+.kit-bar span { width: 64px; text-align: right; font-variant-numeric: tabular-nums; }
 .kit-empty { background: var(--border-color-primary); }
 .kit-picture { width: 100%; max-width: 420px; border-radius: 8px; image-rendering: auto; }
 .kit-sheet { width: 100%; max-width: 1120px; border-radius: 8px; }
@@ -30,6 +30,7 @@ CSS = """
 .kit-grid.kit-pairs { grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); }
 .kit-pairs .kit-two { display: grid; grid-template-columns: 1fr 1fr; gap: 4px; }
 table.kit-table { border-collapse: collapse; width: 100%; border: none !important; }
+.kit-table tr, .kit-table tbody { border: none !important; }
 .kit-table td, .kit-table th { text-align: left; vertical-align: top; padding: 5px 12px 5px 0 !important;
   overflow-wrap: anywhere; border: none !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 """
@@ -55,7 +56,7 @@ def image(source: str | None, kind: str, description: str) -> str:
 def bars(rows: Iterable[tuple[str, float, str | None]], say: Say) -> str:
     """Return a bar for each (name, probability, example photograph)."""
     return "".join(
-        f'<div class="kit-bar">{image(source, "", say("example", name=name))}'
+        f'<div class="kit-bar">{image(source, "", say("example", name=name)) if source else ""}'
         f'<div><b>{escape(name)}</b><div class="kit-track"><div style="width:{100 * share:.1f}%"></div></div></div>'
         f"<span>{100 * share:.1f} %</span></div>"
         for name, share, source in rows

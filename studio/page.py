@@ -27,14 +27,6 @@ _FONTS = ("Segoe UI", "Helvetica Neue", "Arial", "PingFang SC", "Microsoft YaHei
 
 _NUMBER_FONTS = ("Consolas", "Menlo", "monospace")
 
-# gradio's own words follow the browser's language instead of the page's
-_LANGUAGE = """<script>
-Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
-Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
-</script>"""
-
-_CODES = {"en": "en", "zh": "zh-CN"}
-
 
 def build_page(studio: Studio) -> gr.Blocks:
     """Return the page with all tabs."""
@@ -46,7 +38,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     return page
 
 
-def serve(page: gr.Blocks, studio: Studio, port: int, open_browser: bool) -> str:
+def serve(page: gr.Blocks, port: int, open_browser: bool) -> str:
     """Serve the page in threads of this process and return its address. Raises OSError if the port is taken."""
     _, address, _ = page.launch(
         server_name=ADDRESS,
@@ -64,6 +56,5 @@ def serve(page: gr.Blocks, studio: Studio, port: int, open_browser: bool) -> str
         footer_links=[],
         theme=gr.themes.Default(primary_hue="green", font=_FONTS, font_mono=_NUMBER_FONTS),
         css=CSS,
-        head=_LANGUAGE.format(code=_CODES[studio.language]),
     )
     return address

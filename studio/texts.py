@@ -69,7 +69,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "notes": ("Notes", "备注"),
     "class_list": ("Classes and photographs", "类别和照片"),
     "all_classes": ("All classes, one photograph each", "所有类别，每类一张"),
-    "page": ("Page", "页"),
     "page_of": ("Page {page} of {pages}", "第 {page} 页，共 {pages} 页"),
     "earlier": ("Back", "上一页"),
     "later": ("Next", "下一页"),
@@ -101,7 +100,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 def texts_in(language: str) -> Say:
     """Return a function that gives the text of a key in `language`, with its braces filled in.
 
-    Raises KeyError for a key that is not in `TEXTS`, ValueError for another language.
+    `language` is one of `LANGUAGES`, the key one of `TEXTS`.
     """
     place = LANGUAGES.index(language)
 

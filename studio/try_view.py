@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from common.classes import labels_in
+from common.classes import labels_in, positions_of
 from common.errors import InputError, RunError
 from common.files import as_path
+from data.table import ImageTable
 from prediction.pipeline import Pipeline
 from studio import html_parts as html
 from studio.answers import Answer, FileAnswer, answer_photograph
@@ -46,17 +47,25 @@ def _answer_html(studio: Studio, pipeline: Pipeline, answer: Answer) -> str:
 def example_sources(studio: Studio, pipeline: Pipeline, labels: Sequence[int]) -> dict[int, str | None]:
     """Return a training photograph of each of the pipeline's `labels`, None where there is none.
 
-    Classes are matched by category id.
+    Classes are matched by category id, or by name where no id is the same.
     """
     if studio.table is None:
         return dict.fromkeys(labels)
-    own, first = labels_in(studio.table.classes, pipeline.classes), first_images(studio.table)
+    own, first = _labels_of(studio.table, pipeline), first_images(studio.table)
     found: dict[int, str | None] = {}
     for label in labels:
         place = own[label]
         row = -1 if place is None else int(first[place])
         found[label] = None if row < 0 else studio.thumbnails.source(image_path(studio.table, row))
     return found
+
+
+def _labels_of(table: ImageTable, pipeline: Pipeline) -> list[int | None]:
+    """Return the label that the table gives to each class of the pipeline, None for a class that it lacks."""
+    by_id = labels_in(table.classes, pipeline.classes)
+    if any(label is not None for label in by_id):
+        return by_id
+    return positions_of([found.name for found in pipeline.classes], [found.name for found in table.classes])
 
 
 def file_rows(studio: Studio, answers: Sequence[FileAnswer]) -> list[list[str]]:
