@@ -1,15 +1,17 @@
 """The page: its tabs, and how it is served on this machine alone."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import gradio as gr
 
 from studio.context import Studio
 from studio.data_tab import build_data
-from studio.html_parts import CSS
 from studio.try_tab import build_try
 
 ADDRESS = "127.0.0.1"
+
+_STYLE = Path(__file__).with_name("page.css")
 
 # key of the tab's title in studio/texts.py, and the function that adds its widgets
 TABS: tuple[tuple[str, Callable[[Studio, gr.Blocks], None]], ...] = (
@@ -55,6 +57,6 @@ def serve(page: gr.Blocks, port: int, open_browser: bool) -> str:
         allowed_paths=[],
         footer_links=[],
         theme=gr.themes.Default(primary_hue="green", font=_FONTS, font_mono=_NUMBER_FONTS),
-        css=CSS,
+        css_paths=[_STYLE],
     )
     return address

@@ -31,7 +31,7 @@ def test_an_answer_has_calibrated_bars_a_heat_map_views_and_milliseconds(studio,
 def test_each_class_has_an_example_of_its_own(studio):
     labels = [found.label for found in studio.pipeline.classes]
     sources = example_sources(studio, studio.pipeline, labels)
-    assert all(source.startswith("data:image/jpeg;base64,") for source in sources.values())
+    assert all(str(source).startswith("data:image/jpeg;base64,") for source in sources.values())
     assert len(set(sources.values())) == len(labels)
 
 
