@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "cli.export",
     "budget": "cli.budget",
     "report": "cli.report",
+    "studio": "cli.studio",
 }
 
 

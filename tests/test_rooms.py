@@ -7,7 +7,10 @@ import pytest
 
 from tests.helpers import REPOSITORY
 
-LIBRARY = ("common", "configs", "data", "models", "prediction", "evaluation", "training", "tools", "competition")
+LIBRARY = (
+    *("common", "configs", "data", "models", "prediction", "evaluation", "training", "tools", "competition"),
+    "studio",
+)
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
 # it types the command line of another program: the code in the ZIP
 TYPES_FLAGS = "competition/judges_run.py"

@@ -1,0 +1,1 @@
+"""The building blocks of the browser page that flower_cli.py studio serves."""
