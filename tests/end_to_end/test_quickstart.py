@@ -6,10 +6,15 @@
 import ast
 import json
 import os
+import platform
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +43,10 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.setattr(quickstart, "REPOSITORY", tmp_path)
     monkeypatch.setattr(quickstart, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(subprocess, "call", answer)
-    monkeypatch.setattr(quickstart, "run_python", lambda words: answer([str(quickstart.venv_python()), *words]))
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(quickstart, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(quickstart, "installed_build", lambda: None)
+    monkeypatch.setattr(quickstart, "run_python", lambda words, _=None: answer([str(quickstart.venv_python()), *words]))
     return calls, codes
 
 
@@ -74,7 +82,7 @@ def test_the_journey_runs_once_and_a_repetition_runs_nothing(sandbox):
     assert quickstart.main([]) == 0
     scripts = [word for call in calls for word in call if word.endswith(".py")]
     assert scripts == ["train.py", "evaluate.py", "inference.py", "check_competition.py", "prepare_submission.py"]
-    assert ran(calls, "pip") == 1
+    assert ran(calls, "install") == 1
     calls.clear()
     assert quickstart.main([]) == 0
     assert [call[1:] for call in calls] == [["-c", "import pip"]]
@@ -82,16 +90,16 @@ def test_the_journey_runs_once_and_a_repetition_runs_nothing(sandbox):
 
 def test_an_interrupted_install_goes_on_and_changed_requirements_install_again(sandbox, tmp_path):
     calls, codes = sandbox
-    codes["pip"] = 1
+    codes["install"] = 1
     with pytest.raises(quickstart.Failure, match="pip could not install"):
         quickstart.main([])
     codes.clear()
     assert quickstart.main([]) == 0
     assert ran(calls, "venv") == 1
-    assert ran(calls, "pip") == 2
+    assert ran(calls, "install") == 2
     (tmp_path / "requirements.txt").write_text("torch\ntimm\n", encoding="utf-8")
     quickstart.main([])
-    assert ran(calls, "pip") == 3
+    assert ran(calls, "install") == 3
 
 
 def test_a_broken_environment_is_made_anew(sandbox):
@@ -178,10 +186,180 @@ def test_an_interrupt_waits_until_the_step_has_saved(tmp_path):
     assert (tmp_path / "saved").exists()
 
 
+def installs(calls):
+    """Return the words after `pip install` and the quiet options, of each install."""
+    return [call[call.index("--quiet") + 2 :] for call in calls if "install" in call]
+
+
+FROM_THE_CPU_INDEX = ["--no-deps", "--index-url", "https://download.pytorch.org/whl/cpu", "torch"]
+FROM_THE_CUDA_INDEX = ["--no-deps", "--index-url", "https://download.pytorch.org/whl/cu128", "torch"]
+THE_REST = ["-r", "requirements.txt"]
+
+
+@pytest.mark.parametrize(
+    ("system", "gpu", "flags", "answers", "expected", "told"),
+    [
+        ("Linux", False, [], True, [FROM_THE_CPU_INDEX, THE_REST], "torch for CPUs: no NVIDIA GPU is here"),
+        ("Linux", True, [], True, [THE_REST], "torch for NVIDIA GPUs (CUDA): an NVIDIA GPU is here"),
+        ("Linux", True, ["--cpu"], True, [FROM_THE_CPU_INDEX, THE_REST], "torch for CPUs: --cpu asks for it"),
+        ("Linux", False, ["--cuda"], True, [THE_REST], "torch for NVIDIA GPUs (CUDA): --cuda asks for it"),
+        (
+            "Linux",
+            False,
+            [],
+            False,
+            [THE_REST],
+            "no NVIDIA GPU is here, but https://download.pytorch.org/whl/cpu does not answer within 5 seconds",
+        ),
+        ("Windows", True, [], True, [FROM_THE_CUDA_INDEX, THE_REST], "torch for NVIDIA GPUs (CUDA)"),
+        ("Windows", True, [], False, [THE_REST], "torch for CPUs: an NVIDIA GPU is here, but"),
+        ("Windows", True, ["--cpu"], False, [THE_REST], "torch for CPUs: --cpu asks for it"),
+        ("Darwin", False, [], False, [THE_REST], "torch for CPUs: macOS has no CUDA"),
+    ],
+)
+def test_the_build_of_torch_suits_the_machine_or_the_flag(
+    sandbox, monkeypatch, capsys, system, gpu, flags, answers, expected, told
+):
+    calls, _ = sandbox
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(quickstart, "has_nvidia_gpu", lambda: gpu)
+    monkeypatch.setattr(quickstart, "answers", lambda index: answers)
+    assert quickstart.main(flags) == 0
+    assert installs(calls) == expected
+    printed = capsys.readouterr().out
+    assert told in printed
+    assert ("About 0.4 GB" if "torch for CPUs" in told else "About 3.2 GB") in printed
+
+
+@pytest.mark.parametrize(
+    ("system", "flags", "message"),
+    [
+        ("Linux", ["--cpu"], "--cpu: .* does not answer within 5 seconds. .* --cuda takes that"),
+        ("Windows", ["test", "--cuda"], "--cuda: .* does not answer within 5 seconds. .* --cpu takes that"),
+        ("Darwin", ["--cuda"], "macOS has no CUDA"),
+        ("Linux", ["--cuda", "--cpu"], "Give one of them"),
+    ],
+)
+def test_a_flag_that_cannot_be_followed_ends_it(sandbox, monkeypatch, system, flags, message):
+    calls, _ = sandbox
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(quickstart, "answers", lambda index: False)
+    with pytest.raises(quickstart.Failure, match=message):
+        quickstart.main(flags)
+    assert installs(calls) == []
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_torch_that_works_stays_and_a_flag_that_wants_another_is_answered(sandbox, monkeypatch, capsys, finished):
+    calls, _ = sandbox
+    if finished:
+        quickstart.main([])
+        calls.clear()
+    monkeypatch.setattr(quickstart, "installed_build", lambda: "cuda")
+    monkeypatch.setattr(quickstart, "answers", lambda index: pytest.fail("the network was asked"))
+    assert quickstart.main(["--cpu"]) == 0
+    assert installs(calls) == ([] if finished else [THE_REST])
+    printed = capsys.readouterr().out
+    assert "The torch of .venv is for NVIDIA GPUs (CUDA) and stays." in printed
+    assert f"{quickstart.venv_python()} -m pip uninstall -y torch torchvision" in printed
+    monkeypatch.setattr(quickstart, "installed_build", lambda: None)
+    monkeypatch.setattr(quickstart, "answers", lambda index: True)
+    calls.clear()
+    quickstart.main(["--cpu"])
+    assert installs(calls) == [FROM_THE_CPU_INDEX, THE_REST]
+
+
+def test_only_the_lines_of_torch_come_from_its_index(sandbox, tmp_path):
+    text = "# torch\ntorch>=2.6\ntorchvision>=0.21\ntorchmetrics\ntimm\n"
+    (tmp_path / "requirements.txt").write_text(text, encoding="utf-8")
+    assert quickstart.torch_ranges() == ["torch>=2.6", "torchvision>=0.21"]
+
+
+def test_the_build_in_an_environment_is_asked_of_its_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr(quickstart, "venv_python", lambda: Path(sys.executable))
+    for name, text in (("torch", "class version: cuda = {}\n"), ("torchvision", "")):
+        (tmp_path / f"{name}.py").write_text(text.format("'12.8'"), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert quickstart.installed_build() == "cuda"
+    (tmp_path / "torch.py").write_text("class version: cuda = None\n", encoding="utf-8")
+    assert quickstart.installed_build() == "cpu"
+    (tmp_path / "torchvision.py").write_text("raise ImportError\n", encoding="utf-8")
+    assert quickstart.installed_build() is None
+    monkeypatch.setattr(quickstart, "venv_python", lambda: tmp_path / "missing")
+    assert quickstart.installed_build() is None
+
+
+@pytest.mark.skipif(os.name == "nt" or any(Path("/dev").glob("nvidia*")), reason="needs a shell, and no device")
+@pytest.mark.parametrize(("answer", "expected"), [("exit 0", True), ("exit 9", False), (None, False)])
+def test_a_gpu_is_where_its_driver_answers(tmp_path, monkeypatch, answer, expected):
+    if answer:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{answer}\n", encoding="utf-8")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert quickstart.has_nvidia_gpu() is expected
+
+
+class Index(BaseHTTPRequestHandler):
+    """An index that has torch alone."""
+
+    def do_GET(self):
+        self.send_response(200 if self.path == "/whl/torch/" else 404)
+        self.end_headers()
+
+    def log_message(self, format, *args):
+        pass
+
+
+def test_an_index_answers_or_does_not(monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert quickstart.answers(f"{address}/whl")
+        assert not quickstart.answers(f"{address}/other")
+        server.shutdown()
+    assert not quickstart.answers(f"{address}/whl")
+
+
+def test_an_index_that_says_nothing_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(quickstart, "SECONDS_TO_ANSWER", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not quickstart.answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_the_index_of_torch_is_the_only_one_asked_for_it(monkeypatch, capfd):
+    monkeypatch.setattr(quickstart, "venv_python", lambda: Path(sys.executable))
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "http://localhost/elsewhere")
+    assert quickstart.run_python(["-m", "pip", "config", "debug"], quickstart.ONLY_INDEX) == 0
+    assert "elsewhere" not in capfd.readouterr().out
+
+
+def test_pip_is_told_to_leave_out_a_cache_that_it_cannot_use(sandbox):
+    calls, codes = sandbox
+    codes["cache"] = 1
+    quickstart.main([])
+    assert any("--no-cache-dir" in call for call in calls if "install" in call)
+
+
+def test_each_step_says_how_long_is_left(sandbox, capsys):
+    quickstart.main([])
+    printed = capsys.readouterr().out
+    assert "Step 1 of 5: Draw 500 flowers and train on 320 of them, about 1 min left" in printed
+    # here each step took no time at all
+    assert "Step 2 of 5: Evaluate, less than 1 min left" in printed
+
+
+def test_a_slow_machine_stretches_the_time_left():
+    assert quickstart.time_left(["inference.py", "prepare_submission.py"], {}) == "less than 1 min"
+    slow = {"train.py": 470, "evaluate.py": 60}
+    assert quickstart.time_left(["inference.py", "prepare_submission.py"], slow) == "about 4 min"
+    assert set(quickstart.TYPICAL_SECONDS) == {command[0] for _, command, _, _ in quickstart.steps()}
+
+
 def test_the_tests_run_in_the_same_environment(sandbox):
     calls, codes = sandbox
     codes["pytest"] = 3
-    assert quickstart.main(["test", "-x"]) == 3
+    assert quickstart.main(["test", "--cuda", "-x"]) == 3
     assert calls[-1][1:] == ["-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "worksteal", "-x"]
     assert any("requirements-dev.txt" in call for call in calls)
 
