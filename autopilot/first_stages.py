@@ -14,7 +14,7 @@ from autopilot.progress import clock
 from common.errors import InputError, RunError
 from common.files import to_json, write_text
 from configs.compose import compose, listed, parse_override
-from configs.options import option_names
+from configs.options import named_models
 from data.inputs import find_inputs
 
 CLI = "cli/flower_cli.py"
@@ -172,7 +172,7 @@ def _names_all(path: Path, models: Sequence[str]) -> bool:
     if not path.is_file():
         return False
     listed = {row["option"] for row in json.loads(path.read_text(encoding="utf-8"))["models"]}
-    return listed >= set(models or option_names("model"))
+    return listed >= set(models or named_models())
 
 
 def doubtful_labels(contest: Contest, found: dict[str, Any]) -> None:
