@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.compose import compose
 from configs.options import named_models
-from models.classifier import meta_classifier, pretrained_config
+from configs.timm_models import pretrained_config
+from models.classifier import meta_classifier
 from training.auto_settings import RECIPE_BATCH
 from training.memory_estimate import training_memory
 

@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 
 from common.files import write_text
 from configs.options import CONFIG_DIR, named_models
+from configs.timm_models import pretrained_config
 from models.catalog import CATALOG, KEYS, ModelOption
-from models.classifier import meta_classifier, parameter_count, pretrained_config, size_in_bytes
+from models.classifier import meta_classifier, parameter_count, size_in_bytes
 
 _HEADING = """# Written by: python -m models.model_sizes
 # How many numbers the weights of each option hold: per class, and beside the classes.

@@ -15,12 +15,12 @@ from common.randomness import Purpose, keyed_generator
 from configs.compose import compose, listed, parse_override
 from configs.options import named_models
 from configs.schema import Config
+from configs.timm_models import pretrained_config
 from data.duplicates import duplicate_groups
 from data.prepared import load_table
 from data.split import needs_groups, split_table
 from data.table import ImageTable
 from models.catalog import ModelOption
-from models.classifier import pretrained_config
 from models.model_sizes import describe_model
 from models.weight_sources import WeightFinder
 from tools.shortlist_file import Row, Shortlist, read_rows, sorted_rows, write_rows

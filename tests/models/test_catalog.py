@@ -10,7 +10,7 @@ from configs.compose import compose
 from configs.options import named_models
 from models import catalog
 from models.catalog import model_options
-from models.classifier import build_classifier, meta_classifier
+from models.classifier import build_classifier, meta_classifier, parameter_count
 from models.model_sizes import catalog_text, describe_model
 from tests.helpers import REPOSITORY, run_script, run_words
 
@@ -116,6 +116,26 @@ def test_the_command_says_what_fits():
     assert "fp32 and fp16" in lines["convnext_base"]
     assert lines["convnext_large_clip"].split()[-2:] == ["fp16", "apache-2.0"]
     assert "500 MB" in lines["Limits"]
+
+
+def test_the_search_lists_models_of_timm():
+    done = run_script("cli/flower_cli.py", "models", "--search", "test_vit", "--classes", "3")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  test_")}
+    assert list(rows) == ["test_vit.r160_in1k", "test_vit2.r160_in1k", "test_vit3.r160_in1k", "test_vit4.r160_in1k"]
+    parameters = parameter_count(build_classifier("test_vit", 3, 160))
+    size = f"{4 * parameters / 1e6:.1f}"
+    assert rows["test_vit.r160_in1k"][:4] == ["160", f"{parameters / 1e6:.1f}", "M", size]
+    assert rows["test_vit.r160_in1k"][-2:] == ["apache-2.0", "timm/test_vit.r160_in1k"]
+
+
+def test_a_search_says_that_it_shows_the_first_and_that_it_found_none(monkeypatch):
+    monkeypatch.setattr("models.timm_search.MOST_SHOWN", 2)
+    done = run_script("cli/flower_cli.py", "models", "--search", "test_vit")
+    assert "The first 2 of 4: a longer word shows others." in done.stdout
+    done = run_script("cli/flower_cli.py", "models", "--search", "qqq")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no pretrained model with this in its name" in done.stderr
 
 
 def test_the_command_refuses_what_it_would_ignore():
