@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NEAREST = 3
 
 # how a user finds a name
-SEARCH = "python cli/flower_cli.py models --search resnet lists names"
+SEARCH = "python cli/flower_cli.py models says how names are found"
 
 
 @dataclass(frozen=True)

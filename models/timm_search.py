@@ -36,7 +36,7 @@ def search(word: str, num_classes: int) -> tuple[list[TimmMatch], int]:
     """
     names = timm.list_pretrained(f"*{word}*")
     if not names:
-        raise InputError(f"--search {word}: timm {timm.__version__} has no pretrained model with this in its name.")
+        raise InputError(f"{word}: timm {timm.__version__} has no pretrained model with this in its name.")
     names.sort(key=lambda name: not name.startswith(word))
     return [_match(name, num_classes) for name in names[:MOST_SHOWN]], len(names)
 
