@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
 
 def _check(flags: argparse.Namespace) -> None:
     """Raise InputError for what no stage could work with."""
-    from configs.options import option_names
+    from configs.options import named_models
 
     if not FEWEST_HOURS <= flags.hours <= 10_000:
         raise InputError(f"--hours {flags.hours:g}: expected at least {FEWEST_HOURS:g}, which is three minutes.")
@@ -71,8 +71,8 @@ def _check(flags: argparse.Namespace) -> None:
     if flags.test is not None and not flags.test.is_dir():
         raise InputError(f"--test {flags.test}: no such folder.")
     for name in flags.models.split(",") if flags.models else ():
-        if name not in option_names("model"):
-            raise InputError(f"--models {name}: no such model. Choose from {', '.join(option_names('model'))}.")
+        if name not in named_models():
+            raise InputError(f"--models {name}: no such model. Choose from {', '.join(named_models())}.")
 
 
 def build_parser() -> argparse.ArgumentParser:

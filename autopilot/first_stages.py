@@ -14,7 +14,7 @@ from common.errors import InputError, RunError
 from common.files import to_json, write_text
 from common.progress import clock
 from configs.compose import compose, listed, parse_override
-from configs.options import option_names
+from configs.options import named_models
 from data.corrections import DROP, newest, read_decisions
 from data.inputs import find_inputs
 from training.run_folder import RunFolder
@@ -180,7 +180,7 @@ def _names_all(path: Path, models: Sequence[str]) -> bool:
     if not path.is_file():
         return False
     listed = {row["option"] for row in json.loads(path.read_text(encoding="utf-8"))["models"]}
-    return listed >= set(models or option_names("model"))
+    return listed >= set(models or named_models())
 
 
 def doubtful_labels(contest: Contest, found: dict[str, Any]) -> None:

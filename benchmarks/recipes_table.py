@@ -22,8 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.compose import compose
-from configs.options import option_names
-from models.classifier import meta_classifier, pretrained_config
+from configs.options import named_models
+from configs.timm_models import pretrained_config
+from models.classifier import meta_classifier
 from training.auto_settings import RECIPE_BATCH
 from training.memory_estimate import training_memory
 
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s, as training=finetune")
     flags = parser.parse_args()
     print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}")
-    for option in flags.only.split(",") if flags.only else option_names("model"):
+    for option in flags.only.split(",") if flags.only else named_models():
         for size in sizes(option):
             print(markdown(row(option, size, flags.images * flags.epochs)), flush=True)
 

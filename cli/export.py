@@ -6,20 +6,25 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.entry import file_path, with_figures
+from cli.entry import with_figures
 
 if TYPE_CHECKING:
     from tools.export import Export
 
-HELP = "write a checkpoint for onnx (fp32), openvino (fp32, fp16, int8) or torch (fp16), compared on real images first"
+HELP = (
+    "write a checkpoint for onnx (fp32), openvino (fp32, fp16, int8) or torch (fp16), compared on real images first, or "
+    "as a folder of timm"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="P", help="best_model.pt")
-    parser.add_argument("--runtime", required=True, metavar="R", help="onnx, openvino or torch")
+    parser.add_argument("--runtime", required=True, metavar="R", help="onnx, openvino, torch or timm")
     parser.add_argument("--precision", default="fp32", metavar="P", help="fp32, fp16 or int8 (default: %(default)s)")
-    parser.add_argument("--output", type=file_path, required=True, metavar="F", help="ends in .onnx, .xml or .pt")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="F", help="ends in .onnx, .xml or .pt; of timm a folder"
+    )
     parser.add_argument("--data", type=Path, help="compare on this table or prepared folder (default: validation)")
     parser.add_argument(
         "--tolerance",
@@ -32,8 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Convert, compare, write; print the comparison."""
     from common.errors import RunError
-    from tools.export import export
+    from tools.export import export, export_timm
 
+    if arguments.runtime == "timm":
+        return _print_folder(export_timm(arguments.checkpoint, arguments.output))
     try:
         found = export(
             arguments.checkpoint,
@@ -48,6 +55,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         raise with_figures(error, describe) from error
     size = sum(file.stat().st_size for file in found.files) / 1e6
     print("\n".join([*describe(found), f"Wrote {', '.join(map(str, found.files))} ({size:.1f} MB)"]))
+    return 0
+
+
+def _print_folder(files: list[Path]) -> int:
+    folder = files[0].parent
+    print(f"Wrote {', '.join(map(str, files))}; timm reads the same logits from them: local-dir:{folder}")
+    print(f"hf upload <user>/<name> {folder} puts the folder on the hub.")
     return 0
 
 

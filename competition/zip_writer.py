@@ -14,8 +14,8 @@ from torch import nn
 from competition.proof import Proof
 from competition.zip_layout import code_files, model_names, provenance_name, requirements_text
 from configs.schema import CompetitionConfig
+from configs.timm_models import pretrained_config
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
-from models.classifier import pretrained_config
 from prediction.options import PRECISIONS
 from prediction.pipeline import Pipeline
 from prediction.provenance import describe_pipeline

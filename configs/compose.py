@@ -18,8 +18,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from common.errors import InputError, did_you_mean
 from common.files import expand_home
-from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, config_names, option_names
+from configs.options import CONFIG_DIR, EARLIER_NAMES, GROUPS, OPEN_MODEL, config_names, option_names
 from configs.schema import Config
+from configs.timm_models import SEARCH, is_timm_model, timm_model
 from configs.validate import AUTO_KEYS, PATH_KEYS, RULE_KEYS, auto_keys, validate
 
 FREE_KEYS = ("augmentation.train.", "augmentation.final.")
@@ -49,6 +50,7 @@ def compose(config_name: str = "config", overrides: Sequence[str] = (), allow_un
             composed = hydra_compose(config_name, overrides=[str(override.input_line) for override in parsed])
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error, parsed)) from error
+    _fill_open_model(composed)
     return _to_config(composed, [] if allow_unused else explicit_keys(parsed))
 
 
@@ -187,6 +189,11 @@ def _check_override(override: Override) -> None:
     if key in GROUPS:
         earlier = EARLIER_NAMES if key == "competition" else {}
         if override.value() not in [*option_names(key), *earlier]:
+            if key == "model" and is_timm_model(str(override.value())):
+                raise InputError(
+                    f"model={override.value()} is not an option of the kit, but timm has it: "
+                    f"model={OPEN_MODEL} model.architecture={override.value()}"
+                )
             raise InputError(
                 f"{key}={override.value()}: no such option.{did_you_mean(str(override.value()), option_names(key))} "
                 f"Choose from {', '.join(option_names(key))}."
@@ -269,6 +276,24 @@ def _to_config(composed: DictConfig | ListConfig, explicit: Sequence[str]) -> Co
         raise InputError(_first_line(error)) from error
     validate(config, explicit)
     return config
+
+
+def _fill_open_model(composed: DictConfig) -> None:
+    """Give the keys that `model=timm` leaves open the values that timm states of its architecture."""
+    model = composed.model
+    if OmegaConf.is_missing(model, "architecture"):
+        raise InputError(f"model={OPEN_MODEL}: say which model of timm with model.architecture=<name>. {SEARCH}.")
+    left_open = [key for key in ("input_size", "crop_pct") if OmegaConf.is_missing(model, key)]
+    if not left_open:
+        return
+    found = timm_model(model.architecture)
+    if "input_size" in left_open and found.input_size is None:
+        raise InputError(
+            f"{found.name}: timm states no square size for it. Give one: model.input_size=224 (or another)."
+        )
+    for key in left_open:
+        model[key] = getattr(found, key)
+    model.architecture = found.name
 
 
 def _expand_paths(composed: DictConfig | ListConfig) -> None:

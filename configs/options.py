@@ -9,6 +9,9 @@ GROUPS = ("model", "training", "augmentation", "dataset", "competition")
 # values of model.head; models/heads.py explains them
 HEADS = ("pooled", "last_block", "stages", "second_order")
 
+# the option of `model=` whose architecture is any of timm's, named by model.architecture
+OPEN_MODEL = "timm"
+
 # earlier names of a competition profile and of a form of predictions, which are still accepted
 EARLIER_NAMES = {"seed": "kit"}
 
@@ -16,6 +19,11 @@ EARLIER_NAMES = {"seed": "kit"}
 def option_names(group: str) -> list[str]:
     """Return the names that `group=` accepts, sorted."""
     return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def named_models() -> list[str]:
+    """Return the options of `model=` that name a model, sorted: all but `OPEN_MODEL`."""
+    return [name for name in option_names("model") if name != OPEN_MODEL]
 
 
 def current_name(name: str) -> str:

@@ -1,13 +1,22 @@
-"""The model options of configs/model with their sizes and licences, computed from the architectures themselves."""
+"""The model options of configs/model with their sizes and licences, from a table that ships with the kit.
 
-import functools
+`models/catalog.yaml` holds figures that building each network would give (`models.model_sizes` writes it). So listing
+the options takes no torch. It is a YAML file because the kit's own ZIP packs those.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from configs.options import CONFIG_DIR, option_names
-from models.classifier import meta_classifier, parameter_count, pretrained_config, size_in_bytes
+from configs.options import CONFIG_DIR, named_models
+
+CATALOG = Path(__file__).with_suffix(".yaml")
+
+# what decides the figures of a row; a row with others is not used
+KEYS = ("architecture", "head", "input_size")
 
 
 @dataclass(frozen=True)
@@ -24,25 +33,35 @@ class ModelOption:
 
 
 def model_options(num_classes: int = 100) -> list[ModelOption]:
-    """Return every option for `num_classes` classes, smallest first; nothing is downloaded or allocated."""
-    options = [_describe(option, num_classes) for option in option_names("model")]
+    """Return every option for `num_classes` classes, smallest first; nothing is downloaded or allocated.
+
+    An option that the table lacks, or has with other keys than its YAML file, is built on torch's meta device.
+    """
+    rows = _read(CATALOG)
+    options = [_option(option, rows.get(option, {}), num_classes) for option in named_models()]
     return sorted(options, key=lambda option: (option.parameters, option.option))
 
 
-@functools.cache
-def _describe(option: str, num_classes: int) -> ModelOption:
-    return describe_model(option, OmegaConf.load(CONFIG_DIR / "model" / f"{option}.yaml"), num_classes)
+def _option(option: str, row: Mapping[str, Any], num_classes: int) -> ModelOption:
+    config = _read(CONFIG_DIR / "model" / f"{option}.yaml")
+    if any(row.get(key) != config[key] for key in KEYS):
+        # imports torch, which takes seconds
+        from models.model_sizes import describe_model
 
-
-def describe_model(option: str, config: Any, num_classes: int) -> ModelOption:
-    """Return the sizes of an option whose keys may have been changed; `config` is a `ModelConfig`, or has its keys."""
-    model = meta_classifier(config.architecture, num_classes, config.input_size, config.head)
+        return describe_model(option, OmegaConf.create(config), num_classes)
+    # each class adds a row of weights, and a bias, to the last layer
+    of_classes = num_classes * row["per_class"]
+    values = row["other_values"] + of_classes
     return ModelOption(
         option=option,
-        architecture=config.architecture,
-        input_size=config.input_size,
-        parameters=parameter_count(model),
-        megabytes_fp32=size_in_bytes(model, 4) / 1e6,
-        megabytes_fp16=size_in_bytes(model, 2) / 1e6,
-        licence=pretrained_config(config.architecture).license or "not stated",
+        architecture=row["architecture"],
+        input_size=row["input_size"],
+        parameters=row["other_parameters"] + of_classes,
+        megabytes_fp32=4 * values / 1e6,
+        megabytes_fp16=2 * values / 1e6,
+        licence=row["licence"],
     )
+
+
+def _read(path: Path) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(path))

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import timm
 import torch
 from timm.data import resolve_model_data_config
-from timm.models import PretrainedCfg
 from torch import nn
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError
 from configs.schema import ModelConfig
+from configs.timm_models import pretrained_config
 from models.heads import HeadLinear, StageHead, stages_of
 
 ModelType = TypeVar("ModelType", bound=nn.Module)
@@ -128,14 +128,6 @@ def meta_classifier(architecture: str, num_classes: int, input_size: int, head: 
         return build_classifier(architecture, num_classes, input_size, head=head)
 
 
-def pretrained_config(architecture: str) -> PretrainedCfg:
-    """Return timm's description of a model: sizes, normalisation, weights, licence."""
-    found = timm.get_pretrained_cfg(architecture)
-    if found is None:
-        raise InputError(f"model.architecture={architecture}: timm has no such model.")
-    return found
-
-
 def parameter_count(model: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -185,12 +177,6 @@ def _stage_head(backbone: Any, architecture: str, kind: str, num_classes: int, d
 
 def _takes_img_size(architecture: str) -> bool:
     """Say whether the model is built for one image size (position tables, windows) and needs `img_size`."""
-    if not timm.is_model(architecture):
-        known = timm.list_models() + timm.list_pretrained()
-        raise InputError(
-            f"model.architecture={architecture}: timm {timm.__version__} has no such model."
-            f"{did_you_mean(architecture, known)}"
-        )
     return bool(pretrained_config(architecture).fixed_input_size)
 
 

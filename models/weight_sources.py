@@ -9,7 +9,7 @@ from huggingface_hub.utils import get_session
 
 from common.errors import InputError
 from configs.schema import ModelConfig
-from models.classifier import pretrained_config
+from configs.timm_models import pretrained_config
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 

@@ -3,23 +3,27 @@
 import contextlib
 import dataclasses
 import importlib
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.device import algorithms_kept
 from common.errors import InputError, RunError
-from common.files import as_path, check_writable, move_into_place, run_all
+from common.files import as_path, check_writable, check_writable_folder, move_into_place, run_all
+from common.torch_files import sha256
 from configs.compose import listed
 from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import KEYS, choose_images, readable_rows, training_batches
-from models.checkpoint import half_weights, save_checkpoint
+from models.checkpoint import half_weights, load_checkpoint, save_checkpoint
 from prediction.pipeline import Pipeline, load_pipeline, predict_images, require_torch
 from prediction.runtimes import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino
+from tools.export_timm import FILES, check_expressible, write_folder
 
 SUFFIX_OF = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt"}
 
@@ -143,6 +147,34 @@ def compare(before: Pipeline, after: Pipeline, data: str | Path | None) -> Compa
         top1_after=float((label_after == labels).mean()),
         gain=paired_gain(label_after == labels, label_before == labels),
     )
+
+
+def export_timm(path: str | Path, output: str | Path) -> list[Path]:
+    """Write a checkpoint as a folder that plain timm reads (`tools.export_timm`) and return its files.
+
+    The card has the figures of the run's evaluation if these are of this checkpoint. Raises InputError for a head that
+    timm lacks, and RunError, with nothing written, if timm would give other logits.
+    """
+    path, output = as_path(path), as_path(output)
+    check_writable_folder(output)
+    checkpoint = load_checkpoint(path)
+    check_expressible(checkpoint)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export_", dir=output.parent) as name:
+        folder = Path(name)
+        write_folder(checkpoint, _metrics_of(path), folder)
+        output.mkdir(exist_ok=True)
+        run_all(partial(move_into_place, folder / file, output / file) for file in FILES)
+    return [output / file for file in FILES]
+
+
+def _metrics_of(path: Path) -> dict[str, Any] | None:
+    """Return what evaluate.py wrote for the run of a checkpoint, None if it is missing or of another model."""
+    file = path.parent.parent / "evaluation" / "metrics.json"
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return found if [entry["sha256"] for entry in found["checkpoints"]] == [sha256(path)] else None
 
 
 def packages_for(runtime: str, precision: str) -> tuple[str, ...]:

@@ -13,14 +13,15 @@ from common.files import as_path, check_writable
 from common.memory import release_device_memory
 from common.randomness import Purpose, keyed_generator
 from configs.compose import compose, listed, parse_override
-from configs.options import option_names
+from configs.options import named_models
 from configs.schema import Config
+from configs.timm_models import pretrained_config
 from data.duplicates import duplicate_groups
 from data.prepared import load_table
 from data.split import needs_groups, split_table
 from data.table import ImageTable
-from models.catalog import ModelOption, describe_model
-from models.classifier import pretrained_config
+from models.catalog import ModelOption
+from models.model_sizes import describe_model
 from models.weight_sources import WeightFinder
 from tools.shortlist_file import Row, Shortlist, read_rows, sorted_rows, write_rows
 from tools.shortlist_model import ModelTest, Settings
@@ -90,7 +91,7 @@ def _check(words: Sequence[str], images: int, seconds_per_model: float) -> None:
 
 
 def _configs(words: Sequence[str], options: Sequence[str] | None) -> dict[str, Config]:
-    known = option_names("model")
+    known = named_models()
     if options is not None and not options:
         raise InputError("The list of models is empty; name at least one.")
     for option in options or ():

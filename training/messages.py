@@ -6,6 +6,7 @@ from common import distributed
 from common.device import describe_device
 from configs.epochs import epoch_count
 from configs.schema import Config
+from configs.timm_models import note_on
 from models.classifier import parameter_count, size_in_bytes
 from models.pretrained import WeightsReport
 from training.run import Run
@@ -48,6 +49,9 @@ def _describe_processes() -> str:
 def _notes(run: Run, state: TrainingState) -> list[str]:
     """Return notes on this run that the user should know before it starts."""
     config, schedule, notes = run.config, run.schedule, list(run.choices)
+    model_note = note_on(config.model)
+    if model_note is not None:
+        notes.append(model_note)
     if run.memory_limit is not None:
         notes.append(
             f"this run takes at most {run.memory_limit / 1e9:.1f} GB of the card, less than what is free now, because "

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
 from configs.compose import compose, from_plain, to_plain
+from configs.options import OPEN_MODEL
 from configs.schema import Config
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.classifier import parameter_count, size_in_bytes
@@ -84,6 +85,8 @@ def train_command(config: Config) -> str:
     """Return the command that trains with this config: its options, and the overrides."""
     groups = {name: getattr(config, name).name for name in ("model", "training", "augmentation", "dataset")}
     words = [f"{group}={option}" for group, option in groups.items()]
+    if config.model.name == OPEN_MODEL:
+        words.append(f"model.architecture={config.model.architecture}")
     default = dict(_leaves(to_plain(compose("config", words))))
     for key, value in _leaves(to_plain(config)):
         # other transforms are in config.yaml, which the report names

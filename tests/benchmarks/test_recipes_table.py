@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from benchmarks.recipes_table import MEASURED, RELATIVES, forward_macs, markdown, row, sizes
-from configs.options import CONFIG_DIR, option_names
+from configs.options import CONFIG_DIR, named_models
 from tests.helpers import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "RECIPES.md").read_text(encoding="utf-8")
@@ -18,7 +18,7 @@ PAGE = (REPOSITORY / "docs" / "RECIPES.md").read_text(encoding="utf-8")
 def test_every_option_is_in_the_table(heading):
     section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     told = {name for cell in re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE) for name in cell.split(", ")}
-    assert set(option_names("model")) <= told
+    assert set(named_models()) <= told
 
 
 def test_every_rate_is_that_of_the_yaml_file():
@@ -28,14 +28,14 @@ def test_every_rate_is_that_of_the_yaml_file():
         for names, rate in re.findall(r"^\| ([^|]+) \|[^|]+\|[^|]+\| (\S+e-\d) \|", section, re.MULTILINE)
         for name in names.split(", ")
     }
-    for option in option_names("model"):
+    for option in named_models():
         model = yaml.safe_load((CONFIG_DIR / "model" / f"{option}.yaml").read_text(encoding="utf-8"))
         assert told[option] == model["finetune_learning_rate"], option
 
 
 def test_every_option_has_a_measured_speed_or_that_of_a_relative():
     assert set(RELATIVES.values()) <= set(MEASURED)
-    for option in option_names("model"):
+    for option in named_models():
         model = yaml.safe_load((CONFIG_DIR / "model" / f"{option}.yaml").read_text(encoding="utf-8"))
         assert model["architecture"].partition(".")[0] in MEASURED.keys() | RELATIVES.keys(), option
 

@@ -59,6 +59,7 @@ FOLDERS = {
     "tune": [TOOL, "tune", "--output", TARGET, "model.drop_rate=0..0.5", *TINY],
     "oof": [TOOL, "oof", "runs", "--output", TARGET],
     "budget": [TOOL, "budget", "--checkpoint", "a.pt", "--output", TARGET],
+    "export, timm": [TOOL, "export", "--checkpoint", "a.pt", "--runtime", "timm", "--output", TARGET],
     "report": [TOOL, "report", "--run", "run", "--output", TARGET],
 }
 COMMANDS = {**FILES, **{name: (words, "") for name, words in FOLDERS.items()}}

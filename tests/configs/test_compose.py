@@ -20,7 +20,8 @@ def test_every_config_composes(name):
 @pytest.mark.parametrize("choice", [f"{group}={option}" for group in GROUPS for option in option_names(group)])
 def test_every_option_composes(choice):
     group, option = choice.split("=")
-    config = compose("config", [choice])
+    named = ["model.architecture=test_vit"] if option == "timm" else []
+    config = compose("config", [choice, *named])
     assert getattr(config, group).name == option
 
 

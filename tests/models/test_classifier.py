@@ -54,7 +54,10 @@ def test_swin_is_built_for_its_input_size():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("resnet5O", 3, 64), "model.architecture=resnet5O: timm .* has no such model. Did you mean 'resnet50'"),
+        (
+            ("resnet5O", 3, 64),
+            "model.architecture=resnet5O: timm .* has no such model. The nearest names are resnet50, ",
+        ),
         (("test_vit", 3, 600), "model.input_size=600: test_vit does not take it. The nearest is 592 or 608."),
         (("vgg11", 3, 64, 0.0, 0.1), "model.drop_path_rate: vgg11 has no such option. Set it to 0."),
         (("vgg11", 3, 64, 0.0, 0.0, True), "model.grad_checkpointing: vgg11 does not support it. Set it to false."),

@@ -10,8 +10,9 @@ import torch
 
 from common.errors import InputError
 from configs.options import HEADS
+from configs.timm_models import pretrained_config
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.classifier import build_classifier, pretrained_config
+from models.classifier import build_classifier
 from models.heads import StageHead, covariance_root, stages_of
 from models.layers import head_parameter_names, layer_of_parameter
 from prediction.pipeline import load_pipeline, predict_images
