@@ -123,5 +123,5 @@ def test_a_folder_is_read_as_pretrained_weights(tmp_path):
     assert torch.equal(model.backbone.conv_stem.weight, stem)
     with pytest.raises(InputError, match=r"weights of test_efficientnet, not of test_resnet"):
         load_pretrained(build_classifier("test_resnet", 5, 64), str(tmp_path / "folder"), list("abcde"))
-    with pytest.raises(InputError, match="no folder of timm, which has config.json and model.safetensors"):
+    with pytest.raises(InputError, match=r"no folder of timm, which has config.json and model.safetensors"):
         load_pretrained(model, str(tmp_path / "run"), list("abcde"))
