@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from tools.export import Export
 
 HELP = (
-    "write a checkpoint for onnx (fp32), openvino (fp32, fp16, int8) or torch (fp16), compared on real images first, or "
-    "as a folder of timm"
+    "write a checkpoint for onnx (fp32), openvino (fp32, fp16, int8) or torch (fp16), compared on real images first, "
+    "or as a folder of timm"
 )
 
 
