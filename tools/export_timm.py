@@ -72,7 +72,7 @@ def label_names(checkpoint: Checkpoint) -> list[str]:
 def _folded(classifier: Classifier, checkpoint: Checkpoint) -> Any:
     """Return a network of timm whose last layer has the temperature in its weights."""
     fixed = classifier.backbone.pretrained_cfg["fixed_input_size"]
-    size = {"img_size": checkpoint.input_size} if fixed else {}
+    size: dict[str, Any] = {"img_size": checkpoint.input_size} if fixed else {}
     model: Any = timm.create_model(checkpoint.architecture, num_classes=len(checkpoint.classes), **size)
     model.load_state_dict(classifier.backbone.state_dict())
     names = model.pretrained_cfg["classifier"]

@@ -122,7 +122,7 @@ def test_the_search_lists_models_of_timm():
     done = run_script("cli/flower_cli.py", "models", "--search", "test_vit", "--classes", "3")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  test_")}
-    assert list(rows) == ["test_vit.r160_in1k", "test_vit2.r160_in1k", "test_vit3.r160_in1k", "test_vit4.r160_in1k"]
+    assert set(rows) == {"test_vit.r160_in1k", "test_vit2.r160_in1k", "test_vit3.r160_in1k"}
     parameters = parameter_count(build_classifier("test_vit", 3, 160))
     size = f"{4 * parameters / 1e6:.1f}"
     assert rows["test_vit.r160_in1k"][:4] == ["160", f"{parameters / 1e6:.1f}", "M", size]
@@ -132,7 +132,7 @@ def test_the_search_lists_models_of_timm():
 def test_a_search_says_that_it_shows_the_first_and_that_it_found_none(monkeypatch):
     monkeypatch.setattr("models.timm_search.MOST_SHOWN", 2)
     done = run_script("cli/flower_cli.py", "models", "--search", "test_vit")
-    assert "The first 2 of 4: a longer word shows others." in done.stdout
+    assert "The first 2 of 3: a longer word shows others." in done.stdout
     done = run_script("cli/flower_cli.py", "models", "--search", "qqq")
     assert (done.returncode, done.stdout) == (2, "")
     assert "has no pretrained model with this in its name" in done.stderr

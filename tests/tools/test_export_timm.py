@@ -65,7 +65,9 @@ def test_timm_gives_the_logits_of_the_checkpoint(tmp_path, architecture, size):
 
 def test_a_head_that_timm_lacks_is_refused(tmp_path):
     path = written(tmp_path, "test_efficientnet", 64, "model.head=second_order")
-    with pytest.raises(InputError, match=r"model.head=second_order: timm has no such head, .* Train model.head=pooled"):
+    with pytest.raises(
+        InputError, match=r"model.head=second_order: timm has no such head, .* model.head=pooled trains"
+    ):
         export_timm(path, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 
@@ -123,5 +125,5 @@ def test_a_folder_is_read_as_pretrained_weights(tmp_path):
     assert torch.equal(model.backbone.conv_stem.weight, stem)
     with pytest.raises(InputError, match=r"weights of test_efficientnet, not of test_resnet"):
         load_pretrained(build_classifier("test_resnet", 5, 64), str(tmp_path / "folder"), list("abcde"))
-    with pytest.raises(InputError, match=r"no folder of timm, which has config.json and model.safetensors"):
+    with pytest.raises(InputError, match=r"no folder of timm, which has config\.json and model\.safetensors"):
         load_pretrained(model, str(tmp_path / "run"), list("abcde"))
