@@ -1,5 +1,5 @@
 # The kit on the torch of an image for NVIDIA GPUs. Build and run:
-#   docker build -t flower-kit .
+#   docker build --build-arg USER_ID=$(id -u) -t flower-kit .
 #   docker run --gpus all --shm-size=8g -it -v "$PWD/data/flower100:/kit/data/flower100" -v "$PWD/results:/kit/results" flower-kit
 # Processes that read images hand them over in shared memory, of which Docker gives 64 MB by default.
 FROM pytorch/pytorch:2.7.1-cuda12.8-cudnn9-runtime

@@ -32,7 +32,7 @@ SCRIPTS = ("evaluate", "inference", "ensemble", "check_competition", "prepare_su
 # tools of others, and the two commands, which have their own tests
 ELSEWHERE = re.compile(
     r"(git clone|cd|source|lint-imports|pyright|tensorboard --logdir"
-    r"|python quickstart\.py( test)?$|python -m (pytest|ruff|venv|pip)"
+    r"|python (quickstart\.py( test)?|install_beside_torch\.py)$|python -m (pytest|ruff|venv|pip)"
     r"|python benchmarks/\w+\.py|\.venv\\Scripts\\python -m pip install)( |$)"
 )
 

@@ -15,10 +15,8 @@ from tests.end_to_end.test_guide import check_line
 from tests.helpers import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "flower_kit.ipynb"
-SMALL = (
-    "--config-name quickstart training.epochs=2 model.input_size=64 dataset.num_workers=0 "
-    "dataset.demo.classes=3 dataset.demo.images_per_class=12 dataset.demo.image_size=128 device=cpu"
-)
+SMALL = "--config-name quickstart training.epochs=2 model.input_size=64 dataset.num_workers=0 device=cpu"
+SMALL_DEMO = "dataset.demo.classes=3 dataset.demo.images_per_class=12 dataset.demo.image_size=128"
 
 
 def read_notebook():
@@ -95,10 +93,13 @@ def test_the_notebook_runs_from_top_to_bottom(own, tmp_path):
     source = str(own_folder(tmp_path / "my flowers")) if own else ""
     notebook = read_notebook()
     (place,) = (i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(f"SOURCE, TRAINING = {source!r}, {SMALL!r}"))
+    training = SMALL if own else f"{SMALL} {SMALL_DEMO}"
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(f"SOURCE, TRAINING = {source!r}, {training!r}"))
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(kit / "notebooks")}})
     # the kernel of this environment, whatever kernels the user has registered
-    client.create_kernel_manager().kernel_spec.argv[0] = sys.executable
+    kernel = client.create_kernel_manager().kernel_spec
+    assert kernel is not None
+    kernel.argv[0] = sys.executable
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [cell.source for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
