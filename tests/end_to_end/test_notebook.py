@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.end_to_end.test_guide import check_line
-from tests.helpers import REPOSITORY
+from tests.helpers import REPOSITORY, working_directory
 
 NOTEBOOK = REPOSITORY / "notebooks" / "flower_kit.ipynb"
 SMALL = "--config-name quickstart training.epochs=2 model.input_size=64 dataset.num_workers=0 device=cpu"
@@ -68,6 +68,16 @@ def test_the_commands_of_the_notebook_are_understood(source):
             check_line(command)
     if source:
         assert any("prepare-data --source '/kaggle/input/my flowers'" in command for command in found)
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="needs a clone, not an unpacked ZIP")
+def test_outside_a_checkout_the_kit_is_cloned(tmp_path):
+    fetching = next(cell for cell in code_of(read_notebook()) if "git" in cell and "clone" in cell)
+    with working_directory(tmp_path):
+        exec(fetching, {"REPOSITORY": REPOSITORY.as_uri()})
+        assert Path.cwd() == tmp_path / "flower-kit"
+        assert Path("prepare_submission.py").is_file()
 
 
 def own_folder(root):
