@@ -56,7 +56,7 @@ def draw(pipeline: Pipeline, answers: dict[Path, np.ndarray]) -> Figure:
             axes[1, column].imshow(heat, cmap="jet", alpha=0.45)
         best = np.argsort(-probabilities)[:BARS][::-1]
         names = class_labels([pipeline.classes[label] for label in best])
-        axes[2, column].barh(range(BARS), 100 * probabilities[best], color="tab:blue")
+        axes[2, column].barh(range(len(best)), 100 * probabilities[best], color="tab:blue")
         axes[2, column].set(xlim=(0, 100), yticks=[])
         for place, (name, label) in enumerate(zip(names, best, strict=True)):
             axes[2, column].text(2, place, f"{100 * probabilities[label]:.0f} %  {name}", fontsize=6, va="center")
