@@ -1,0 +1,56 @@
+"""The kinds of drawn flowers. Kinds come in pairs that share colour and shape and differ in one fine trait."""
+
+from dataclasses import dataclass, replace
+from itertools import islice, product
+
+import numpy as np
+
+COLOURS = ("red", "orange", "yellow", "violet", "blue", "white")
+SHAPES = ("round", "pointed", "strap", "spoon", "wedge")
+PETAL_COUNTS = (5, 7, 9)
+CENTRES = ("gold", "dark", "lime")
+
+# what the second kind of a pair has and the first has not, in the order of the pairs
+ONE_PETAL_MORE = "one petal more"
+NOTCHED, VEINED, RING, SPUR, DOTS, LARGE = "notched", "veined", "ring", "spur", "dots", "large centre"
+TRAITS = (ONE_PETAL_MORE, NOTCHED, VEINED, RING, SPUR, DOTS, LARGE)
+
+
+@dataclass(frozen=True)
+class Species:
+    """What all pictures of a class share; `centre_size` is a fraction of the flower's radius, `mark` a trait or ""."""
+
+    shape: str
+    petals: int
+    colour: str
+    centre: str
+    centre_size: float
+    mark: str = ""
+
+    @property
+    def name(self) -> str:
+        described = f"{self.colour} with {self.petals} {self.shape} petals"
+        return f"{described}, {self.mark}" if self.mark else described
+
+
+def species_of(count: int, generator: np.random.Generator) -> list[Species]:
+    """Return `count` different species, at most 180; the first and second, third and fourth, ... are pairs.
+
+    The traits in which pairs differ take turns in the order of `TRAITS`. Colours and shapes of the pairs are random, and
+    no two pairs share both before all combinations have been used.
+    """
+    looks = list(product(SHAPES, COLOURS))
+    pairs = (
+        _pair(*looks[look], petals, TRAITS[(turn * len(looks) + number) % len(TRAITS)], generator)
+        for turn, petals in enumerate(generator.permutation(PETAL_COUNTS))
+        for number, look in enumerate(generator.permutation(len(looks)))
+    )
+    return list(islice((kind for pair in pairs for kind in pair), count))
+
+
+def _pair(shape: str, colour: str, petals: int, trait: str, generator: np.random.Generator) -> tuple[Species, Species]:
+    centre, centre_size = str(generator.choice(CENTRES)), float(generator.uniform(0.16, 0.22))
+    plain = Species(shape, int(petals), colour, centre, centre_size)
+    if trait == ONE_PETAL_MORE:
+        return plain, replace(plain, petals=plain.petals + 1)
+    return plain, replace(plain, mark=trait)
