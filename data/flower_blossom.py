@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data.flower_kinds import DOTS, LARGE, NOTCHED, RING, SPUR, VEINED, Species
+from data.flower_kinds import DOTS, LARGE, NOTCHED, RING, SPURRED, VEINED, Species
 from data.flower_painting import arc, dot, fill, line, petal_outline, rgb, rotation, tube
 
 # OpenCV hue 0..180, saturation 0..255
@@ -20,7 +20,7 @@ CENTRES = {"gold": (24, 220, 220), "dark": (12, 160, 70), "lime": (38, 170, 190)
 # of the ring around a centre
 RINGS = {"gold": (8, 210, 110), "dark": (24, 210, 230), "lime": (150, 150, 90)}
 
-NOTCH = 0.16
+NOTCH = 0.13
 
 
 def draw_blossom(
@@ -34,9 +34,11 @@ def draw_blossom(
         generator.uniform(175, 245),
     )
     view = _perspective(generator)
-    if kind.mark == SPUR:
-        _draw_spur(canvas, (hue, saturation, value), centre, radius, generator)
     turn, crowding = generator.uniform(0, 2 * np.pi), min(1.0, 8 / kind.petals + 0.1)
+    if kind.mark == SPURRED:
+        for angle in turn + 2 * np.pi * (np.arange(kind.petals) + 0.5) / kind.petals:
+            place = rotation(angle).T @ view.T
+            _draw_spur(canvas, (hue, saturation, value), radius, place, centre, generator)
     for petal in generator.permutation(kind.petals):
         angle = turn + 2 * np.pi * petal / kind.petals + generator.normal(0, 0.05)
         place = rotation(angle).T @ view.T
@@ -78,7 +80,7 @@ def _draw_veins(
 ) -> None:
     """Draw lines that fan out from the base of a petal to its edge."""
     hue, saturation, value = hsv
-    colour = rgb(hue, saturation + 45, value - 75, generator, 1, 6)
+    colour = rgb(hue, saturation + 45, value - 60, generator, 1, 6)
     edge = petal_outline(kind.shape, 0.8 * length, 1.0, crowding)
     half_width = edge[:, 1].max()
     for share in (-0.6, -0.3, 0.0, 0.3, 0.6):
@@ -87,24 +89,24 @@ def _draw_veins(
             np.array([0.5 * length, 0.7 * share * half_width]),
             np.array([(0.85 - 0.2 * abs(share)) * length, share * half_width]),
         )
-        line(canvas, path @ place + centre, colour, length / 60)
+        line(canvas, path @ place + centre, colour, length / 70)
 
 
 def _draw_spur(
     canvas: np.ndarray,
     hsv: tuple[float, float, float],
-    centre: np.ndarray,
     radius: float,
+    place: np.ndarray,
+    centre: np.ndarray,
     generator: np.random.Generator,
 ) -> None:
-    """Draw a curved tube with a knob, which stands out behind the petals."""
+    """Draw a bent tube with a knob, which stands out between two petals."""
     hue, saturation, value = hsv
-    turn = rotation(generator.uniform(0, 2 * np.pi)).T
-    length, bend = radius * generator.uniform(1.25, 1.5), radius * generator.uniform(-0.5, 0.5)
-    path = arc(np.zeros(2), np.array([0.7 * length, bend]), np.array([length, bend])) @ turn + centre
-    colour = rgb(hue, saturation + 15, value - 45, generator, 2, 6)
-    fill(canvas, tube(path, radius * np.linspace(0.13, 0.05, len(path))), colour)
-    dot(canvas, path[-1], radius * 0.07, colour)
+    colour = rgb(hue, saturation + 15, value - 40, generator, 2, 6)
+    length, bend = radius * generator.uniform(0.95, 1.15), radius * generator.uniform(-0.1, 0.1)
+    path = arc(np.zeros(2), np.array([0.7 * length, 0.0]), np.array([length, bend])) @ place + centre
+    fill(canvas, tube(path, radius * np.linspace(0.10, 0.025, len(path))), colour)
+    dot(canvas, path[-1], radius * 0.05, colour)
 
 
 def _draw_centre(
@@ -119,16 +121,16 @@ def _draw_centre(
     angles = np.linspace(0, 2 * np.pi, 40)
     disc = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius * kind.centre_size
     if kind.mark == LARGE:
-        disc *= 1.5
+        disc *= 1.4
     if kind.mark == RING:
-        fill(canvas, 1.35 * disc @ view.T + centre, rgb(*RINGS[kind.centre], generator, 2, 8))
+        fill(canvas, 1.28 * disc @ view.T + centre, rgb(*RINGS[kind.centre], generator, 2, 8))
     fill(canvas, disc @ view.T + centre, rgb(hue, saturation, value, generator, 2, 8))
     for _ in range(30):
         spot = disc[generator.integers(len(disc))] * generator.uniform(0.1, 0.95)
         dot(canvas, spot @ view.T + centre, radius * 0.018, rgb(hue, saturation, value, generator, 5, 45))
     if kind.mark == DOTS:
-        for spot in 1.6 * disc[: -1 : 4] + generator.normal(0, 0.02 * radius, (10, 2)):
-            dot(canvas, spot @ view.T + centre, radius * 0.035, rgb(*RINGS[kind.centre], generator, 2, 8))
+        for spot in 1.6 * disc[:-1:4] + generator.normal(0, 0.02 * radius, (10, 2)):
+            dot(canvas, spot @ view.T + centre, radius * 0.03, rgb(*RINGS[kind.centre], generator, 2, 8))
 
 
 def _perspective(generator: np.random.Generator) -> np.ndarray:

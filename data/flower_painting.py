@@ -1,4 +1,4 @@
-"""Brush and colours of the drawn flowers: outlines, fills, lines, in pixels of a canvas uint8 RGB (height, width, 3)."""
+"""Brush and colours of the drawn flowers: outlines, fills and lines on a canvas uint8 RGB (height, width, 3)."""
 
 from collections.abc import Callable
 
