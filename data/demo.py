@@ -9,11 +9,12 @@ import numpy as np
 from common.classes import ImageClass
 from common.files import replacing, write_text
 from common.progress import progress
-from data.flower_drawing import Species, draw_flower, species_of
+from data.flower_drawing import draw_flower
+from data.flower_kinds import Species, species_of
 from data.table import write_classes, write_table
 
 # raise this number when the drawing changes, so that older sets on disk are drawn again
-DRAWING_VERSION = 2
+DRAWING_VERSION = 3
 
 JPEG_QUALITY = 90
 

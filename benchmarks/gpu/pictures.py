@@ -29,7 +29,8 @@ def draw_heavy_files(folder: Path, drawn: int, files: int, size: int) -> None:
     import cv2
     import numpy as np
 
-    from data.flower_drawing import draw_flower, species_of
+    from data.flower_drawing import draw_flower
+    from data.flower_kinds import species_of
 
     folder.mkdir(parents=True)
     kinds = species_of(CLASSES, np.random.default_rng(0))

@@ -1,12 +1,14 @@
-"""The drawn data set: complete, repeatable, and not to be solved by its colours or names alone."""
+"""The drawn data set: complete, repeatable, and made of pairs of kinds that differ in one fine trait."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from data.demo import draw_demo
-from data.flower_drawing import species_of
+from data.flower_blossom import draw_blossom
+from data.flower_kinds import TRAITS, species_of
 from data.images import read_image
 from data.listing import list_images
 from data.table import read_table
@@ -67,5 +69,41 @@ def test_other_parameters_draw_anew(tmp_path):
     assert len(read_table(tmp_path / "train.csv", tmp_path / "train").image_ids) == 9
 
 
-def test_a_hundred_species_differ():
-    assert len({kind.name for kind in species_of(100, np.random.default_rng(0))}) == 100
+def test_as_many_kinds_differ_as_the_config_allows():
+    names = {kind.name for kind in species_of(150, np.random.default_rng(0))}
+    assert len(names) == 150
+    # figures show them
+    assert max(map(len, names)) <= 45
+
+
+def pairs_of(kinds):
+    return list(zip(kinds[::2], kinds[1::2], strict=True))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_kinds_of_a_pair_differ_in_one_trait(seed):
+    for one, other in pairs_of(species_of(150, np.random.default_rng(seed))):
+        first, second = dataclasses.asdict(one), dataclasses.asdict(other)
+        differences = {key for key in first if first[key] != second[key]}
+        assert differences in ({"petals"}, {"mark"}), (one, other)
+
+
+def test_the_first_pairs_show_every_trait_and_are_told_apart_by_colour_and_shape():
+    pairs = pairs_of(species_of(2 * len(TRAITS), np.random.default_rng(0)))
+    assert len({other.mark for _, other in pairs}) == len(TRAITS)
+    assert len({(one.colour, one.shape) for one, _ in pairs}) == len(TRAITS)
+
+
+def blossom(kind):
+    canvas = np.zeros((200, 200, 3), np.uint8)
+    draw_blossom(canvas, kind, np.array([100.0, 100.0]), 70.0, np.random.default_rng(0))
+    return canvas
+
+
+def test_every_trait_can_be_seen_and_none_changes_most_of_the_flower():
+    for one, other in pairs_of(species_of(2 * len(TRAITS), np.random.default_rng(0))):
+        plain, marked = blossom(one).astype(int), blossom(other).astype(int)
+        flower = (plain.max(axis=2) > 0) | (marked.max(axis=2) > 0)
+        changed = np.abs(plain - marked).max(axis=2) > 25
+        assert changed[flower].mean() > 0.01, other
+        assert np.abs(plain[flower].mean(axis=0) - marked[flower].mean(axis=0)).max() < 40, other

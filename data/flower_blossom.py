@@ -1,0 +1,139 @@
+"""One blossom: its species fixes shape, number and colour of petals, the centre and the mark; all else varies."""
+
+import numpy as np
+
+from data.flower_kinds import DOTS, LARGE, NOTCHED, RING, SPURRED, VEINED, Species
+from data.flower_painting import arc, dot, fill, line, petal_outline, rgb, rotation, tube
+
+# OpenCV hue 0..180, saturation 0..255
+COLOURS = {
+    "red": (176, 215),
+    "orange": (11, 225),
+    "yellow": (25, 215),
+    "violet": (140, 150),
+    "blue": (116, 165),
+    "white": (25, 25),
+}
+
+# OpenCV hue, saturation, value
+CENTRES = {"gold": (24, 220, 220), "dark": (12, 160, 70), "lime": (38, 170, 190)}
+# of the ring around a centre
+RINGS = {"gold": (8, 210, 110), "dark": (24, 210, 230), "lime": (150, 150, 90)}
+
+NOTCH = 0.13
+
+
+def draw_blossom(
+    canvas: np.ndarray, kind: Species, centre: np.ndarray, radius: float, generator: np.random.Generator
+) -> None:
+    """Draw one flower of `kind` around `centre` (2,); `radius` in pixels is that of its longest petals."""
+    hue, saturation = COLOURS[kind.colour]
+    hue, saturation, value = (
+        hue + generator.normal(0, 4),
+        saturation + generator.normal(0, 16),
+        generator.uniform(175, 245),
+    )
+    view = _perspective(generator)
+    turn, crowding = generator.uniform(0, 2 * np.pi), min(1.0, 8 / kind.petals + 0.1)
+    if kind.mark == SPURRED:
+        for angle in turn + 2 * np.pi * (np.arange(kind.petals) + 0.5) / kind.petals:
+            place = rotation(angle).T @ view.T
+            _draw_spur(canvas, (hue, saturation, value), radius, place, centre, generator)
+    for petal in generator.permutation(kind.petals):
+        angle = turn + 2 * np.pi * petal / kind.petals + generator.normal(0, 0.05)
+        place = rotation(angle).T @ view.T
+        length = radius * generator.normal(1, 0.05)
+        _draw_petal(canvas, kind, (hue, saturation, value), length, crowding, place, centre, generator)
+    _draw_centre(canvas, kind, centre, radius, view, generator)
+
+
+def _draw_petal(
+    canvas: np.ndarray,
+    kind: Species,
+    hsv: tuple[float, float, float],
+    length: float,
+    crowding: float,
+    place: np.ndarray,
+    centre: np.ndarray,
+    generator: np.random.Generator,
+) -> None:
+    hue, saturation, value = hsv
+    notch = NOTCH * generator.uniform(0.8, 1.2) if kind.mark == NOTCHED else 0.0
+    for share, shade in ((1.0, -26), (0.88, 0), (0.5, 12)):
+        outline = petal_outline(kind.shape, length, share, crowding, notch if share > 0.5 else 0.0)
+        fill(canvas, outline @ place + centre, rgb(hue, saturation, value + shade, generator, 1.5, 4))
+    vein = rgb(hue, saturation + 20, value - 40, generator, 1, 4)
+    line(canvas, np.array([[0.2, 0.0], [0.8, 0.0]]) * length @ place + centre, vein, length / 90)
+    if kind.mark == VEINED:
+        _draw_veins(canvas, kind, hsv, length, crowding, place, centre, generator)
+
+
+def _draw_veins(
+    canvas: np.ndarray,
+    kind: Species,
+    hsv: tuple[float, float, float],
+    length: float,
+    crowding: float,
+    place: np.ndarray,
+    centre: np.ndarray,
+    generator: np.random.Generator,
+) -> None:
+    """Draw lines that fan out from the base of a petal to its edge."""
+    hue, saturation, value = hsv
+    colour = rgb(hue, saturation + 45, value - 60, generator, 1, 6)
+    edge = petal_outline(kind.shape, 0.8 * length, 1.0, crowding)
+    half_width = edge[:, 1].max()
+    for share in (-0.6, -0.3, 0.0, 0.3, 0.6):
+        path = arc(
+            np.array([0.15 * length, 0.0]),
+            np.array([0.5 * length, 0.7 * share * half_width]),
+            np.array([(0.85 - 0.2 * abs(share)) * length, share * half_width]),
+        )
+        line(canvas, path @ place + centre, colour, length / 70)
+
+
+def _draw_spur(
+    canvas: np.ndarray,
+    hsv: tuple[float, float, float],
+    radius: float,
+    place: np.ndarray,
+    centre: np.ndarray,
+    generator: np.random.Generator,
+) -> None:
+    """Draw a bent tube with a knob, which stands out between two petals."""
+    hue, saturation, value = hsv
+    colour = rgb(hue, saturation + 15, value - 40, generator, 2, 6)
+    length, bend = radius * generator.uniform(0.95, 1.15), radius * generator.uniform(-0.1, 0.1)
+    path = arc(np.zeros(2), np.array([0.7 * length, 0.0]), np.array([length, bend])) @ place + centre
+    fill(canvas, tube(path, radius * np.linspace(0.10, 0.025, len(path))), colour)
+    dot(canvas, path[-1], radius * 0.05, colour)
+
+
+def _draw_centre(
+    canvas: np.ndarray,
+    kind: Species,
+    centre: np.ndarray,
+    radius: float,
+    view: np.ndarray,
+    generator: np.random.Generator,
+) -> None:
+    hue, saturation, value = CENTRES[kind.centre]
+    angles = np.linspace(0, 2 * np.pi, 40)
+    disc = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius * kind.centre_size
+    if kind.mark == LARGE:
+        disc *= 1.4
+    if kind.mark == RING:
+        fill(canvas, 1.28 * disc @ view.T + centre, rgb(*RINGS[kind.centre], generator, 2, 8))
+    fill(canvas, disc @ view.T + centre, rgb(hue, saturation, value, generator, 2, 8))
+    for _ in range(30):
+        spot = disc[generator.integers(len(disc))] * generator.uniform(0.1, 0.95)
+        dot(canvas, spot @ view.T + centre, radius * 0.018, rgb(hue, saturation, value, generator, 5, 45))
+    if kind.mark == DOTS:
+        for spot in 1.6 * disc[:-1:4] + generator.normal(0, 0.02 * radius, (10, 2)):
+            dot(canvas, spot @ view.T + centre, radius * 0.03, rgb(*RINGS[kind.centre], generator, 2, 8))
+
+
+def _perspective(generator: np.random.Generator) -> np.ndarray:
+    """Return the 2 x 2 matrix that shows a flat flower from an angle."""
+    direction = rotation(generator.uniform(0, np.pi))
+    return direction @ np.diag([1.0, generator.uniform(0.6, 1.0)]) @ direction.T
