@@ -36,10 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Convert, compare, write; print the comparison."""
-    from common.errors import RunError
+    from common.errors import InputError, RunError
     from tools.export import export, export_timm
 
     if arguments.runtime == "timm":
+        if arguments.precision != "fp32" or arguments.data or arguments.tolerance is not None or overrides:
+            raise InputError(
+                "--runtime timm: takes --checkpoint and --output alone; the folder is float32, as checked."
+            )
         return _print_folder(export_timm(arguments.checkpoint, arguments.output))
     try:
         found = export(

@@ -127,3 +127,11 @@ def test_a_folder_is_read_as_pretrained_weights(tmp_path):
         load_pretrained(build_classifier("test_resnet", 5, 64), str(tmp_path / "folder"), list("abcde"))
     with pytest.raises(InputError, match=r"no folder of timm, which has config\.json and model\.safetensors"):
         load_pretrained(model, str(tmp_path / "run"), list("abcde"))
+
+
+@pytest.mark.parametrize("more", [["--precision", "fp16"], ["--tolerance", "0.1"], ["device=cpu"]])
+def test_what_would_be_ignored_is_refused(checkpoint, tmp_path, more):
+    words = ["export", "--checkpoint", checkpoint, "--runtime", "timm", "--output", tmp_path / "folder", *more]
+    done = run_script("cli/flower_cli.py", *words)
+    assert done.returncode == 2
+    assert "takes --checkpoint and --output alone" in done.stderr
