@@ -22,7 +22,7 @@ def draw_flower(kind: Species, size: int, generator: np.random.Generator) -> np.
     centre = size * generator.uniform(0.36, 0.64, 2)
     radius = size * generator.uniform(0.18, 0.42)
     draw_clutter(canvas, generator)
-    _draw_weeds(canvas, generator.integers(0, 3), generator)
+    _draw_weeds(canvas, int(generator.integers(0, 3)), generator)
     for _ in range(generator.integers(0, 3)):
         draw_blossom(canvas, kind, size * generator.random(2), radius * generator.uniform(0.4, 0.7), generator)
     for _ in range(generator.integers(1, 5)):

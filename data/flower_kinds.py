@@ -45,7 +45,8 @@ def species_of(count: int, generator: np.random.Generator) -> list[Species]:
     for turn in range(len(PETAL_COUNTS)):
         for look in generator.permutation(len(looks)):
             petals = PETAL_COUNTS[(first_counts[look] + turn) % len(PETAL_COUNTS)]
-            kinds += _pair(*looks[look], petals, TRAITS[len(kinds) // 2 % len(TRAITS)], generator)
+            shape, colour = looks[look]
+            kinds += _pair(shape, colour, petals, TRAITS[len(kinds) // 2 % len(TRAITS)], generator)
     return kinds[:count]
 
 

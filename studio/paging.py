@@ -39,4 +39,4 @@ class Pager:
 
 
 # functions of the page are no API for programs
-QUIET = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {"api_visibility": "private"}

@@ -13,6 +13,8 @@ from configs.timm_models import note_on
 def test_what_is_left_open_is_what_timm_states(architecture):
     stated = timm.get_pretrained_cfg(architecture)
     model = compose("config", ["model=timm", f"model.architecture={architecture}"]).model
+    assert stated is not None
+    assert stated.input_size is not None
     assert model.architecture == f"{stated.architecture}.{stated.tag}"
     assert (model.input_size, model.crop_pct) == (stated.input_size[-1], stated.crop_pct)
 

@@ -6,6 +6,7 @@ import json
 import pytest
 import timm
 import torch
+from timm.data import resolve_model_data_config
 
 from common.classes import ImageClass
 from common.errors import InputError
@@ -47,7 +48,7 @@ def test_timm_gives_the_logits_of_the_checkpoint(tmp_path, architecture, size):
     path = written(tmp_path, architecture, size)
     export_timm(path, tmp_path / "模型")
     model = timm.create_model(f"local-dir:{tmp_path / '模型'}", pretrained=True).eval()
-    data = timm.data.resolve_model_data_config(model)
+    data = resolve_model_data_config(model)
     assert data["input_size"] == (3, size, size)
     images = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8)
     mean, std = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
