@@ -28,6 +28,7 @@ COPY --chown=flower evaluation evaluation
 COPY --chown=flower models models
 COPY --chown=flower prediction prediction
 COPY --chown=flower results results
+COPY --chown=flower studio studio
 COPY --chown=flower tools tools
 COPY --chown=flower training training
 

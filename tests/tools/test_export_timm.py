@@ -25,7 +25,8 @@ def written(folder, architecture, size, *words, temperature=1.7):
     words = [f"model.architecture={architecture}", f"model.input_size={size}", "model.drop_path_rate=0", *words]
     config = compose("config", words)
     torch.manual_seed(3)
-    facts = {"classes": CLASSES, "class_counts": [5, 4, 9], "split": {"train": ["a.png"], "val": ["b.png"], "test": []}}
+    split = {"train": ["a.png"], "val": ["b.png"], "test": []}
+    facts = {"classes": CLASSES, "class_counts": [5, 4, 9], "split": split, "corrections": {}}
     checkpoint = make_checkpoint(config, classifier_of(config.model, 3), facts, {}, epoch=2)
     path = folder / "run" / "checkpoints" / "best_model.pt"
     path.parent.mkdir(parents=True)
