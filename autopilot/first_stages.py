@@ -1,12 +1,12 @@
 """The first stages of a contest run: look, hold back, shortlist, plan, train; each is a function of the contest."""
 
-import csv
 import json
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from autopilot.contest import Contest, remedy_for
 from autopilot.planning import Facts, PlannedRun, as_json, best_of, from_json, least_seconds, plan_runs, recipe_for
@@ -15,8 +15,8 @@ from common.files import to_json, write_text
 from common.progress import clock
 from configs.compose import compose, listed, parse_override
 from configs.options import named_models
-from data.corrections import DROP, newest, read_decisions
 from data.inputs import find_inputs
+from data.prepared import load_table
 from training.run_folder import RunFolder
 
 CLI = "cli/flower_cli.py"
@@ -99,14 +99,9 @@ def look(contest: Contest) -> None:
 
 def class_counts(data: Path) -> list[int]:
     """Return the images of each class of the prepared training table, with its corrections."""
-    with (data / "train.csv").open(encoding="utf-8", newline="") as file:
-        labels = {row["image_id"]: row["label"] for row in csv.DictReader(file)}
-    for image_id, decision in newest(read_decisions(data)).items():
-        if decision.action == DROP:
-            labels.pop(image_id, None)
-        elif image_id in labels and decision.label is not None:
-            labels[image_id] = str(decision.label)
-    return list(Counter(labels.values()).values())
+    table = load_table(compose("config", [f"dataset.root={data}"]).dataset)
+    labels = table.labels if table.val_rows is None else np.delete(table.labels, table.val_rows)
+    return [count for count in np.bincount(labels).tolist() if count]
 
 
 def hold_back(contest: Contest) -> None:

@@ -67,27 +67,27 @@ def _is_plain(choice: dict[str, Any]) -> bool:
 
 
 def _fitted_weights(contest: Contest, choice: dict[str, Any]) -> list[float]:
-    """Return the weights of the models, fitted on the images that chose; equal ones where the fit gains nothing."""
+    """Return the weights of the models, fitted on the images that chose; none where equal ones are as good."""
     table, folder = contest.data / "part_choose.csv", contest.folder / "weights"
     words = ["--fit", "--data", str(table), "--input", str(table), "--output", str(folder / "predictions.csv")]
     contest.run("weights", ["ensemble.py", *_flags(choice), *words, *contest.request.common_keys])
     facts = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
-    return [round(member["weight"], 4) for member in facts["checkpoints"]]
+    weights = [round(member["weight"], 4) for member in facts["checkpoints"]]
+    return weights if len(set(weights)) > 1 else []
 
 
 def _named(choice: dict[str, Any]) -> str:
     names = [Path(path).parents[1].name for path in choice["paths"]]
-    weights = choice.get("weights") or ()
-    shown = f", weighted {' '.join(f'{weight:.3f}' for weight in weights)}" if len(set(weights)) > 1 else ""
+    weights = choice.get("weights")
+    shown = f", weighted {' '.join(f'{weight:.3f}' for weight in weights)}" if weights else ""
     return f"{' + '.join(names)}{shown}, with views {choice['views']}"
 
 
 def _flags(choice: dict[str, Any]) -> list[str]:
     """Return the words that name models, views and weights."""
     views = [] if choice["views"] == "identity" else ["--tta", choice["views"]]
-    weights = choice.get("weights") or ()
-    unequal = ["--weights", *map(str, weights)] if len(set(weights)) > 1 else []
-    return ["--checkpoint", *choice["paths"], *views, *unequal]
+    weights = ["--weights", *map(str, choice["weights"])] if choice.get("weights") else []
+    return ["--checkpoint", *choice["paths"], *views, *weights]
 
 
 def _is_confirmed(contest: Contest, chosen: dict[str, Any], plain: dict[str, Any]) -> bool:

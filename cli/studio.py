@@ -51,5 +51,7 @@ def _checkpoint(arguments: argparse.Namespace) -> Path | None:
     """Return the model that the flags name, or the usual one if it is there."""
     if arguments.checkpoint:
         return arguments.checkpoint
-    usual = (arguments.run or _RUN) / "checkpoints" / "best_model.pt"
+    from training.run_folder import RunFolder
+
+    usual = RunFolder(arguments.run or _RUN).best
     return usual if arguments.run or usual.is_file() else None

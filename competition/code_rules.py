@@ -100,8 +100,17 @@ def _downloads(trees: dict[str, ast.Module]) -> Iterator[str]:
             if _called(call) == "load_state_dict_from_url":
                 yield f"{name}, line {call.lineno}: load_state_dict_from_url"
             for keyword in call.keywords:
-                if keyword.arg == "pretrained" and isinstance(keyword.value, ast.Constant) and keyword.value.value:
+                given = keyword.arg == "pretrained" and isinstance(keyword.value, ast.Constant) and keyword.value.value
+                if given and not _names_folder(call):
                     yield f"{name}, line {call.lineno}: pretrained={keyword.value.value}"
+
+
+def _names_folder(call: ast.Call) -> bool:
+    """Say whether the model that timm is asked for is a folder, given as `local-dir:<folder>`: nothing is fetched."""
+    name: ast.AST | None = call.args[0] if call.args else None
+    if isinstance(name, ast.JoinedStr):
+        name = name.values[0]
+    return isinstance(name, ast.Constant) and str(name.value).startswith("local-dir:")
 
 
 def _unsafe_loads(trees: dict[str, ast.Module]) -> Iterator[str]:

@@ -32,7 +32,8 @@ CODE_DIR = "code"
 
 _SCRIPTS = ("train.py", "evaluate.py", "inference.py", "check_competition.py", "prepare_submission.py")
 
-_NOT_PACKED = ("tests",)
+# judges run no tests, and the page needs gradio
+_NOT_PACKED = ("tests", "studio")
 _CODE = (".py", ".yaml")
 
 

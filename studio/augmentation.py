@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+from omegaconf import OmegaConf
 
 from common.errors import InputError
 from common.files import WINDOWS_DEVICES, write_text
@@ -64,9 +64,8 @@ def save_augmentation(name: str, base: str, chances: Mapping[str, float], folder
     path = folder / f"{name}.yaml"
     if name in {other.stem.lower() for other in folder.glob("*.yaml")}:
         raise InputError(f"{path.name} is there already; choose another name.")
-    content = yaml.safe_load((FOLDER / f"{base}.yaml").read_text(encoding="utf-8"))
+    content = OmegaConf.load(FOLDER / f"{base}.yaml")
     content["name"] = name
     content["train"] = with_chances(steps_of(base), chances)
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    write_text(path, f"# A copy of {base} with other probabilities.\n{text}")
+    write_text(path, f"# A copy of {base} with other probabilities.\n{OmegaConf.to_yaml(content)}")
     return path

@@ -8,6 +8,7 @@ import gradio as gr
 from studio import html_parts as html
 from studio.answers import answer_files, write_answers
 from studio.context import Studio
+from studio.paging import QUIET
 from studio.try_view import file_rows, photograph_html
 
 
@@ -42,12 +43,12 @@ def build_try(studio: Studio, _page: gr.Blocks) -> None:
                 camera = gr.Image(sources=["webcam"], type="filepath", label=say("camera"))
         with gr.Column(scale=3, min_width=420):
             shown = gr.HTML(html.note(say("drop_here")), elem_id="answer")
-    photograph.change(answer, photograph, shown, api_visibility="private")
-    camera.change(answer, camera, shown, api_visibility="private")
+    photograph.change(answer, photograph, shown, **QUIET)
+    camera.change(answer, camera, shown, **QUIET)
     with gr.Accordion(say("folder"), open=False):
         folder = gr.File(label=say("folder"), file_count="directory", height=140, elem_id="folder")
         told = gr.HTML()
         headers = [say("file"), say("class"), say("confidence")]
         rows = gr.Dataframe(headers=headers, visible=False, interactive=False, wrap=True, elem_id="folder-rows")
         download = gr.DownloadButton(say("download_csv"), visible=False, elem_id="folder-csv")
-    folder.change(answer_folder, folder, [rows, told, download], api_visibility="private")
+    folder.change(answer_folder, folder, [rows, told, download], **QUIET)

@@ -55,10 +55,11 @@ def _recipe(checkpoint: Checkpoint) -> list[str]:
     model, training = (checkpoint.config.get(group, {}) for group in ("model", "training"))
     lines = [f"- network: {checkpoint.architecture} of timm, {checkpoint.input_size} pixels a side"]
     if model.get("pretrained"):
-        licence = pretrained_config(checkpoint.architecture).license
-        of = "timm's weights" if model.get("weights") in (None, "hub") else f"weights: {model['weights']}"
-        told = f", licence {licence}" if licence and model.get("weights") in (None, "hub") else ""
-        lines.append(f"- started from {of}{told}")
+        if model.get("weights") in (None, "hub"):
+            licence = pretrained_config(checkpoint.architecture).license
+            lines.append("- started from timm's weights" + (f", licence {licence}" if licence else ""))
+        else:
+            lines.append(f"- started from weights: {model['weights']}")
     elif "pretrained" in model:
         lines.append("- started from random weights")
     lines += [f"- training.{key}: {training[key]}" for key in _RECIPE if training.get(key) is not None]

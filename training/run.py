@@ -19,7 +19,7 @@ from data.duplicates import duplicate_groups
 from data.prepared import load_table
 from data.sampler import EpochBatches
 from data.split import Split, copies_in_training, needs_groups, split_table
-from data.table import ImageTable
+from data.table import Corrections, ImageTable
 from training.auto_settings import with_choices
 from training.distillation import Teacher, load_teacher
 from training.objective import Objective, build_objective
@@ -123,20 +123,24 @@ def training_counts(table: ImageTable, split: Split) -> list[int]:
 
 def describe_table(run: Run) -> dict[str, Any]:
     """Return what a checkpoint stores about the data: classes, images per class, split by image id, corrections."""
-    ids, done = run.table.image_ids, run.table.corrections
+    ids = run.table.image_ids
     return {
         "classes": run.table.classes,
         "class_counts": training_counts(run.table, run.split),
         "split": {part: [ids[row] for row in getattr(run.split, part)] for part in ("train", "val", "test")},
-        "corrections": {}
-        if done is None
-        else {
-            "changed": done.changed,
-            "dropped": done.dropped,
-            "kept": len(done.kept_rows),
-            "sha256": done.sha256,
-            "effect": done.effect,
-        },
+        "corrections": _describe_corrections(run.table.corrections),
+    }
+
+
+def _describe_corrections(done: Corrections | None) -> dict[str, Any]:
+    if done is None:
+        return {}
+    return {
+        "changed": done.changed,
+        "dropped": done.dropped,
+        "kept": len(done.kept_rows),
+        "sha256": done.sha256,
+        "effect": done.effect,
     }
 
 

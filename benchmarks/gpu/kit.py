@@ -63,6 +63,7 @@ def write_random_checkpoint(keys: list[str], classes: int, path: Path) -> None:
         "classes": [ImageClass(number, str(number), str(number)) for number in range(classes)],
         "class_counts": [1] * classes,
         "split": {"train": [], "val": [], "test": []},
+        "corrections": {},
     }
     save_checkpoint(make_checkpoint(config, model, facts, {}, 1), path)
 

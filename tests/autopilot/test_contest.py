@@ -79,6 +79,8 @@ class Commands:
         data = self.after(command, "--output")
         (data / "test").mkdir(parents=True)
         (data / "test" / "1.jpg").write_bytes(b"x")
+        (data / "train").mkdir()
+        (data / "train" / "0.jpg").write_bytes(b"x")
         write(data / "train.csv", [(f"{row}.jpg", row % 4) for row in range(400)])
 
     def split(self, command):
