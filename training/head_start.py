@@ -35,9 +35,13 @@ class ChannelCovariance(nn.Module):
 
 @torch.no_grad()
 def start_head(run: Run, model: Classifier) -> None:
-    """Fit the reduction and the standardisation of the head of `model`; nothing for the pooled one."""
+    """Fit the reduction and the standardisation of the head of `model`; nothing for the pooled one.
+
+    Nothing either for random weights without a probe: their batch normalisation has averaged nothing yet, so that the
+    features of the frozen network are far smaller than those of training, and dividing by them would blow up the loss.
+    """
     head = model.head
-    if head is None:
+    if head is None or not (run.config.model.pretrained or run.config.training.head_init == "probe"):
         return
     if head.reduction is not None:
         head.reduction.weight.copy_(_principal_components(run, model, head.reduction.out_features))

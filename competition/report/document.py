@@ -1,10 +1,10 @@
-"""A report as a list of blocks, rendered as HTML and as Typst."""
+"""A report as a list of blocks, rendered as HTML, as Typst and as a Word file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HTML, PDF = "html", "pdf"
+HTML, PDF, DOCX = "html", "pdf", "docx"
 
 # (English, Chinese) to the text in the report's language
 Say = Callable[[str, str], str]
@@ -20,9 +20,9 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; `only` names the one form (`HTML` or `PDF`) that shows it, None means both.
+    """Plain text; `only` names the one form (`HTML`, `PDF` or `DOCX`) that shows it, None means all.
 
-    All blocks have this field.
+    All blocks have this field. `[3]` in the text cites the third of the document's references.
     """
 
     text: str
@@ -39,21 +39,28 @@ class Subheading:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header; the caption stands above."""
+    """Rows of text under a header; the caption stands above. A `wide` one spans both columns of the page."""
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    wide: bool = False
     only: str | None = None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file with its caption below; `width` is a fraction of the width of the page."""
+    """An image file with its caption below; `width` is a fraction of the column, or of the page if it is `wide`.
+
+    `path` is a PNG, JPEG or SVG; beside an SVG lies a PNG of the same stem, for Word. `alt` says what the image shows
+    to whoever cannot see it; empty: the caption.
+    """
 
     path: Path
     caption: str
     width: float = 1.0
+    wide: bool = False
+    alt: str = ""
     only: str | None = None
 
 
@@ -65,17 +72,31 @@ class Code:
     only: str | None = None
 
 
-Block = Heading | Subheading | Paragraph | Table | Picture | Code
+@dataclass(frozen=True)
+class Draft:
+    """A paragraph that the team has to edit; it is shown with a mark."""
+
+    text: str
+    only: str | None = None
+
+
+Block = Heading | Subheading | Paragraph | Table | Picture | Code | Draft
 
 
 @dataclass(frozen=True)
 class Document:
-    """A title, a line below it, the language (`zh` or `en`), and the blocks."""
+    """A title, a line below it (team and date), the language (`zh` or `en`), the blocks, and what frames them.
+
+    `references` are in the order of their numbers, each a line with its DOI, arXiv number or address.
+    """
 
     title: str
     subtitle: str
     language: str
     blocks: list[Block]
+    abstract: str = ""
+    keywords: Sequence[str] = ()
+    references: Sequence[str] = ()
 
 
 def blocks_for(document: Document, form: str) -> list[Block]:

@@ -1,6 +1,7 @@
 """Heads that read the stages: their figures by hand, every layout of timm, and the way from training to the judges."""
 
 import copy
+import csv
 import dataclasses
 
 import numpy as np
@@ -135,6 +136,21 @@ def test_the_head_travels_in_the_checkpoint_and_is_standardised(trained):
     assert head.kind == "second_order"
     assert head.feature_scale.min() > 0
     assert not torch.equal(head.feature_mean, torch.zeros_like(head.feature_mean))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("head", ["pooled", "last_block", "stages", "second_order"])
+def test_each_head_learns_from_random_weights(pictures, tmp_path, head):
+    """Dividing by the features of a network whose batch normalisation has averaged nothing gave a loss of 20 and more."""
+    from configs.compose import compose
+
+    keys = [f"model.head={head}", "model.architecture=test_efficientnet", "model.input_size=32", "model.drop_rate=0"]
+    keys += ["training.learning_rate=0.001", "training.epochs=2"]
+    train(compose("config", [*TINY, *keys, f"dataset.root={pictures}", f"output_dir={tmp_path}"]))
+    with (tmp_path / "history.csv").open(encoding="utf-8", newline="") as file:
+        losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
+    assert losses[0] < 4
+    assert losses[1] < losses[0]
 
 
 @pytest.mark.integration
