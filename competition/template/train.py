@@ -86,8 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     model = start_model(entry, recipe, flags.weights)
     model.to(device=device, memory_format=torch.channels_last)
     recipe["pretrained"] = flags.weights is not None
-    if recipe["pretrained"] and recipe["head_init"] == "probe":
-        start_from_probe(model, entry, recipe, training, len(classes), device)
+    if recipe["pretrained"]:
+        start_classifier(model, entry, recipe, training, len(classes), device)
     start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     best = train(model, entry, recipe, training, validation, loss_of, device)
     if recipe["pretrained"] and recipe["head_init"] == "probe" and recipe["start_mix"] != 0:
@@ -150,6 +150,16 @@ def start_model(entry: Dict[str, Any], recipe: Dict[str, Any], weights: Any) -> 
     return model
 
 
+def start_classifier(
+    model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], classes: int, device: Any
+) -> None:
+    """Fit what reads the pretrained backbone: the classifier if the recipe says so, else only a head of stages."""
+    if recipe["head_init"] == "probe":
+        start_from_probe(model, entry, recipe, rows, classes, device)
+    elif model.head is not None:
+        start_features(model, entry, recipe, rows, device)
+
+
 def start_from_probe(
     model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], classes: int, device: Any
 ) -> None:
@@ -157,10 +167,25 @@ def start_from_probe(
     layer = model.last_layer()
     if not isinstance(layer, nn.Linear):
         raise SystemExit("error: {} does not end in one linear layer to start".format(entry["architecture"]))
+    features, labels = start_features(model, entry, recipe, rows, device)
+    weight, bias = fit_classifier(features, labels, classes)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    print("the classifier starts from a probe of {} images".format(len(labels)), flush=True)
+
+
+def start_features(
+    model: Classifier, entry: Dict[str, Any], recipe: Dict[str, Any], rows: Sequence[Row], device: Any
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Return what the last layer reads of the frozen backbone, (N, D), and the labels (N,).
+
+    A head that reads stages is fitted first: its reduction, and what it standardises by.
+    """
     if model.head is not None and model.head.reduction is not None:
         start_reduction(model, entry, recipe, rows, device)
     seen = []  # type: List[torch.Tensor]
-    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
+    hook = model.last_layer().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
     labels = []  # type: List[torch.Tensor]
     model.eval()
     for images, batch_labels in eval_batches(rows, entry, recipe["batch_size"]):
@@ -177,11 +202,7 @@ def start_from_probe(
         model.head.feature_mean.copy_(mean)
         model.head.feature_scale.copy_(scale)
         features = ((features.double() - mean) / scale).float()
-    weight, bias = fit_classifier(features, torch.cat(labels), classes)
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
-    print("the classifier starts from a probe of {} images".format(sum(map(len, labels))), flush=True)
+    return features, torch.cat(labels)
 
 
 @torch.no_grad()

@@ -188,3 +188,18 @@ def test_weights_are_mixed_with_the_start_as_in_the_kit(template_train, monkeypa
     mixed = template_train.mix_with_start(end, start, model, {}, recipe, validation, CPU)
     for name, value in end.items():
         torch.testing.assert_close(mixed[name], value - share if value.is_floating_point() else value)
+
+
+@pytest.mark.parametrize("head_init", ["random", "probe"])
+def test_a_head_of_stages_is_standardised_with_and_without_a_probe(template_train, rows, head_init):
+    entry = {"architecture": "test_efficientnet", "arguments": {"num_classes": 2}, "head": "second_order"}
+    entry |= {"input_size": 32, "crop_pct": 1.0, "fit": "crop"}
+    model = template_train.build_model(entry)
+    classifier, reduction = (layer.weight.detach().clone() for layer in (model.last_layer(), model.head.reduction))
+    recipe = {"head_init": head_init, "batch_size": 4}
+    template_train.start_classifier(model, entry, recipe, rows, 2, CPU)
+    assert torch.equal(model.last_layer().weight, classifier) is (head_init == "random")
+    assert not torch.equal(model.head.reduction.weight, reduction)
+    features, labels = template_train.start_features(model, entry, recipe, rows, CPU)
+    assert len(labels) == 11
+    torch.testing.assert_close(features.mean(dim=0), torch.zeros(features.shape[1]), atol=1e-4, rtol=0)

@@ -141,7 +141,7 @@ def test_the_head_travels_in_the_checkpoint_and_is_standardised(trained):
 @pytest.mark.integration
 @pytest.mark.parametrize("head", ["pooled", "last_block", "stages", "second_order"])
 def test_each_head_learns_from_random_weights(pictures, tmp_path, head):
-    """Dividing by the features of a network whose batch normalisation has averaged nothing gave a loss of 20 and more."""
+    """Dividing by what a network gives whose batch normalisation has averaged nothing made a loss of 20 and more."""
     from configs.compose import compose
 
     keys = [f"model.head={head}", "model.architecture=test_efficientnet", "model.input_size=32", "model.drop_rate=0"]
