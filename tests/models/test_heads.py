@@ -17,7 +17,7 @@ from models.classifier import build_classifier
 from models.heads import StageHead, covariance_root, stages_of
 from models.layers import head_parameter_names, layer_of_parameter
 from prediction.pipeline import load_pipeline, predict_images
-from prediction.runtimes import CONVERTERS, missing_packages
+from prediction.runtime_packages import CONVERTERS, missing_packages
 from tests.conftest import TINY
 from tools.export import export
 from training.freezing import frozen_parameter_names
@@ -141,7 +141,7 @@ def test_the_head_travels_in_the_checkpoint_and_is_standardised(trained):
 @pytest.mark.integration
 @pytest.mark.parametrize("head", ["pooled", "last_block", "stages", "second_order"])
 def test_each_head_learns_from_random_weights(pictures, tmp_path, head):
-    """Dividing by the features of a network whose batch normalisation has averaged nothing gave a loss of 20 and more."""
+    """Dividing by features of a network whose batch normalisation has averaged nothing gave a loss of 20 and more."""
     from configs.compose import compose
 
     keys = [f"model.head={head}", "model.architecture=test_efficientnet", "model.input_size=32", "model.drop_rate=0"]
