@@ -1,7 +1,6 @@
 """Wrong input is answered before torch is imported: each command line runs where importing it raises."""
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -21,7 +20,7 @@ NO_ROOM = "{file}/out: {file} is a file, so nothing can lie below it."
 NO_EFFECT = "seed: has no effect here; the model and its training are those of the checkpoint."
 TYPED = "Did you mean 'training.epochs'?"
 
-# {model} looks like a checkpoint from outside, {file} is a text, {empty} a folder without images; {nowhere} is not there
+# {model} looks like a checkpoint from outside, {file} is a text, {empty} an empty folder; {nowhere} is not there
 CASES = [
     ("train.py dataset.root={nowhere}", NO_DATA),
     ("train.py --plan dataset.root={nowhere}", NO_DATA),
@@ -208,5 +207,5 @@ def test_a_missing_package_is_named_without_torch(line, sentence, places):
 def test_nothing_is_left_behind(places, answers):
     """The checks write nothing."""
     assert answers
-    assert os.listdir(places["empty"]) == []
+    assert not list(Path(places["empty"]).iterdir())
     assert not Path(places["nowhere"]).exists()
