@@ -13,6 +13,10 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
+    from cli.competition_input import check_gate
+
+    check_gate(flags, overrides)
+
     from cli.checks_text import describe_broken, describe_checks
     from cli.competition_commands import check_all
     from competition.checks import as_json

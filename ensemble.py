@@ -3,9 +3,14 @@
 import argparse
 from pathlib import Path
 
+from cli.early_checks import check_images, check_labels, check_pipeline, check_saved
 from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
 from common.errors import InputError
+from prediction.options import LABELLED_KEYS, OVERRIDABLE_KEYS
+from prediction.output_files import OutputFiles
+
+_KEYS = tuple(dict.fromkeys([*LABELLED_KEYS, *OVERRIDABLE_KEYS]))
 
 
 def main(arguments: list[str]) -> int:
@@ -26,9 +31,13 @@ def main(arguments: list[str]) -> int:
     if flags.fit and flags.probabilities and not flags.data:
         raise InputError("--fit: saved probabilities have no labels. Give --data <table image_id,label>.")
 
-    from prediction.predict import OutputFiles
-
     OutputFiles(flags.output).check([*(flags.checkpoint or flags.probabilities), *(flags.input or ())])
+    if flags.checkpoint:
+        check_pipeline(flags, overrides, _KEYS)
+    else:
+        check_saved(flags.probabilities, flags.weights)
+    check_images(flags.input)
+    check_labels(flags.data)
     show(_average_saved(flags) if flags.probabilities else _average_checkpoints(flags, overrides))
     return 0
 
@@ -48,14 +57,13 @@ def _average_checkpoints(flags: argparse.Namespace, overrides: list[str]) -> lis
     from cli.ensemble_text import describe_fit
     from cli.inference_text import describe_prediction
     from common.distributed import processes
-    from evaluation.labelled_images import KEYS
-    from prediction.pipeline import OVERRIDABLE_KEYS, load_pipeline, reweighted
-    from prediction.predict import OutputFiles, predict_to_files
+    from prediction.pipeline import load_pipeline, reweighted
+    from prediction.predict import predict_to_files
     from tools.ensemble import fit_checkpoints
 
     with processes():
         options = read_prediction_options(flags)
-        pipeline = load_pipeline(flags.checkpoint, options, overrides, {*KEYS, *OVERRIDABLE_KEYS})
+        pipeline = load_pipeline(flags.checkpoint, options, overrides, _KEYS)
         lines = []
         if flags.fit:
             fit = fit_checkpoints(pipeline, flags.data)

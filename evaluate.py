@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
+from cli.early_checks import check_file, check_folder, check_labels, check_pipeline
 from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
-from prediction.options import SPLITS
+from prediction.options import LABELLED_KEYS, LIMIT_KEYS, SPLITS
 
 
 def main(arguments: list[str]) -> int:
@@ -17,27 +18,28 @@ def main(arguments: list[str]) -> int:
         raise InputError("--split chooses among the checkpoint's own images; --data names others. Give one of them.")
     if flags.keep and not flags.input_sizes:
         raise InputError("--keep: writes the best of --input-sizes. Give both.")
+    searches, split = flags.tta == "search", flags.split
+    if searches and flags.input_sizes:
+        raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
+    flags.tta = None if searches else flags.tta
+    keys = (*LABELLED_KEYS, *LIMIT_KEYS) if searches else LABELLED_KEYS
+    writes = not (searches or flags.input_sizes)
+    _check(flags, overrides, keys, writes)
 
     from cli.comparison_text import describe_sizes, describe_view_search
     from cli.evaluate_text import describe_evaluation
     from common.distributed import processes
     from common.files import check_writable, check_writable_folder
     from evaluation.evaluate import evaluate
-    from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
     from tools.input_size import compare_sizes
-    from tools.tta_search import LIMITS, search_views
+    from tools.tta_search import search_views
 
-    searches, split = flags.tta == "search", flags.split
-    if searches and flags.input_sizes:
-        raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
-    flags.tta = None if searches else flags.tta
     if flags.keep:
         check_writable(flags.keep, flags.checkpoint, ".pt")
-    elif not (searches or flags.input_sizes):
+    elif writes:
         check_writable_folder(flags.output_dir)
     with processes():
-        keys = (*KEYS, *LIMITS) if searches else KEYS
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)
         if searches:
             found = search_views(pipeline, split, flags.data)
@@ -50,6 +52,16 @@ def main(arguments: list[str]) -> int:
             lines = [*describe_evaluation(evaluation), f"Tables and pictures: {flags.output_dir}"]
         show(lines)
     return 0
+
+
+def _check(flags: argparse.Namespace, overrides: list[str], keys: tuple[str, ...], writes: bool) -> None:
+    """Raise InputError for what can be known before torch is imported."""
+    if flags.keep:
+        check_file(flags.keep, flags.checkpoint, ".pt")
+    elif writes:
+        check_folder(flags.output_dir)
+    check_pipeline(flags, overrides, keys)
+    check_labels(flags.data)
 
 
 def _sizes(text: str) -> list[int]:

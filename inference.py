@@ -3,21 +3,18 @@
 import argparse
 from pathlib import Path
 
+from cli.early_checks import check_images, check_pipeline
 from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_format_flag, add_pipeline_flags, read_prediction_options
+from common.errors import InputError
+from prediction.options import OVERRIDABLE_KEYS
+from prediction.output_files import OutputFiles
 
 
 def main(arguments: list[str]) -> int:
     """Predict and write the files, or time the pipeline."""
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
-
-    from cli.inference_text import describe_benchmark, describe_prediction
-    from common.distributed import processes
-    from common.errors import InputError
-    from prediction.latency import benchmark
-    from prediction.pipeline import load_pipeline
-    from prediction.predict import OutputFiles, predict_to_files
 
     if flags.benchmark and (flags.save_probabilities or flags.top_k or flags.output):
         raise InputError("--benchmark only times; --output, --save-probabilities and --top-k belong to a prediction.")
@@ -26,6 +23,15 @@ def main(arguments: list[str]) -> int:
     if not flags.benchmark:
         # tried before the models are loaded, which may take minutes
         output.check([*flags.checkpoint, *(flags.input or ())])
+    check_pipeline(flags, overrides, OVERRIDABLE_KEYS)
+    check_images(flags.input)
+
+    from cli.inference_text import describe_benchmark, describe_prediction
+    from common.distributed import processes
+    from prediction.latency import benchmark
+    from prediction.pipeline import load_pipeline
+    from prediction.predict import predict_to_files
+
     with processes():
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides)
         if flags.benchmark:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.entry import ArgumentParser, file_path, run_script, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, add_profile_flag
+from common.errors import InputError
 from common.files import expand_home
 
 
@@ -13,16 +14,20 @@ def main(arguments: list[str]) -> int:
     words, overrides = split_overrides(arguments)
     flags = build_parser().parse_args(words)
 
-    from cli.checks_text import describe_broken, describe_checks, describe_submission
-    from cli.competition_commands import prepare, verify
-    from common.errors import InputError
-    from competition.archive import open_archive
-    from competition.profile import read_profile
+    from cli.competition_input import check_preparation, check_verification
 
     if flags.verify_only:
         given = [name for name in ("checkpoint", "predictions", "output", "tta") if getattr(flags, name)]
         if given:
             raise InputError(f"--verify-only takes a ZIP as it is; --{given[0]} has no effect on it.")
+    (check_verification if flags.verify_only else check_preparation)(flags, overrides)
+
+    from cli.checks_text import describe_broken, describe_checks, describe_submission
+    from cli.competition_commands import prepare, verify
+    from competition.archive import open_archive
+    from competition.profile import read_profile
+
+    if flags.verify_only:
         # nothing is announced that cannot begin
         open_archive(flags.verify_only).close()
         print(f"Unpacking {flags.verify_only} and RUNNING its code, without network, as the judges would.", flush=True)

@@ -22,16 +22,20 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(to_yaml(config))
         return 0
 
+    if flags.plan and flags.multirun:
+        raise InputError("--plan: plans one run; leave --multirun out.")
+    if not flags.multirun:
+        from cli.early_checks import check_run
+
+        check_run(configs[0])
     if flags.plan:
-        if flags.multirun:
-            raise InputError("--plan: plans one run; leave --multirun out.")
         from cli.plan_text import plan_lines
         from training.plan import plan_run
 
         print("\n".join(plan_lines(plan_run(configs[0]))))
         return 0
 
-    # torch is imported only now, so that a mistake in the config is answered at once
+    # torch is imported only now, so that a wrong input is answered at once
     from common.distributed import processes
     from tools.sweep import train_sweep
     from training.train import train

@@ -26,7 +26,8 @@ from common.errors import InputError
 from common.files import safe_name, write_text
 from configs.compose import compose
 from evaluation.intervals import paired_interval, paired_interval_over_cuts
-from tools.ablation import BASE, Variant, read_correct, train_and_measure, variants_of
+from tools.ablation import read_correct, train_and_measure
+from tools.variants import BASE, Variant, variants_of
 
 RUN_COLUMNS = ("cut", "variant", "overrides", "seed", "top1", "minutes", "status")
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from cli.early_checks import check_data_of, check_folder, check_labels
+
 HELP = "train a recipe with and without its ingredients over several seeds; table and plot of the paired differences"
 
 
@@ -27,12 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Run what is missing in the output folder; the same command continues an interrupted ablation."""
     from common.errors import InputError
-    from tools.ablation import ablate, markdown, variants_of
+    from configs.compose import compose
+    from tools.variants import variants_of
 
     names = [name.strip() for name in arguments.drop.split(",") if name.strip()]
     if arguments.seeds < 1:
         raise InputError("--seeds: expected at least 1.")
     variants = variants_of(overrides, names, arguments.variant)
+    check_folder(arguments.output)
+    check_data_of(compose("config", overrides))
+    check_labels(arguments.data)
+
+    from tools.ablation import ablate, markdown
+
     print(markdown(ablate(overrides, variants, arguments.seeds, arguments.output, arguments.data)), end="")
     print(f"Tables and plot: {arguments.output}")
     return 0

@@ -28,10 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the findings and the paths of the tables. In the data set only duplicates.csv is changed."""
+    from cli.early_checks import check_data_of, check_folder
     from configs.compose import compose
+
+    config = compose("config", overrides)
+    check_folder(arguments.output)
+    check_data_of(config)
+
     from tools.data_audit import audit
 
-    found = audit(compose("config", overrides), arguments.output, arguments.embeddings, arguments.label_errors)
+    found = audit(config, arguments.output, arguments.embeddings, arguments.label_errors)
     show(describe(found, arguments.output))
     print(f"Tables: {arguments.output}")
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.early_checks import check_folder, check_labels, check_models
 from cli.pipeline_flags import add_profile_flag
 
 if TYPE_CHECKING:
@@ -40,13 +41,19 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Measure, print and write budget.json; exit code 1 if nothing keeps the limits."""
     from common.files import to_json, write_text
     from competition.profile import read_profile
-    from prediction.views import parse_views
-    from tools.latency_budget import find_best
+    from prediction.options import LABELLED_KEYS
+    from prediction.view_names import parse_views
 
     given = {"max_latency_ms": arguments.max_latency, "max_model_mb": arguments.max_size}
     keys = [f"competition.{name}={value}" for name, value in given.items() if value is not None]
     limits, others = read_profile(arguments.profile, [*overrides, *keys])
     views = [parse_views(text) for text in arguments.tta or ("identity", "identity,hflip", "flips")]
+    check_folder(arguments.output)
+    check_models(arguments.checkpoint, others, LABELLED_KEYS)
+    check_labels(arguments.data)
+
+    from tools.latency_budget import find_best
+
     exports = not arguments.no_exports
     found = find_best(arguments.checkpoint, limits, views, arguments.data, arguments.output, others, exports)
     text = to_json(as_json(found))

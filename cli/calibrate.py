@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_file, check_labels, check_models, check_temperature_source
 from cli.entry import file_path
+from prediction.options import LABELLED_KEYS
 
 if TYPE_CHECKING:
     from tools.calibrate_checkpoint import CalibratedCheckpoint
@@ -24,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the calibration error before and after, and write the checkpoint."""
+    check_temperature_source(arguments.data, arguments.folds)
+    check_file(arguments.output or arguments.checkpoint, suffix=".pt")
+    check_models([arguments.checkpoint], overrides, LABELLED_KEYS)
+    check_labels(arguments.data)
+
     from tools.calibrate_checkpoint import calibrate_checkpoint
 
     found = calibrate_checkpoint(arguments.checkpoint, arguments.data, arguments.folds, arguments.output, overrides)

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_conversion, check_folder, check_labels, check_models
 from cli.entry import with_figures
+from prediction.options import LABELLED_KEYS
 
 if TYPE_CHECKING:
     from tools.export import Export
@@ -37,14 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Convert, compare, write; print the comparison."""
     from common.errors import InputError, RunError
-    from tools.export import export, export_timm
 
     if arguments.runtime == "timm":
         if arguments.precision != "fp32" or arguments.data or arguments.tolerance is not None or overrides:
             raise InputError(
                 "--runtime timm: takes --checkpoint and --output alone; the folder is float32, as checked."
             )
-        return _print_folder(export_timm(arguments.checkpoint, arguments.output))
+        check_folder(arguments.output)
+        check_models([arguments.checkpoint], [], ())
+        return _print_folder(arguments)
+    check_conversion(arguments.checkpoint, arguments.runtime, arguments.precision, arguments.output)
+    check_models([arguments.checkpoint], overrides, LABELLED_KEYS)
+    check_labels(arguments.data)
+
+    from tools.export import export
+
     try:
         found = export(
             arguments.checkpoint,
@@ -62,8 +71,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def _print_folder(files: list[Path]) -> int:
-    folder = files[0].parent
+def _print_folder(arguments: argparse.Namespace) -> int:
+    from tools.export import export_timm
+
+    files, folder = export_timm(arguments.checkpoint, arguments.output), arguments.output
     print(f"Wrote {', '.join(map(str, files))}; timm reads the same logits from them: local-dir:{folder}")
     print(f"hf upload <user>/<name> {folder} puts the folder on the hub.")
     return 0

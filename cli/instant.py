@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_data_of, check_folder, check_labels, check_run
+
 if TYPE_CHECKING:
     from tools.instant import InstantModel
 
@@ -23,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print a table per backbone, then the ranking, and write each best_model.pt."""
     from configs.compose import compose
-    from configs.options import HEADS
-    from tools.instant import rank_backbones
+    from configs.options import HEADS, check_heads
 
     heads = arguments.heads.split(",") if arguments.heads else HEADS
     backbones = arguments.backbones.split(",") if arguments.backbones else [None]
@@ -40,6 +41,17 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         )
         for backbone in backbones
     ]
+    check_heads(heads)
+    if len(configs) == 1:
+        check_run(configs[0])
+    else:
+        # a backbone whose weights are not there is left out of the ranking
+        check_folder(arguments.output)
+        check_data_of(configs[0])
+    check_labels(arguments.data)
+
+    from tools.instant import rank_backbones
+
     found, failed = rank_backbones(configs, heads, lambda model: print("\n".join(describe(model)), flush=True))
     lines = describe_ranking(found, failed) if len(configs) > 1 else []
     print("\n".join([*lines, f"Best model: {found[0].path}"]))
@@ -51,10 +63,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def _measured(path: Path, data: Path) -> list[str]:
     from cli.evaluate_text import describe_evaluation
     from evaluation.evaluate import evaluate
-    from evaluation.labelled_images import KEYS
+    from prediction.options import LABELLED_KEYS
     from prediction.pipeline import load_pipeline
 
-    return describe_evaluation(evaluate(load_pipeline([path], keys=KEYS), None, data))
+    return describe_evaluation(evaluate(load_pipeline([path], keys=LABELLED_KEYS), None, data))
 
 
 def describe(found: InstantModel) -> list[str]:

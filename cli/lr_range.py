@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from cli.early_checks import check_data_of, check_folder
+
 HELP = "learning-rate range test: train a little with a growing rate, plot the loss, name the rates to try"
 
 
@@ -18,13 +20,18 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Run the test and print the rates; nothing of the model is kept."""
     from common.errors import InputError
     from configs.compose import compose
-    from tools.lr_range import lr_range
 
     if not 0 < arguments.low < arguments.high <= 100:
         raise InputError("--low and --high: expected 0 < low < high <= 100.")
     if arguments.steps < 20:
         raise InputError("--steps: expected at least 20.")
-    found = lr_range(compose("config", overrides), arguments.low, arguments.high, arguments.steps, arguments.output)
+    config = compose("config", overrides)
+    check_folder(arguments.output)
+    check_data_of(config)
+
+    from tools.lr_range import lr_range
+
+    found = lr_range(config, arguments.low, arguments.high, arguments.steps, arguments.output)
     print(f"steepest fall       training.learning_rate={found.steepest:.2g}")
     print(f"tenth of the lowest training.learning_rate={found.tenth_of_lowest:.2g}")
     if found.before_rise is not None:

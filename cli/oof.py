@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_folder, check_folds
+
 if TYPE_CHECKING:
     from tools.cross_validation import CrossValidation
 
@@ -21,10 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the figures and write the tables."""
-    from prediction.views import parse_views
+    from prediction.view_names import parse_views
+
+    views = parse_views(arguments.tta)
+    check_folder(arguments.output)
+    check_folds(arguments.folder, overrides)
+
     from tools.cross_validation import join_folds
 
-    found = join_folds(arguments.folder, parse_views(arguments.tta), arguments.output, overrides)
+    found = join_folds(arguments.folder, views, arguments.output, overrides)
     for line in describe(found):
         print(line)
     print(f"Tables: {arguments.output}")

@@ -58,7 +58,7 @@ def add_profile_flag(parser: argparse.ArgumentParser) -> None:
 
 def read_prediction_options(flags: argparse.Namespace) -> PredictionOptions:
     """Return what the flags of `add_pipeline_flags` say. Raises InputError for an unknown view."""
-    from prediction.views import parse_views
+    from prediction.view_names import parse_views
 
     average, runtime = flags.average or AVERAGES[0], flags.runtime or RUNTIMES[0]
     return PredictionOptions(parse_views(flags.tta), average, flags.weights, flags.precision, runtime)

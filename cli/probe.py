@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_labels, check_run
+
 if TYPE_CHECKING:
     from tools.probe_baseline import ProbeResult
 
@@ -22,9 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the figures; features are cached below output_dir, so a second call takes seconds."""
     from configs.compose import compose
+
+    config = compose("config", overrides)
+    check_run(config)
+    check_labels(arguments.data)
+
     from tools.probe_baseline import probe
 
-    print("\n".join(describe(probe(compose("config", overrides), arguments.data))))
+    print("\n".join(describe(probe(config, arguments.data))))
     return 0
 
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from cli.early_checks import early
+
 HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, and its source, in English or Chinese"
 
 
@@ -19,8 +21,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Write the report and print its paths."""
     from common.errors import InputError
     from common.files import check_writable
+    from competition.report.request import check_request
     from competition.report.typst_report import compile_pdf
-    from competition.report.write import write_report
 
     if overrides:
         raise InputError(f"{overrides[0]}: report takes no keys; it tells what was recorded.")
@@ -32,6 +34,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
         return 0
     dropped = [name.strip() for name in arguments.drop.split(",") if name.strip()]
+    early(check_request)(arguments.run, arguments.output, arguments.language, dropped)
+
+    from competition.report.write import write_report
+
     report = write_report(arguments.run, arguments.output, arguments.language, dropped)
     for note in report.notes:
         print(f"note: {note}")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_file, check_shortlist
 from cli.entry import file_path
 
 if TYPE_CHECKING:
@@ -45,12 +46,17 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print a line as each model is known, then the table. 1 if no model is in."""
     from cli.entry import show
     from configs.compose import compose
+
+    names = None if arguments.models is None else [name.strip() for name in arguments.models.split(",")]
+    if arguments.json is not None:
+        check_file(arguments.json, suffix=".json")
+    check_shortlist(overrides, names, arguments.images, arguments.seconds_per_model)
+
     from tools.shortlist import shortlist
 
-    names = arguments.models.split(",") if arguments.models is not None else None
     found = shortlist(
         overrides,
-        None if names is None else [name.strip() for name in names],
+        names,
         arguments.weights_dir,
         arguments.images,
         arguments.seconds_per_model,

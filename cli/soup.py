@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_labels, check_models
 from cli.entry import file_path, with_figures
 
 if TYPE_CHECKING:
@@ -25,14 +26,18 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the table and write the soup as an ordinary checkpoint."""
     from common.errors import InputError, RunError
     from common.files import check_writable
-    from evaluation.labelled_images import KEYS
-    from prediction.pipeline import load_pipeline
-    from tools.soup import soup
+    from prediction.options import LABELLED_KEYS
 
     if len(arguments.checkpoints) < 2:
         raise InputError("A soup needs two checkpoints or more.")
     check_writable(arguments.output, arguments.checkpoints, ".pt")
-    pipeline = load_pipeline(arguments.checkpoints, overrides=overrides, keys=KEYS)
+    check_models(arguments.checkpoints, overrides, LABELLED_KEYS)
+    check_labels(arguments.data)
+
+    from prediction.pipeline import load_pipeline
+    from tools.soup import soup
+
+    pipeline = load_pipeline(arguments.checkpoints, overrides=overrides, keys=LABELLED_KEYS)
     try:
         found = soup(pipeline, arguments.data, arguments.output)
     except RunError as error:

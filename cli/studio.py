@@ -4,6 +4,8 @@ import argparse
 import threading
 from pathlib import Path
 
+from cli.early_checks import check_studio
+
 HELP = "a page in the browser, on this machine alone: try photographs, look at the data and its augmentation"
 
 RESULTS = Path("results/studio")
@@ -34,10 +36,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     check_writable_folder(RESULTS)
     prepare_gradio(RESULTS)
 
+    checkpoint = _checkpoint(arguments)
+    check_studio(checkpoint, arguments.data, overrides)
+
     from studio.context import open_studio
     from studio.page import build_page, serve
 
-    studio = open_studio(_checkpoint(arguments), arguments.data, arguments.language, RESULTS, overrides)
+    studio = open_studio(checkpoint, arguments.data, arguments.language, RESULTS, overrides)
     try:
         address = serve(build_page(studio), arguments.port, not arguments.no_browser)
     except OSError as error:

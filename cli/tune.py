@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.early_checks import check_search
+
 if TYPE_CHECKING:
     from tools.search_results import Search
 
@@ -36,12 +38,15 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Train the trials that are missing; the same command continues a search. 1 if all failed."""
     from cli.entry import show
     from common.errors import InputError
-    from tools.tune import tune
 
     if arguments.trials < 1:
         raise InputError("--trials: expected at least 1.")
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise InputError("--minutes: expected more than 0.")
+    check_search(overrides, arguments.output)
+
+    from tools.tune import tune
+
     found = tune(overrides, arguments.trials, arguments.minutes, arguments.output)
     show(["", *describe(found)])
     if found.interrupted:

@@ -18,8 +18,8 @@ from competition.zip_layout import CODE_DIR, model_names, provenance_name
 from configs.schema import CompetitionConfig
 from data.listing import list_images
 from prediction.options import AVERAGES, PLAIN, PRECISIONS
-from prediction.provenance import provenance_path
-from prediction.views import VIEWS
+from prediction.recorded import provenance_path
+from prediction.view_names import NAMES
 
 OWN_PYTHON = Path(sys.executable)
 SANDBOX = Path(__file__).resolve().parent / "sandbox.py"
@@ -157,7 +157,7 @@ def packed_flags(root: Path, profile: CompetitionConfig) -> list[str]:
         average = facts.get("average", AVERAGES[0])
     except (OSError, ValueError, TypeError, AttributeError):
         views, weights, average = list(PLAIN), [], AVERAGES[0]
-    known = views and all(isinstance(name, str) and name in VIEWS for name in views)
+    known = views and all(isinstance(name, str) and name in NAMES for name in views)
     words = ["--tta", ",".join(views if known else PLAIN)]
     words += ["--average", average] if average in AVERAGES else []
     return [*words, "--weights", *map(str, weights)] if len(weights) > 1 else words

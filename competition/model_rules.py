@@ -12,7 +12,7 @@ from data.table import read_classes
 from models.classifier import parameter_count
 from prediction.latency import IMAGES, measure_latency
 from prediction.pipeline import Pipeline, predict_file
-from prediction.runtimes import files_of
+from prediction.runtime_packages import files_of
 
 
 def check_models(pipeline: Pipeline, limits: CompetitionConfig) -> list[Check]:

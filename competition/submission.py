@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError, RunError
-from common.files import as_path, check_writable, replacing, to_json, write_text
+from common.files import as_path, replacing, to_json, write_text
 from common.torch_files import sha256
 from competition.checks import Check, as_json, failed
 from competition.half_precision import HalfPrecision, needs_half, round_to_half
 from competition.judges_run import OWN_PYTHON, read_precision
 from competition.proof import prove
 from competition.zip_layout import check_paths
+from competition.zip_output import check_output, proof_of
 from competition.zip_rules import inspect_zip
 from competition.zip_writer import add_csv, write_zip
 from configs.schema import CompetitionConfig
@@ -22,7 +23,7 @@ from models.checkpoint import versions
 from prediction.latency import IMAGES, Latency, measure_latency
 from prediction.pipeline import Pipeline
 from prediction.predictions_csv import Prediction, read_predictions
-from prediction.provenance import provenance_path
+from prediction.recorded import provenance_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def prepare_submission(
     reference = _read_reference(predictions, inputs, pipeline)
     # perhaps on another machine
     precision = read_precision(provenance_path(predictions), "precision", pipeline.computed_in)
-    proof_path = _proof_path(output)
+    proof_path = proof_of(output)
     with replacing(output) as temporary:
         try:
             latency = _measure(pipeline, profile)
@@ -101,21 +102,11 @@ def prepare_submission(
     return Submission(output, proof_path, checks, latency, half)
 
 
-def check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Raise InputError if the ZIP does not end in .zip, cannot be written like its proof, or is one of `inputs`."""
-    check_writable(output, inputs, ".zip")
-    check_writable(_proof_path(output), inputs)
-
-
 def _remove_older(output: Path) -> None:
     """Remove an older ZIP and its proof, which could be taken for those that failed; a file of another kind stays."""
     if zipfile.is_zipfile(output):
-        for older in (output, _proof_path(output)):
+        for older in (output, proof_of(output)):
             older.unlink(missing_ok=True)
-
-
-def _proof_path(output: Path) -> Path:
-    return output.with_name(f"{output.stem}_proof.json")
 
 
 def _read_reference(path: Path, inputs: Inputs, pipeline: Pipeline) -> list[Prediction]:

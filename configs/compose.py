@@ -73,14 +73,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collect
     """
     if any("${" in text for text in _strings(plain)):
         raise InputError(f"{source}: its config contains an interpolation (${{...}}), which is never evaluated.")
-    parsed = [parse_override(text) for text in listed(overrides)]
-    for override in parsed:
-        if override.key_or_group not in allowed:
-            raise InputError(
-                f"{override.key_or_group}: has no effect here; the model and its training are those of the checkpoint. "
-                f"Keys that can be given: {', '.join(allowed)}."
-            )
-        _check_override(override)
+    parsed = parse_allowed(overrides, allowed)
     try:
         config = OmegaConf.merge(OmegaConf.structured(Config), _defaults(), OmegaConf.create(plain))
         for override in parsed:
@@ -91,6 +84,19 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str], allowed: Collect
     for key in auto_keys(whole):
         raise InputError(f"{source}: {key}=auto: only training chooses a value. Give one, or leave the key out.")
     return whole
+
+
+def parse_allowed(overrides: Sequence[str], allowed: Collection[str]) -> list[Override]:
+    """Parse overrides of a checkpoint's config. Raises InputError for a key that is not `allowed` or badly written."""
+    parsed = [parse_override(text) for text in listed(overrides)]
+    for override in parsed:
+        if override.key_or_group not in allowed:
+            raise InputError(
+                f"{override.key_or_group}: has no effect here; the model and its training are those of the checkpoint. "
+                f"Keys that can be given: {', '.join(allowed)}."
+            )
+        _check_override(override)
+    return parsed
 
 
 @functools.cache

@@ -1,6 +1,9 @@
 """Which config names and group options exist: the YAML files of this folder. Imports nothing heavy."""
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from common.errors import check_choice
 
 CONFIG_DIR = Path(__file__).resolve().parent
 
@@ -19,6 +22,12 @@ EARLIER_NAMES = {"seed": "kit"}
 def option_names(group: str) -> list[str]:
     """Return the names that `group=` accepts, sorted."""
     return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def check_heads(heads: Iterable[str]) -> None:
+    """Raise InputError for a name that is none of `HEADS`."""
+    for head in heads:
+        check_choice(f"head {head!r}", head, HEADS)
 
 
 def named_models() -> list[str]:

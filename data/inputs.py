@@ -7,9 +7,9 @@ from pathlib import Path
 from common.errors import InputError
 from data.images import IMAGE_SUFFIXES
 from data.label_table import IMAGE_COLUMNS, TABLE_SUFFIXES
-from data.listing import FOREIGN, count_by_suffix, escaped, images_by_id, list_folder
+from data.listing import FOREIGN, count_by_suffix, escaped, image_names, images_by_id, list_folder
 from data.named_files import find_named_files, image_column, read_label_table
-from data.table import check_image_id
+from data.table import check_image_id, is_quick
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,10 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     Ids are paths relative to the folder, the names in the CSV, or the file names. Raises InputError for what is
     missing, is no image, is empty, or would give one id to two images.
     """
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: not found. The input is a folder, a CSV of image names, or image files.")
-    if len(paths) == 1 and paths[0].is_dir():
+    _check_there(paths)
+    if _is_folder(paths):
         found = _in_folder(paths[0])
-    elif len(paths) == 1 and paths[0].suffix.lower() in TABLE_SUFFIXES:
+    elif _is_table(paths):
         found = _named_in(paths[0])
     else:
         found = _single_files(paths)
@@ -39,13 +37,42 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     return Inputs(image_ids, [found[image_id] for image_id in image_ids])
 
 
+def check_inputs(paths: Sequence[Path]) -> None:
+    """Raise InputError as `find_inputs`; a large table is not read. It is the look before the work."""
+    _check_there(paths)
+    if _is_folder(paths):
+        _check_some(paths[0], image_names(paths[0]))
+    elif not _is_table(paths):
+        _single_files(paths)
+    elif is_quick(paths[0]):
+        _named_in(paths[0])
+
+
+def _check_there(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: not found. The input is a folder, a CSV of image names, or image files.")
+
+
+def _is_folder(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and paths[0].is_dir()
+
+
+def _is_table(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and paths[0].suffix.lower() in TABLE_SUFFIXES
+
+
+def _check_some(folder: Path, images: Sequence[str]) -> None:
+    if not images:
+        raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}).")
+
+
 def _in_folder(folder: Path) -> dict[str, Path]:
     listing = list_folder(folder)
     for reason, names in listing.left_aside.items():
         told = f" ({count_by_suffix(names)})" if reason == FOREIGN else ""
         print(f"warning: {folder}: {len(names)} {reason}{told}, such as {escaped(names[0])}: no row", flush=True)
-    if not listing.images:
-        raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}).")
+    _check_some(folder, listing.images)
     found = images_by_id(listing.images, folder)
     renamed = sorted({escaped(name) for name in listing.images} - set(listing.images))
     if renamed:

@@ -13,7 +13,7 @@ from data.layout import understand
 from data.listing import escaped, image_names
 from data.named_files import find_named_files, image_column, read_label_table
 from data.part_names import TRAIN
-from data.table import ImageTable, check_image_id, read_classes, read_table
+from data.table import ImageTable, check_image_id, is_quick, read_classes, read_table
 
 
 def read_labelled(path: Path) -> ImageTable:
@@ -23,29 +23,54 @@ def read_labelled(path: Path) -> ImageTable:
     this file. The corrections.csv of a prepared folder is applied to each table in it, and counted aloud. Raises
     InputError for what is missing, and for an image with two labels.
     """
-    if path.is_dir() and (path / "train.csv").is_file():
-        table = read_table(path / "train.csv", path / "train", path / "classes.csv")
-        return _corrected_aloud(table, path / "train.csv")
-    if path.is_dir():
+    file = _table_at(path)
+    if file is None:
         return _read_class_folders(path)
+    table = corrected(_read_table(file, path), file)
+    say_corrections(table, file.name)
+    return table
+
+
+def check_labelled(path: Path) -> None:
+    """Raise InputError as `read_labelled` for what is not there, and for a wrong table if it is small.
+
+    It is the look before the work, and needs no torch.
+    """
+    file = _table_at(path)
+    if file is None:
+        _images_of_classes(path)
+    elif is_quick(file):
+        _read_table(file, path)
+
+
+def _table_at(path: Path) -> Path | None:
+    """Return the table of labelled images, None for a folder per class. Raises InputError if nothing is there."""
+    if path.is_dir():
+        return path / "train.csv" if (path / "train.csv").is_file() else None
     if not path.is_file():
         raise InputError(
             f"{path}: not found. Labelled images are a prepared folder (with train.csv), a folder per class, or a "
             "table image_id,label."
         )
-    return _corrected_aloud(_read_table_of_a_person(path), path)
+    return path
 
 
-def _corrected_aloud(table: ImageTable, path: Path) -> ImageTable:
-    table = corrected(table, path)
-    say_corrections(table, path.name)
-    return table
+def _read_table(file: Path, path: Path) -> ImageTable:
+    """Read the table `file`, as it is given, of the prepared folder `path` or of a person."""
+    if file == path:
+        return _read_table_of_a_person(path)
+    return read_table(file, path / "train", path / "classes.csv")
 
 
-def _read_class_folders(folder: Path) -> ImageTable:
+def _images_of_classes(folder: Path) -> list[str]:
     images = image_names(folder)
     if not images:
         raise InputError(f"{folder}: no images, and no train.csv.")
+    return images
+
+
+def _read_class_folders(folder: Path) -> ImageTable:
+    images = _images_of_classes(folder)
     layout = understand(images, {})
     part = layout.parts[TRAIN]
     for name, other in layout.parts.items():

@@ -10,7 +10,7 @@ from configs.schema import DatasetConfig
 from data.corrected import corrected, joined_corrections, say_corrections
 from data.image_ids import ImageIds
 from data.named_files import folders_beside
-from data.table import ImageTable, read_table
+from data.table import ImageTable, is_quick, read_table
 
 MERGE = "merge"
 
@@ -29,14 +29,7 @@ def load_table(config: DatasetConfig, as_given: bool = False) -> ImageTable:
         from data.flowers102 import prepare_flowers102
 
         prepare_flowers102(root)
-    train_csv = training_table(config)
-    train_dir = Path(config.train_dir) if config.train_dir else root / "train"
-    for path in (train_csv, train_dir):
-        if not path.exists():
-            raise InputError(
-                f"{path}: not found. Prepare your images with 'python cli/flower_cli.py prepare-data --source <folder> "
-                f"--output {root}', or try the kit with dataset=demo."
-            )
+    train_csv, train_dir = _training_files(config)
     table = read_table(train_csv, train_dir, train_csv.parent / "classes.csv")
     if not as_given:
         table = corrected(table, train_csv, "train")
@@ -48,6 +41,32 @@ def load_table(config: DatasetConfig, as_given: bool = False) -> ImageTable:
             table = dataclasses.replace(table, val_rows=None)
     say_corrections(table)
     return table
+
+
+def check_data(config: DatasetConfig) -> None:
+    """Raise InputError as `load_table` for files that are not there, and for wrong tables if they are small.
+
+    It is the look before the work, and needs no torch. Data that the first use draws or downloads are not looked at.
+    """
+    if config.source in ("demo", "flowers102"):
+        return
+    train_csv, _ = _training_files(config)
+    val_csv = _val_csv(config, Path(config.root))
+    if all(is_quick(path) for path in (train_csv, val_csv) if path is not None):
+        load_table(config, as_given=True)
+
+
+def _training_files(config: DatasetConfig) -> tuple[Path, Path]:
+    """Return the training table and the folder of its images. Raises InputError if one is not there."""
+    root, train_csv = Path(config.root), training_table(config)
+    train_dir = Path(config.train_dir) if config.train_dir else root / "train"
+    for path in (train_csv, train_dir):
+        if not path.exists():
+            raise InputError(
+                f"{path}: not found. Prepare your images with 'python cli/flower_cli.py prepare-data --source <folder> "
+                f"--output {root}', or try the kit with dataset=demo."
+            )
+    return train_csv, train_dir
 
 
 def training_table(config: DatasetConfig) -> Path:

@@ -18,6 +18,9 @@ MAX_UNNAMED_LABEL = 100_000
 
 _TRIED_FILES = 20
 
+# a table that is read in a blink; of a larger one a look before the work reads nothing
+_QUICK_BYTES = 500_000
+
 # an image id without a sign that needs a closer look, for speed
 _PLAIN_ID = re.compile(r"[^\0-\x20./\\:][^\0-\x1f/\\:]*(/[^\0-\x1f./\\:][^\0-\x1f/\\:]*)*")
 
@@ -113,6 +116,11 @@ def _read_known_label(text: str, where: str, known: tuple[int, Path | None] | No
     if known is not None and label >= known[0]:
         raise InputError(f"{where}: label {label} is not in {known[1]}, which has 0 to {known[0] - 1}.")
     return label
+
+
+def is_quick(path: Path) -> bool:
+    """Say whether a table is so small that it may be read twice."""
+    return path.stat().st_size <= _QUICK_BYTES
 
 
 def read_classes(path: Path) -> list[ImageClass]:

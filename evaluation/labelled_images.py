@@ -19,16 +19,6 @@ from data.transforms import EvalTransform
 from prediction.options import SPLITS
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 
-KEYS = (
-    "device",
-    "dataset.root",
-    "dataset.train_csv",
-    "dataset.val_csv",
-    "dataset.train_dir",
-    "dataset.batch_size",
-    "dataset.num_workers",
-)
-
 
 @dataclass(frozen=True)
 class LabelledImages:

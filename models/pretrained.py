@@ -20,13 +20,9 @@ from common.errors import InputError
 from common.torch_files import LOAD_ERRORS
 from models.classifier import Classifier
 from models.layers import head_parameter_names
+from models.weight_file import WAYS_OUT, check_weight_file
 
 CHECKPOINT_FORMAT = "flower-kit-checkpoint"
-
-WAYS_OUT = (
-    "Name a mirror with the environment variable HF_ENDPOINT, or a file with model.weights=<file>, or train "
-    "model=efficientnet_lite0 (its weights come with pip), or start from random weights with model.pretrained=false."
-)
 
 _NESTING_KEYS = ("state_dict_ema", "state_dict", "model_ema", "model")
 
@@ -110,8 +106,7 @@ def _renamed_in_order(state: dict[str, torch.Tensor], architecture: str, source:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"model.weights={path}: no such file. {WAYS_OUT}")
+    check_weight_file(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -5,9 +5,8 @@ The same object is evaluated, timed and packed.
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +37,20 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from prediction.fast_model import prepared
 from prediction.forward import ForwardPass, overflow_note
 from prediction.logits import calibrated, compute_logits
-from prediction.options import AUTO_RUNTIME, AVERAGES, DEFAULTS, PRECISIONS, RUNTIMES, PredictionOptions
-from prediction.runtimes import SUFFIXES, choose_runtime, converted, files_of, load_exported
-from prediction.views import ViewAverage, parse_views
-
-OVERRIDABLE_KEYS = (
-    "device",
-    "dataset.test_dir",
-    "dataset.batch_size",
-    "dataset.num_workers",
-    "competition.max_latency_ms",
-    "competition.input_size",
+from prediction.options import (
+    AUTO_RUNTIME,
+    AVERAGES,
+    DEFAULTS,
+    OVERRIDABLE_KEYS,
+    PRECISIONS,
+    RUNTIMES,
+    PredictionOptions,
+    weight_shares,
 )
+from prediction.runtime_packages import SUFFIXES, files_of
+from prediction.runtimes import choose_runtime, converted, load_exported
+from prediction.view_names import parse_views
+from prediction.views import ViewAverage
 
 
 @dataclass(frozen=True)
@@ -256,22 +257,6 @@ def reweighted(pipeline: Pipeline, weights: Sequence[float] | None) -> Pipeline:
         dataclasses.replace(member, weight=share) for member, share in zip(pipeline.members, shares, strict=True)
     ]
     return dataclasses.replace(pipeline, members=members)
-
-
-def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Return the weights of `count` members divided by their sum; equal shares for None.
-
-    Raises InputError if their number is wrong, one is negative or not a number, or all are 0.
-    """
-    if weights is None:
-        return [1 / count] * count
-    if not isinstance(weights, Iterable) or not all(isinstance(weight, Real) for weight in weights):
-        raise InputError(f"Weights of members: expected a list of one number for each, not {weights!r:.80}.")
-    if len(weights) != count:
-        raise InputError(f"{len(weights)} weights for {count} members; give one for each, in their order.")
-    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise InputError("Weights of members: expected numbers from 0 on, not all of them 0.")
-    return [float(weight) / float(sum(weights)) for weight in weights]
 
 
 def predict_images(pipeline: Pipeline, inputs: Inputs, description: str = "prediction") -> PredictedProbabilities:

@@ -10,46 +10,14 @@ from common import distributed
 from common.classes import ImageClass
 from common.csv_files import write_rows
 from common.errors import InputError, RunError
-from common.files import as_path, as_paths, check_writable, kept_name, run_all
+from common.files import as_paths, kept_name, run_all
 from data.inputs import Inputs, find_inputs
+from prediction.output_files import OutputFiles
 from prediction.pipeline import Pipeline, PredictedProbabilities, predict_images
 from prediction.predictions_csv import FORMATS, Prediction, form_name, write_predictions
 from prediction.probabilities import save_probabilities
-from prediction.provenance import describe_pipeline, provenance_path, write_provenance
-
-
-@dataclass(frozen=True)
-class OutputFiles:
-    """Path and form (of `FORMATS`) of the predictions; `probabilities` and `top_k` ask for further files.
-
-    Paths may be given as text. Raises InputError for what is no path.
-    """
-
-    predictions: Path
-    format: str = "kit"
-    probabilities: Path | None = None
-    top_k: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "predictions", as_path(self.predictions))
-        if self.probabilities is not None:
-            object.__setattr__(self, "probabilities", as_path(self.probabilities))
-
-    @property
-    def top_k_file(self) -> Path:
-        """Where the best classes of each image go, beside the predictions."""
-        return self.predictions.with_name(f"{self.predictions.stem}_top{self.top_k}.csv")
-
-    def check(self, inputs: Sequence[Path] = ()) -> None:
-        """Raise InputError for an unknown form, and if a file cannot be written or is one of `inputs`."""
-        form_name(self.format)
-        check_csv_path(self.predictions)
-        files = [self.predictions, provenance_path(self.predictions)]
-        files += [self.top_k_file] if self.top_k is not None else []
-        for path in files:
-            check_writable(path, inputs)
-        if self.probabilities is not None:
-            check_writable(self.probabilities, inputs, ".npz")
+from prediction.provenance import describe_pipeline, write_provenance
+from prediction.recorded import provenance_path
 
 
 @dataclass(frozen=True)
@@ -134,12 +102,6 @@ def _predict_readable(pipeline: Pipeline, inputs: Inputs) -> PredictedProbabilit
             f"{predicted.first_problem}."
         )
     return predicted
-
-
-def check_csv_path(path: Path) -> None:
-    """Raise InputError if `path` does not end in .csv: the provenance beside it would have the same name."""
-    if path.suffix.lower() != ".csv":
-        raise InputError(f"{path}: predictions go to a file that ends in .csv; its .json says how they were made.")
 
 
 def _result(pipeline: Pipeline, inputs: Inputs, predicted: PredictedProbabilities) -> PredictionResult:

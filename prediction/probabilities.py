@@ -14,6 +14,7 @@ from common.files import as_path, replacing
 from data.inputs import Inputs
 from prediction.pipeline import Pipeline, PredictedProbabilities
 from prediction.provenance import describe_pipeline
+from prediction.recorded import check_probabilities
 
 _PROVENANCE = ("checkpoints", "fallback", "views", "average", "runtime", "precision")
 
@@ -39,8 +40,7 @@ class SavedProbabilities:
 def read_probabilities(path: str | Path) -> SavedProbabilities:
     """Read an .npz of probabilities. Raises InputError if it is missing, damaged, or holds something else."""
     path = as_path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file. inference.py saves probabilities when it is told to.")
+    check_probabilities(path)
     try:
         with np.load(path, allow_pickle=False) as saved:
             ids, categories, names = (saved[key].astype(str).tolist() for key in ("image_ids", "category_ids", "names"))

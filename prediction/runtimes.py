@@ -6,7 +6,7 @@ requirements-export.txt.
 """
 
 import functools
-import importlib.util
+import importlib
 import json
 import warnings
 from collections.abc import Callable
@@ -19,13 +19,7 @@ from torch import nn
 
 from common.errors import InputError
 from models.checkpoint import Checkpoint, checkpoint_of, plain_fields
-
-SUFFIXES = {".onnx": "onnx", ".xml": "openvino"}
-
-# packages that each runtime needs to run a model, and to convert one
-PACKAGES = {"torch": (), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
-
-CONVERTERS = {"torch": (), "onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+from prediction.runtime_packages import CONVERTERS, check_exported, missing_packages, require_runtime
 
 _KEY = "flower_kit"
 
@@ -74,20 +68,8 @@ def choose_runtime(name: str, device: torch.device) -> str:
         return next((runtime for runtime in ranked if not missing_packages(CONVERTERS[runtime])), "torch")
     if name != "torch" and device.type != "cpu":
         raise InputError(f"runtime {name}: runs on the CPU here. Give device=cpu, or the runtime torch.")
-    require(CONVERTERS[name], f"runtime {name}")
+    require_runtime(name)
     return name
-
-
-def missing_packages(names: tuple[str, ...]) -> list[str]:
-    """Return the packages that are not installed."""
-    return [name for name in names if importlib.util.find_spec(name) is None]
-
-
-def require(names: tuple[str, ...], what: str) -> None:
-    """Raise InputError if one of the packages is not installed."""
-    missing = missing_packages(names)
-    if missing:
-        raise InputError(f"{what}: needs {', '.join(missing)}. Type: pip install -r requirements-export.txt")
 
 
 def converted(classifier: nn.Module, checkpoint: Checkpoint, runtime: str) -> RuntimeModel:
@@ -102,10 +84,7 @@ def converted(classifier: nn.Module, checkpoint: Checkpoint, runtime: str) -> Ru
 
 def load_exported(path: Path) -> tuple[Checkpoint, RuntimeModel]:
     """Read an exported model; its checkpoint has no weights. Raises InputError if damaged or of another kit."""
-    runtime = SUFFIXES[path.suffix.lower()]
-    require(PACKAGES[runtime], f"{path}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file. 'python cli/flower_cli.py export' writes it.")
+    runtime = check_exported(path)
     try:
         model, facts = _read_onnx(path) if runtime == "onnx" else _read_openvino(path)
         payload = json.loads(facts)
@@ -165,11 +144,6 @@ def describe(checkpoint: Checkpoint, precision: str = "fp32") -> str:
 def mark_openvino(model: Any, checkpoint: Checkpoint, precision: str) -> None:
     """Write the description into an openvino.Model."""
     model.set_rt_info(describe(checkpoint, precision), [_KEY])
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return the files that a model consists of."""
-    return [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
 
 
 def _example(checkpoint: Checkpoint) -> torch.Tensor:

@@ -7,9 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.errors import InputError, did_you_mean
-from prediction.options import PLAIN
-
 # fraction of the side that each of the five crops keeps, as in Krizhevsky et al. 2012 (224 of 256 pixels)
 CROP = 0.875
 
@@ -64,37 +61,6 @@ VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 # views of the whole picture, each made of a square of its own (see `eval_image`)
 WHOLE = ("pad", "stretch")
-
-SETS = {
-    "crops5": tuple(name for name in VIEWS if name.startswith("crop_")),
-    "flips": ("identity", "hflip", "vflip", "hvflip"),
-    "full": ("identity", "hflip", "vflip", "rotate+5", "rotate-5", "brightness+10", "brightness-10"),
-}
-
-
-def parse_views(views: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the views of a sequence of names, or of a text such as `identity,hflip` or `flips`.
-
-    None is the image alone. Raises InputError for an unknown name, for none at all, and for a view that occurs twice,
-    also within a set.
-    """
-    if views is None:
-        return PLAIN
-    names = [part.strip() for part in views.split(",")] if isinstance(views, str) else list(views)
-    told = ",".join(map(str, names))
-    known = [*VIEWS, *SETS]
-    found: list[str] = []
-    for name in names:
-        if name not in known:
-            raise InputError(
-                f"TTA {told}: no view {name!r}.{did_you_mean(str(name), known)} Views: {', '.join(known)}."
-            )
-        found.extend(SETS.get(name, (name,)))
-    if not found:
-        raise InputError(f"TTA: no view is named. Views: {', '.join(known)}.")
-    if len(set(found)) < len(found):
-        raise InputError(f"TTA {told}: a view stands in it twice.")
-    return tuple(found)
 
 
 def squares_of(views: Sequence[str], fit: str) -> tuple[str, ...]:

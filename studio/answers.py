@@ -20,7 +20,7 @@ from models.classifier import Classifier
 from prediction.latency import measure_latency
 from prediction.pipeline import Pipeline, predict_batches, predict_images, to_batches, with_views
 from prediction.predict import to_predictions
-from prediction.views import SETS
+from prediction.view_names import SETS
 
 BEST = 5
 

@@ -11,7 +11,8 @@ from cli.flower_cli import COMMANDS
 from configs.compose import compose, leaf_keys, to_plain
 from configs.options import GROUPS, config_names, option_names
 from models.losses import LOSSES
-from prediction.views import SETS, VIEWS
+from prediction.view_names import SETS
+from prediction.views import VIEWS
 from tests.helpers import REPOSITORY
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])

@@ -24,8 +24,9 @@ from data.prepare import Request
 from evaluation.evaluate import evaluate
 from prediction.latency import benchmark
 from prediction.options import PredictionOptions
+from prediction.output_files import OutputFiles
 from prediction.pipeline import load_pipeline
-from prediction.predict import OutputFiles, predict, predict_to_files
+from prediction.predict import predict, predict_to_files
 from tests.helpers import REPOSITORY, working_directory
 from tools.cross_validation import join_folds
 from tools.ensemble import average_saved, fit_checkpoints, read_members

@@ -8,11 +8,13 @@ from pathlib import Path
 from common.errors import InputError
 from common.files import as_path, check_writable
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
-from evaluation.labelled_images import KEYS, choose_images, readable_rows
+from evaluation.labelled_images import choose_images, readable_rows
 from models.checkpoint import save_checkpoint
 from prediction.logits import log_of
+from prediction.options import LABELLED_KEYS
 from prediction.pipeline import load_pipeline, predict_images, require_torch, uncalibrated
 from tools.cross_validation import temperature_of_folds
+from tools.folds import check_source
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,9 @@ def calibrate_checkpoint(
     """
     path = as_path(path)
     output = path if output is None else as_path(output)
-    if data is not None and folds is not None:
-        raise InputError("The temperature comes from labelled images or from folds. Give one of them.")
+    check_source(data, folds)
     check_writable(output, [], ".pt")
-    pipeline = load_pipeline([path], overrides=overrides, keys=KEYS)
+    pipeline = load_pipeline([path], overrides=overrides, keys=LABELLED_KEYS)
     require_torch(pipeline, "calibrate")
     checkpoint = pipeline.members[0].checkpoint
     if folds is not None:

@@ -12,10 +12,10 @@ from common.files import as_path, check_writable_folder, run_all, to_json, write
 from data.inputs import Inputs
 from evaluation.calibration import FEWEST_IMAGES, calibrate_folds, calibration_error
 from evaluation.evaluate import Metrics, compute_metrics
-from evaluation.labelled_images import KEYS, LabelledImages, choose_images
+from evaluation.labelled_images import LabelledImages, choose_images
 from evaluation.metrics import cross_entropy
 from prediction.logits import calibrated, log_of
-from prediction.options import PLAIN, PredictionOptions
+from prediction.options import LABELLED_KEYS, PLAIN, PredictionOptions
 from prediction.pipeline import (
     Pipeline,
     PredictedProbabilities,
@@ -27,7 +27,7 @@ from prediction.pipeline import (
 )
 from prediction.predict import write_predictions_and_provenance
 from prediction.probabilities import save_probabilities
-from training.run_folder import ARCHIVE
+from tools.folds import fold_checkpoints
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,9 @@ def temperature_of_folds(folder: Path, classes: Sequence[ImageClass], overrides:
 def _measure_folds(
     folder: Path, views: str | Sequence[str], overrides: Sequence[str]
 ) -> tuple[Pipeline, OutOfFold, CrossValidation]:
-    # an older run of the same folder lies in its archive
-    found = [path for path in folder.glob("**/best_model.pt") if ARCHIVE not in path.relative_to(folder).parts]
-    paths = sorted(found, key=_natural)
-    if len(paths) < 2:
-        raise InputError(
-            f"{folder}: {len(paths)} best_model.pt below it; the folds of a cross-validation are needed: "
-            "python train.py -m dataset.fold=0,1,2,3,4 dataset.num_folds=5"
-        )
+    paths = fold_checkpoints(folder)
     # the temperature is fitted anew, on all folds
-    pipeline = uncalibrated(load_pipeline(paths, PredictionOptions(views=views), overrides, KEYS))
+    pipeline = uncalibrated(load_pipeline(paths, PredictionOptions(views=views), overrides, LABELLED_KEYS))
     joined = _predict_folds(pipeline)
     readable = joined.predicted.readable
     logits = log_of(joined.predicted.probabilities[readable])
@@ -185,8 +178,3 @@ def _predict_folds(pipeline: Pipeline) -> OutOfFold:
         labels=np.concatenate([images.labels for images, _ in parts]),
         folds=np.repeat(np.arange(len(parts)), sizes),
     )
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort job 2 before job 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]

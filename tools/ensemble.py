@@ -17,8 +17,9 @@ from evaluation.labelled_images import choose_images, images_new_to, with_classe
 from evaluation.metrics import cross_entropy
 from models.checkpoint import versions
 from prediction.logits import log_of
-from prediction.pipeline import Pipeline, only_member, predict_images, weight_shares
-from prediction.predict import OutputFiles
+from prediction.options import weight_shares
+from prediction.output_files import OutputFiles
+from prediction.pipeline import Pipeline, only_member, predict_images
 from prediction.predictions_csv import FORMATS, Prediction, form_name, write_predictions
 from prediction.probabilities import read_probabilities
 from prediction.provenance import write_provenance

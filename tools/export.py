@@ -14,26 +14,19 @@ from typing import Any
 import numpy as np
 
 from common.device import algorithms_kept
-from common.errors import InputError, RunError
+from common.errors import RunError
 from common.files import as_path, check_writable, check_writable_folder, move_into_place, run_all
 from common.torch_files import sha256
 from configs.compose import listed
 from evaluation.intervals import Gain, paired_gain
-from evaluation.labelled_images import KEYS, choose_images, readable_rows, training_batches
+from evaluation.labelled_images import choose_images, readable_rows, training_batches
 from models.checkpoint import half_weights, load_checkpoint, save_checkpoint
+from prediction.options import LABELLED_KEYS
 from prediction.pipeline import Pipeline, load_pipeline, predict_images, require_torch
-from prediction.runtimes import CONVERTERS, files_of, mark_openvino, require, to_onnx, to_openvino
+from prediction.runtime_packages import files_of
+from prediction.runtimes import mark_openvino, to_onnx, to_openvino
+from tools.export_options import check_export
 from tools.export_timm import FILES, check_expressible, write_folder
-
-SUFFIX_OF = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt"}
-
-COMBINATIONS = (
-    ("onnx", "fp32"),
-    ("openvino", "fp32"),
-    ("openvino", "fp16"),
-    ("openvino", "int8"),
-    ("torch", "fp16"),
-)
 
 # the largest difference in probability; of int8 the largest loss of top-1
 TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.003}
@@ -103,16 +96,16 @@ def export(
     (see `TOLERANCES`).
     """
     path, output, overrides = as_path(path), as_path(output), ["device=cpu", *listed(overrides)]
-    _check(runtime, precision, output)
+    check_export(runtime, precision, output)
     for file in files_of(output):
         check_writable(file, [path])
-    pipeline = load_pipeline([path], overrides=overrides, keys=KEYS)
+    pipeline = load_pipeline([path], overrides=overrides, keys=LABELLED_KEYS)
     require_torch(pipeline, "export")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export_", dir=output.parent) as folder:
         target = Path(folder) / output.name
         _convert(pipeline, runtime, precision, target)
-        exported = load_pipeline([target], overrides=overrides, keys=KEYS)
+        exported = load_pipeline([target], overrides=overrides, keys=LABELLED_KEYS)
         limit = TOLERANCES[precision] if tolerance is None else tolerance
         try:
             found = Export(compare(pipeline, exported, data), precision, limit)
@@ -175,20 +168,6 @@ def _metrics_of(path: Path) -> dict[str, Any] | None:
         return None
     found = json.loads(file.read_text(encoding="utf-8"))
     return found if [entry["sha256"] for entry in found["checkpoints"]] == [sha256(path)] else None
-
-
-def packages_for(runtime: str, precision: str) -> tuple[str, ...]:
-    """Return the optional packages that an export needs."""
-    return CONVERTERS[runtime] + (("nncf",) if precision == "int8" else ())
-
-
-def _check(runtime: str, precision: str, output: Path) -> None:
-    if (runtime, precision) not in COMBINATIONS:
-        offered = ", ".join(" ".join(pair) for pair in COMBINATIONS)
-        raise InputError(f"Export to {runtime} {precision}: not offered. Choose from: {offered}.")
-    if output.suffix.lower() != SUFFIX_OF[runtime]:
-        raise InputError(f"{output}: a model for {runtime} must end in {SUFFIX_OF[runtime]}.")
-    require(packages_for(runtime, precision), f"export to {runtime} {precision}")
 
 
 def _convert(pipeline: Pipeline, runtime: str, precision: str, target: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import InputError, RunError, check_choice
+from common.errors import InputError, RunError
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
-from configs.options import HEADS
+from configs.options import HEADS, check_heads
 from configs.schema import Config
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
 from evaluation.intervals import Interval, wilson_interval
@@ -89,8 +89,7 @@ def instant(config: Config, heads: Sequence[str] = HEADS) -> InstantModel:
     is fitted on these answers too. Validation images stay held back. An older run in the folder moves to its archive.
     Raises InputError for an unknown head, a backbone without weights, or a class with a single image.
     """
-    for head in heads:
-        check_choice(f"head {head!r}", head, HEADS)
+    check_heads(heads)
     check_writable_folder(Path(config.output_dir))
     config = _without_training(config)
     run = set_up_run(config)

@@ -14,14 +14,15 @@ from common.files import as_path, check_writable_folder
 from common.progress import progress
 from configs.schema import CompetitionConfig
 from data.flower_drawing import drawn_jpegs
-from evaluation.labelled_images import KEYS, LabelledImages, choose_images, correct_answers, images_new_to
+from evaluation.labelled_images import LabelledImages, choose_images, correct_answers, images_new_to
 from evaluation.plots import front_figure, save_figure
 from prediction.latency import IMAGES, measure_latency
-from prediction.options import PredictionOptions
+from prediction.options import LABELLED_KEYS, PredictionOptions
 from prediction.pipeline import Member, Pipeline, load_pipeline, require_torch, with_views
-from prediction.runtimes import files_of, missing_packages
-from prediction.views import parse_views
-from tools.export import COMBINATIONS, SUFFIX_OF, export, packages_for
+from prediction.runtime_packages import files_of, missing_packages
+from prediction.view_names import parse_views
+from tools.export import export
+from tools.export_options import COMBINATIONS, SUFFIX_OF, packages_for
 
 COLUMNS = (
     "models",
@@ -120,7 +121,7 @@ def find_best(
     """
     output, sets = as_path(output), [parse_views(views) for views in view_sets]
     check_writable_folder(output)
-    every = load_pipeline(checkpoints, overrides=overrides, keys=KEYS)
+    every = load_pipeline(checkpoints, overrides=overrides, keys=LABELLED_KEYS)
     require_torch(every, "budget")
     # one set of images for all, which none of them was trained on
     images = images_new_to(every, choose_images(every, None, data))
@@ -128,7 +129,7 @@ def find_best(
     choices = []
     with drawn_jpegs(limits.input_size, IMAGES) as drawn, progress("budget", len(deployed) * len(sets)) as advance:
         for item in deployed:
-            pipeline = load_pipeline(item.paths, PredictionOptions(runtime=item.runtime), overrides, KEYS)
+            pipeline = load_pipeline(item.paths, PredictionOptions(runtime=item.runtime), overrides, LABELLED_KEYS)
             for views in sets:
                 choices.append(_measure(with_views(pipeline, views), item, views, limits, drawn, images))
                 advance(1)

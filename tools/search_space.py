@@ -6,6 +6,7 @@ import re
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from common.errors import InputError
@@ -246,3 +247,9 @@ def _ignored_keys(word: str, config: Config) -> Iterator[str]:
     for keys, (is_used, _) in USED_WHEN.items():
         if not is_used(config):
             yield from (key for key in keys if key in given)
+
+
+def check_optuna() -> None:
+    """Raise InputError if the package that proposes the trials is not installed."""
+    if find_spec("optuna") is None:
+        raise InputError("A search needs the package optuna: pip install -r requirements-tune.txt")

@@ -1,6 +1,5 @@
 """A shortlist of models: which can be used here, keep the limits, and how well each reads these photographs."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.device import choose_device, describe_device
-from common.errors import InputError, check_choice
+from common.errors import InputError
 from common.files import as_path, check_writable
 from common.memory import release_device_memory
 from common.randomness import Purpose, keyed_generator
@@ -25,13 +24,11 @@ from models.model_sizes import describe_model
 from models.weight_sources import WeightFinder
 from tools.shortlist_file import Row, Shortlist, read_rows, sorted_rows, write_rows
 from tools.shortlist_model import ModelTest, Settings
+from tools.shortlist_words import check_words
 from training.auto_settings import with_values
 
 # of as many as it has; with fewer, a classifier of some classes is fitted on one image
 FEWEST_OF_A_CLASS = 3
-
-# what each option says of itself
-_OF_THE_OPTION = ("model", "model.name", "model.architecture", "model.weights")
 
 
 def shortlist(
@@ -55,7 +52,7 @@ def shortlist(
     """
     weights_dir = as_path(weights_dir)
     json_file = None if json_file is None else as_path(json_file)
-    _check(words, images, seconds_per_model)
+    check_words(words, options, images, seconds_per_model)
     if json_file is not None:
         check_writable(json_file, suffix=".json")
     configs = _configs(words, options)
@@ -79,26 +76,10 @@ def shortlist(
     return Shortlist(device, sorted_rows(rows), tuple(row.option for row in rows if row.option in known))
 
 
-def _check(words: Sequence[str], images: int, seconds_per_model: float) -> None:
-    if images < 1:
-        raise InputError(f"{images} images: expected at least 1.")
-    if not (math.isfinite(seconds_per_model) and seconds_per_model > 0):
-        raise InputError(f"{seconds_per_model:g} seconds per model: expected more than 0.")
-    for text in listed(words):
-        key = parse_override(text).key_or_group
-        if key in _OF_THE_OPTION:
-            raise InputError(f"{text}: a shortlist compares options of model=, each with its own {key}. Leave it out.")
-
-
 def _configs(words: Sequence[str], options: Sequence[str] | None) -> dict[str, Config]:
-    known = named_models()
-    if options is not None and not options:
-        raise InputError("The list of models is empty; name at least one.")
-    for option in options or ():
-        check_choice(f"model={option}", option, known)
     given = any(parse_override(text).key_or_group == "model.input_size" for text in listed(words))
     configs = {}
-    for option in dict.fromkeys(options or known):
+    for option in dict.fromkeys(options or named_models()):
         # a key may have no effect with one of the models
         config = compose("config", [*words, f"model={option}"], allow_unused=True)
         configs[option] = config if given else _at_pretrained_size(config)

@@ -16,12 +16,10 @@ from prediction.latency import IMAGES, Latency, measure_latency
 from prediction.logits import calibrated, log_of
 from prediction.options import PLAIN
 from prediction.pipeline import Pipeline, only_member, predict_images, uncalibrated, with_views
-from prediction.views import SETS, VIEWS
+from prediction.view_names import NAMES, SETS
 
 # the set that is tried as one
 CROPS = "crops5"
-
-LIMITS = ("competition.max_latency_ms", "competition.input_size")
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
 
         scores = _score(pipeline, images)
         plain = latency(PLAIN)
-        pairs = [(view, (*PLAIN, view)) for view in VIEWS if view not in PLAIN]
+        pairs = [(view, (*PLAIN, view)) for view in NAMES if view not in PLAIN]
         pairs.append((CROPS, (*PLAIN, *SETS[CROPS])))
         views = [
             ViewGain(view, float(scores.correct(pair).mean()), latency(pair).median_ms - plain.median_ms)
@@ -134,7 +132,7 @@ def search_views(pipeline: Pipeline, split: str | None = None, data: str | Path 
 
 def _score(pipeline: Pipeline, images: LabelledImages) -> ViewScores:
     of_view = {}
-    for view in VIEWS:
+    for view in NAMES:
         one_view = with_views(uncalibrated(pipeline), (view,))
         predicted = [predict_images(only_member(one_view, member), images.inputs, view) for member in one_view.members]
         rows = readable_rows(predicted[0], images)
@@ -158,7 +156,7 @@ def choose_greedily(
     chosen, taken = PLAIN, latency(PLAIN)
     while True:
         right = scores.correct(chosen).sum()
-        candidates: list[tuple[str, ...]] = [(*chosen, view) for view in VIEWS if view not in chosen]
+        candidates: list[tuple[str, ...]] = [(*chosen, view) for view in NAMES if view not in chosen]
         crops = [(*chosen, *(view for view in SETS[CROPS] if view not in chosen))]
         better = [views for views in candidates if scores.correct(views).sum() > right]
         better = better or [views for views in crops if scores.correct(views).sum() > right]

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from data.prepared import load_table
 from data.split import needs_groups, split_table
 from evaluation.plots import importance_figure, save_figure
 from tools.search_results import STATES, Search, Trial, flattery_of, minutes_of, write_trials
-from tools.search_space import LOG_FROM, Choice, Range, Space, check_space, read_space, used_words
+from tools.search_space import LOG_FROM, Choice, Range, Space, check_optuna, check_space, read_space, used_words
 from training.run_folder import RunFolder
 from training.train import train
 
@@ -71,12 +70,6 @@ def tune(
         except KeyboardInterrupt:
             interrupted = True
         return searcher.results(interrupted)
-
-
-def check_optuna() -> None:
-    """Raise InputError if the package that proposes the trials is not installed."""
-    if find_spec("optuna") is None:
-        raise InputError("A search needs the package optuna: pip install -r requirements-tune.txt")
 
 
 def _optuna() -> Any:

@@ -17,6 +17,7 @@ from data.table import ImageTable
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.classifier import Classifier, on_device
 from prediction.probabilities import read_probabilities
+from training.named_files import teacher_files
 
 _SMALLEST = 1e-8
 
@@ -118,7 +119,7 @@ def load_teacher(source: Any, table: ImageTable, rows: np.ndarray, device: torch
         return None
     if source == "ema":
         return AveragedTeacher()
-    paths = [Path(path) for path in (source if isinstance(source, list) else [source])]
+    paths = teacher_files(source)
     if any(path.suffix == ".npz" for path in paths):
         if len(paths) > 1:
             raise InputError("training.teacher: give one probabilities.npz, or checkpoints, not both.")

@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
+from competition.report.request import check_trained
 from configs.compose import compose, from_plain, to_plain
 from configs.options import OPEN_MODEL
 from configs.schema import Config
@@ -54,8 +55,7 @@ class Facts:
 def read_facts(run: Path) -> Facts:
     """Read the folder of a run. Raises InputError if it has no trained model, or a damaged file."""
     folder = RunFolder(run)
-    if not folder.best.is_file():
-        raise InputError(f"{run}: no trained run here ({folder.best} is missing). Give the output_dir of train.py.")
+    check_trained(run)
     checkpoint = load_checkpoint(folder.best)
     model = checkpoint.meta_model()
     config = from_plain(checkpoint.config, [], [], str(folder.best))

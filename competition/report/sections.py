@@ -9,8 +9,6 @@ from competition.report.innovation import innovation_blocks
 from competition.report.run_record import Facts
 from evaluation.intervals import wilson_interval
 
-LANGUAGES = ("en", "zh")
-
 WORST_CLASSES = 10
 
 Pictures = Mapping[str, Path]

@@ -8,23 +8,22 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.errors import InputError, as_warning, check_choice, did_you_mean
-from common.files import as_path, check_writable_folder, write_text
+from common.errors import as_warning
+from common.files import as_path, write_text
 from competition.report.figure_labels_zh import translate
 from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
 from competition.report.html_report import to_html
 from competition.report.innovation import innovation_template, is_written
+from competition.report.request import check_request
 from competition.report.run_record import Facts, read_facts
-from competition.report.sections import SECTIONS, build_document
-from competition.report.typst_report import check_typst, compile_pdf, fonts_for, to_typst
+from competition.report.sections import build_document
+from competition.report.typst_report import compile_pdf, fonts_for, to_typst
 from data.prepared import load_table
 from data.preview import contact_sheet, write_png
 from data.transforms import train_transform
 from evaluation.evaluate import worst_pairs
 from evaluation.metrics import confusion_matrix
 from evaluation.plots import class_labels, confusion_figure, save_figure, use_fonts, worst_pairs_figure
-
-LANGUAGES = ("en", "zh")
 
 SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 
@@ -45,14 +44,7 @@ def write_report(run: str | Path, output: str | Path, language: str, dropped: Se
     Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError above 10 pages.
     """
     run, output = as_path(run), as_path(output)
-    check_choice(f"language {language!r}", language, LANGUAGES)
-    for name in dropped:
-        if name not in SECTIONS:
-            raise InputError(
-                f"{name}: no such section.{did_you_mean(name, SECTIONS)} Choose from {', '.join(SECTIONS)}."
-            )
-    check_writable_folder(output)
-    check_typst()
+    check_request(run, output, language, dropped)
     fonts = fonts_for(language)
     facts = read_facts(run)
     innovation = output / "innovation.txt"

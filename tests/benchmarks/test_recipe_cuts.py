@@ -11,7 +11,7 @@ from benchmarks.recipe_cuts import Verdict, markdown
 from evaluation.intervals import paired_interval_over_cuts
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
-from tools.ablation import BASE, Variant
+from tools.variants import BASE, Variant
 
 
 def cut(monkeypatch, *words):

@@ -17,7 +17,7 @@ from configs.compose import compose
 from data.table import ImageTable
 from evaluation.evaluate import Metrics
 from evaluation.intervals import Gain
-from tools.ablation import BASE, Difference, Variant, markdown
+from tools.ablation import Difference, markdown
 from tools.cross_validation import CrossValidation
 from tools.data_audit import Audit, DuplicatePair, Suspect
 from tools.ensemble import AveragedPredictions, WeightFit
@@ -28,6 +28,7 @@ from tools.probe_baseline import ProbeResult
 from tools.search_results import Search, Trial
 from tools.soup import Soup, SoupComparison
 from tools.tta_search import ViewGain, ViewSearch
+from tools.variants import BASE, Variant
 
 GAIN = Gain(1.5, -0.25, 3.0)
 

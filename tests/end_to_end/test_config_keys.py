@@ -15,8 +15,9 @@ from competition.submission import prepare_submission
 from configs.compose import compose, leaf_keys
 from configs.options import config_names
 from evaluation.evaluate import evaluate
+from prediction.output_files import OutputFiles
 from prediction.pipeline import load_pipeline
-from prediction.predict import OutputFiles, predict_to_files
+from prediction.predict import predict_to_files
 from training.train import train
 
 SECTIONS = {

@@ -209,8 +209,9 @@ def test_unusual_names_are_read_trained_on_and_predicted(checkpoint, tiny, tmp_p
         file.write(f"{name},1\n")
     train(tiny(f"dataset.root={tmp_path / 'data'}", "training.epochs=1"))
     assert not (tmp_path / "run" / "skipped_images.csv").exists()
+    from prediction.output_files import OutputFiles
     from prediction.pipeline import load_pipeline
-    from prediction.predict import OutputFiles, predict_to_files
+    from prediction.predict import predict_to_files
 
     output = tmp_path / "predictions.csv"
     predict_to_files(load_pipeline([checkpoint]), [tmp_path / "data" / "train"], OutputFiles(output))

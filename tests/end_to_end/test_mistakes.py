@@ -9,11 +9,9 @@ import sys
 import pytest
 import torch
 
-from evaluation.labelled_images import KEYS
-from prediction.pipeline import OVERRIDABLE_KEYS
+from prediction.options import LABELLED_KEYS, LIMIT_KEYS, OVERRIDABLE_KEYS
 from tests.conftest import TINY
 from tests.helpers import REPOSITORY, environment, run_script
-from tools.tta_search import LIMITS
 
 pytestmark = pytest.mark.integration
 
@@ -56,9 +54,9 @@ def test_help_needs_nothing_heavy(script):
 # the keys of the commands that take a checkpoint; the limits of these two are the profile's
 COMPETITION_KEYS = {"competition.*", *(key for key in OVERRIDABLE_KEYS if not key.startswith("competition."))}
 KEYS_OF = {
-    "evaluate": {*KEYS, *LIMITS},
+    "evaluate": {*LABELLED_KEYS, *LIMIT_KEYS},
     "inference": {*OVERRIDABLE_KEYS},
-    "ensemble": {*KEYS, *OVERRIDABLE_KEYS},
+    "ensemble": {*LABELLED_KEYS, *OVERRIDABLE_KEYS},
     "check_competition": COMPETITION_KEYS,
     "prepare_submission": COMPETITION_KEYS,
 }

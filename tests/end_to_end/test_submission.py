@@ -14,7 +14,7 @@ import timm
 import torch
 
 from competition.zip_layout import TEMPLATE_FILES
-from prediction.runtimes import missing_packages
+from prediction.runtime_packages import missing_packages
 from tests.helpers import run_process, run_script
 
 pytestmark = pytest.mark.integration

@@ -19,9 +19,11 @@ from evaluation.metrics import cross_entropy
 from models.checkpoint import load_checkpoint, save_checkpoint
 from prediction.logits import log_of
 from prediction.options import PredictionOptions
+from prediction.output_files import OutputFiles
 from prediction.pipeline import load_pipeline, predict_file, predict_images, uncalibrated, with_views
-from prediction.predict import OutputFiles, predict, predict_to_files
-from prediction.provenance import describe_pipeline, read_provenance, write_provenance
+from prediction.predict import predict, predict_to_files
+from prediction.provenance import describe_pipeline, write_provenance
+from prediction.recorded import read_provenance
 from tests.conftest import write_picture
 from training.train import train
 

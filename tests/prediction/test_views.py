@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from common.errors import InputError
-from prediction.views import CROP, PLAIN, SETS, VIEWS, ViewAverage, parse_views, warp
+from prediction.options import PLAIN
+from prediction.view_names import NAMES, SETS, parse_views
+from prediction.views import CROP, VIEWS, ViewAverage, warp
 
 
 class Corner(torch.nn.Module):
@@ -222,3 +224,7 @@ class Sure(torch.nn.Module):
         first = torch.arange(len(images)) < 3
         zeros = torch.zeros(len(images))
         return torch.stack([torch.where(first | (self.value == 200), self.value, zeros), zeros], dim=1)
+
+
+def test_each_name_has_its_view():
+    assert tuple(VIEWS) == NAMES

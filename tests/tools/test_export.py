@@ -17,9 +17,11 @@ from data.table import read_table
 from models.checkpoint import load_checkpoint
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_file, predict_images
-from prediction.runtimes import choose_runtime, missing_packages
+from prediction.runtime_packages import missing_packages
+from prediction.runtimes import choose_runtime
 from tests.helpers import run_process
-from tools.export import COMBINATIONS, SUFFIX_OF, export
+from tools.export import export
+from tools.export_options import COMBINATIONS, SUFFIX_OF
 
 OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 needs_packages = pytest.mark.skipif(bool(missing_packages(OPTIONAL)), reason="requirements-export.txt is not installed")

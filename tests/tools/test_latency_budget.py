@@ -13,7 +13,7 @@ from common.errors import InputError
 from configs.compose import compose
 from evaluation.labelled_images import choose_images, correct_answers
 from prediction.pipeline import load_pipeline
-from prediction.runtimes import missing_packages
+from prediction.runtime_packages import missing_packages
 from tests.helpers import run_script
 from tools.export import export
 from tools.input_size import compare_sizes

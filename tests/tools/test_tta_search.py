@@ -11,7 +11,8 @@ from prediction.latency import Latency
 from prediction.logits import log_of
 from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, predict_images, with_views
-from prediction.views import SETS, VIEWS
+from prediction.view_names import SETS
+from prediction.views import VIEWS
 from tools.tta_search import ViewScores, _score, choose_greedily, search_views
 
 LABELS = np.array([0, 1, 0, 1])

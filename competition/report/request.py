@@ -1,0 +1,48 @@
+"""What a report is asked for, checked before the run is read. Imports nothing heavy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.checkpoint_file import check_checkpoint
+from common.errors import InputError, check_choice, did_you_mean
+from common.files import check_writable_folder
+from competition.report.typst_report import check_typst
+from training.run_folder import RunFolder
+
+LANGUAGES = ("en", "zh")
+
+# `competition.report.sections.SECTIONS` has the function of each
+SECTION_NAMES = (
+    "summary",
+    "innovation",
+    "model",
+    "training",
+    "augmentation",
+    "results",
+    "confusions",
+    "attention",
+    "limits",
+    "ablation",
+    "reproduce",
+)
+
+
+def check_request(run: Path, output: Path, language: str, dropped: Sequence[str]) -> None:
+    """Raise InputError for a language or a section that is not known, a folder that is no run, or no package typst."""
+    check_choice(f"language {language!r}", language, LANGUAGES)
+    for name in dropped:
+        if name not in SECTION_NAMES:
+            raise InputError(
+                f"{name}: no such section.{did_you_mean(name, SECTION_NAMES)} Choose from {', '.join(SECTION_NAMES)}."
+            )
+    check_writable_folder(output)
+    check_typst()
+    check_trained(run)
+
+
+def check_trained(run: Path) -> None:
+    """Raise InputError if a folder holds no trained model."""
+    best = RunFolder(run).best
+    if not best.is_file():
+        raise InputError(f"{run}: no trained run here ({best} is missing). Give the output_dir of train.py.")
+    check_checkpoint(best)
