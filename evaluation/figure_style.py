@@ -65,10 +65,12 @@ _PRINT: Any = {
     "figure.constrained_layout.w_pad": 0.03,
 }
 
-# before a Chinese character, after one, after a space, after signs that join words
-_BREAKS = re.compile(
-    r"(?=[\u3400-\u9fff])|(?<=[\u3400-\u9fff])(?![，。、：；）])|(?<= )(?=\S)|(?<=[_,/=])(?=\w)|(?<=[-.+])(?=[A-Za-z])"
-)
+# where lines may end: before and after a Chinese character, and after a space
+_BREAKS = re.compile(r"(?=[\u3400-\u9fff])|(?<=[\u3400-\u9fff])(?![，。、：；）])|(?<= )(?=\S)")
+
+# in a word that is longer than a line: after signs that join words, or else anywhere; `\$` is one sign
+_BREAKS_IN_WORD = re.compile(r"(?<=[_,/=])(?=\w)|(?<=[-.+])(?=[A-Za-z])")
+_SIGNS = re.compile(r"\\\$|.")
 
 P = ParamSpec("P")
 
@@ -107,14 +109,18 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
 
 def wrapped(text: str, width: float, size: float = SMALL, weight: str = "normal") -> str:
     """Return the text in lines of at most `width` points; a word that is longer is broken within."""
+
+    def fits(line: str) -> bool:
+        return text_width(line.rstrip(), size, weight) <= width
+
+    parts = [text]
+    for split in (_BREAKS.split, _BREAKS_IN_WORD.split, _SIGNS.findall):
+        parts = [piece for part in parts for piece in ([part] if fits(part) else split(part))]
     lines = [""]
-    for piece in _BREAKS.split(text):
-        # the letters of a word that does not fit into a line of its own; `\$` is one
-        fits = text_width(piece.rstrip(), size, weight) <= width
-        for part in [piece] if fits else re.findall(r"\\\$|.", piece):
-            if lines[-1] and text_width((lines[-1] + part).rstrip(), size, weight) > width:
-                lines.append("")
-            lines[-1] += part
+    for part in parts:
+        if lines[-1] and not fits(lines[-1] + part):
+            lines.append("")
+        lines[-1] += part
     return "\n".join(line.strip() for line in lines)
 
 

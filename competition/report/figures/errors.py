@@ -106,7 +106,9 @@ def confusions_figure(facts: Facts, say: Say) -> Figure | None:
     axes.set_yticks(range(len(labels)), ticks)
     axes.set_xlabel(say("predicted class", "预测类别"))
     axes.set_ylabel(say("true class", "真实类别"))
-    list_below(figure, [(shown(numbers[label]), names[label]) for label in labels], columns=2)
+    # classes without names are called by their numbers
+    if any(names[label] != numbers[label] for label in labels):
+        list_below(figure, [(shown(numbers[label]), names[label]) for label in labels], columns=2)
     return figure
 
 

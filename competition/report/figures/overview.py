@@ -23,6 +23,9 @@ _WIDTHS = (42.0, 104.0, 116.0, 72.0, 46.0, 48.0)
 # in points: space within a box, between boxes above each other, and between columns
 _INSET, _ABOVE, _BETWEEN = 4.0, 7.0, (PAGE - 2 - sum(_WIDTHS)) / (len(_WIDTHS) - 1)
 
+# of the steps of an augmentation
+_MOST_LINES = 8
+
 _PLAIN, _TRAINING, _PREDICTION = "#f4f4f4", "#fbe9cf", "#dcebf6"
 _STAGE, _STAGE_READ = "#ffffff", "#bfe3d6"
 
@@ -128,17 +131,21 @@ def _stage_boxes(stages: Sequence[Stage], backbone: Box, say: Say) -> list[Box]:
 def _augmentation_text(facts: Facts, say: Say) -> str:
     config = facts.config
     recipe, lists = config.training, config.augmentation
-    lines = [say(f"augmentation {lists.name}:", f"数据增强 {lists.name}：")]
+    steps = []
     for name, entry in lists.train.items():
         chance = (entry or {}).get("p", 1)
-        lines.append(shown(name, LONGEST) + (f" ({chance:g})" if chance < 1 else ""))
+        steps.append(shown(name, LONGEST) + (f" ({chance:g})" if chance < 1 else ""))
+    # one step a line, or the figure would be very high
+    told = "\n".join(steps) if len(steps) <= _MOST_LINES else ", ".join(steps)
+    lines = [say(f"augmentation {lists.name}:", f"数据增强 {lists.name}："), told]
     mixes = {"mixup": recipe.mixup_alpha, "cutmix": recipe.cutmix_alpha}
     lines += [f"{name}, α = {alpha:g}" for name, alpha in mixes.items() if alpha]
     lines.append(say(f"{config.model.input_size} px", f"{config.model.input_size} 像素"))
     if recipe.final_epochs:
         size, last = final_size(config), min(recipe.final_epochs, epoch_count(recipe))
         names = ", ".join(lists.final) or say("no augmentation", "无增强")
-        lines.append(say(f"last {last} epochs: {names}; {size} px", f"末 {last} 轮：{names}；{size} 像素"))
+        epochs = "last epoch" if last == 1 else f"last {last} epochs"
+        lines.append(say(f"{epochs}: {names}; {size} px", f"最后{last}轮：{names}；{size} 像素"))
     return "\n".join(lines)
 
 
