@@ -238,5 +238,6 @@ def _write(output: Path, found: Budget) -> None:
     rows = [[found.figures_of(choice)[name] for name in COLUMNS] for choice in found.choices]
     write_rows(output / "budget.csv", COLUMNS, rows)
     points = [(choice.name, choice.p95_ms, 100 * choice.top1, choice in found.front) for choice in found.choices]
+    best = None if found.best is None else found.best.name
     with as_warning(f"the picture {output / 'budget.png'}"):
-        save_figure(front_figure(points, found.limits.max_latency_ms), output / "budget.png")
+        save_figure(front_figure(points, found.limits.max_latency_ms, best), output / "budget.png")

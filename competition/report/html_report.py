@@ -60,7 +60,7 @@ def _render(block: Block) -> str:
             title = f"<caption>{escape(caption)}</caption>"
             return f'<div class="table"><table>{title}\n<thead><tr>{head}</tr></thead>\n{lines}\n</table></div>'
         case Picture(path, caption, width):
-            kind = "jpeg" if path.suffix == ".jpg" else "png"
+            kind = {".jpg": "jpeg", ".svg": "svg+xml"}.get(path.suffix, "png")
             data = base64.b64encode(path.read_bytes()).decode("ascii")
             image = (
                 f'<img style="width:{100 * width:.0f}%" alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'

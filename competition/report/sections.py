@@ -251,7 +251,6 @@ def confusions(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
     """The confusion matrix, and the worst pairs with photographs."""
     captions = {
         "confusion_matrix": (say("Confusion matrix", "混淆矩阵"), 0.5),
-        "worst_pairs": (say("The most frequent confusions", "最常见的混淆"), 0.75),
         "pairs": (say("Confused photographs beside the class they were taken for", "混淆样例与被误认的类别"), 0.8),
     }
     return [Picture(pictures[name], *captions[name]) for name in captions if name in pictures]
@@ -259,13 +258,13 @@ def confusions(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
 
 def attention(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:
     """Class activation maps."""
-    if "attention" not in pictures:
+    if "predictions" not in pictures:
         return []
     text = say(
         "Grad-CAM (Selvaraju et al. 2017): bright places speak for the answer that the model gave.",
         "Grad-CAM（Selvaraju 等，2017）：明亮处支持模型给出的答案。",
     )
-    return [Picture(pictures["attention"], text)]
+    return [Picture(pictures["predictions"], text)]
 
 
 def limits(facts: Facts, pictures: Pictures, say: Say) -> list[Block]:

@@ -1,31 +1,17 @@
 """Write report.html, report.typ and report.pdf from the folder of a run."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-
-from common.errors import as_warning
 from common.files import as_path, write_text
-from competition.report.figure_labels_zh import translate
-from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
+from competition.report.figures import draw_figures
 from competition.report.html_report import to_html
 from competition.report.innovation import innovation_template, is_written
 from competition.report.request import check_request
-from competition.report.run_record import Facts, read_facts
+from competition.report.run_record import read_facts
 from competition.report.sections import build_document
 from competition.report.typst_report import compile_pdf, fonts_for, to_typst
-from data.prepared import load_table
-from data.preview import contact_sheet, write_png
-from data.transforms import train_transform
-from evaluation.evaluate import worst_pairs
-from evaluation.metrics import confusion_matrix
-from evaluation.plots import class_labels, confusion_figure, save_figure, use_fonts, worst_pairs_figure
-
-SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 
 
 @dataclass(frozen=True)
@@ -50,7 +36,7 @@ def write_report(run: str | Path, output: str | Path, language: str, dropped: Se
     innovation = output / "innovation.txt"
     if not innovation.is_file():
         write_text(innovation, innovation_template(language))
-    pictures, notes = draw_pictures(facts, output / "pictures", language)
+    pictures, notes = draw_figures(facts, output / "pictures", language)
     text = innovation.read_text(encoding="utf-8-sig")
     document = build_document(facts, pictures, text, language, dropped)
     write_text(output / "report.html", to_html(document))
@@ -62,45 +48,3 @@ def write_report(run: str | Path, output: str | Path, language: str, dropped: Se
     if not is_written(text):
         notes.append(f"Write about your innovation in {innovation} and run the command again.")
     return Report(output / "report.html", output / "report.pdf", pages, notes)
-
-
-def draw_pictures(facts: Facts, folder: Path, language: str) -> tuple[dict[str, Path], list[str]]:
-    """Draw all pictures that the facts allow; return their files by name, and notes on those that are missing."""
-    use_fonts()
-    pictures, notes = {}, []
-    names = class_labels(facts.checkpoint.classes)
-    for name, draw in _figures(facts):
-        with as_warning(f"The picture '{name}'", notes.append):
-            figure = draw()
-            if figure is None:
-                notes.append(f"No picture '{name}': its photographs are gone, or there is nothing to show.")
-                continue
-            if language == "zh":
-                translate(figure, names)
-            save_figure(figure, folder / f"{name}.png")
-            pictures[name] = folder / f"{name}.png"
-    with as_warning("The contact sheet of the augmentation", notes.append):
-        table = load_table(facts.config.dataset)
-        transform, seed, fit = train_transform(facts.config), facts.config.seed, facts.config.model.fit
-        sheet = contact_sheet(table, transform, SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE, seed, fit)
-        write_png(folder / "augmentation.png", sheet)
-        pictures["augmentation"] = folder / "augmentation.png"
-    return pictures, notes
-
-
-def _figures(facts: Facts) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
-    if facts.history:
-        yield "curves", partial(curves_figure, facts.history)
-    if not facts.answers:
-        return
-    classes = facts.checkpoint.classes
-    predicted, labels = (
-        np.array([getattr(answer, name) for answer in facts.answers]) for name in ("predicted", "label")
-    )
-    matrix = confusion_matrix(predicted, labels, len(classes))
-    yield "confusion_matrix", partial(confusion_figure, matrix, classes)
-    if pairs := worst_pairs(matrix, 10):
-        yield "worst_pairs", partial(worst_pairs_figure, pairs, classes)
-        yield "pairs", partial(pairs_figure, facts)
-    yield "reliability", partial(reliability_figure, facts.answers)
-    yield "attention", partial(attention_figure, facts)

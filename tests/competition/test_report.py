@@ -6,16 +6,12 @@
 import re
 import shlex
 import shutil
-import warnings
 
 import pytest
 from matplotlib import font_manager
 
-from common.classes import ImageClass
 from common.errors import InputError, RunError
 from competition.report.document import Code, Document, Heading, Paragraph
-from competition.report.figure_labels_zh import translate
-from competition.report.figures import curves_figure
 from competition.report.html_report import to_html
 from competition.report.innovation import innovation_blocks, innovation_template, is_written
 from competition.report.run_record import read_facts, train_command
@@ -23,9 +19,8 @@ from competition.report.sections import reproduce
 from competition.report.typst_report import LATIN_FONT, compile_pdf, fonts_for, to_typst
 from competition.report.write import write_report
 from configs.compose import compose
-from evaluation import plots
+from evaluation import fonts
 from evaluation.evaluate import evaluate
-from evaluation.plots import worst_pairs_figure
 from prediction.pipeline import load_pipeline
 from tests.helpers import run_script
 
@@ -167,38 +162,15 @@ def test_bad_flags_are_named(run, tmp_path):
     assert "takes no keys" in done.stderr
 
 
-def test_the_words_in_pictures_are_chinese(monkeypatch):
-    monkeypatch.setattr("competition.report.figure_labels_zh.is_drawable", lambda text: True)
-    classes = [ImageClass(label, str(label), name) for label, name in enumerate(("rose", "lotus"))]
-    bars = worst_pairs_figure([(0, 1, 3)], classes)
-    curves = curves_figure([{"epoch": "1", "train_loss": "2", "val_loss": "", "val_top1": "0.5", "val_top5": ""}])
-    for figure in (bars, curves):
-        translate(figure)
-        with warnings.catch_warnings():
-            # this machine may have no Chinese font
-            warnings.simplefilter("ignore")
-            figure.canvas.draw()
-    assert [text.get_text() for text in bars.axes[0].get_yticklabels()] == ["rose 误认为 lotus"]
-    assert curves.axes[0].get_xlabel() == "轮次"
-    assert [text.get_text() for text in curves.axes[1].get_legend().get_texts()] == ["验证 top-1"]
-
-
-def test_pictures_stay_english_where_no_font_draws_chinese(monkeypatch):
-    monkeypatch.setattr("competition.report.figure_labels_zh.is_drawable", lambda text: False)
-    figure = worst_pairs_figure([], [])
-    translate(figure)
-    assert figure.axes[0].get_xlabel() == "no confusions"
-
-
 def test_a_font_installed_after_matplotlib_listed_the_fonts_is_found(monkeypatch, tmp_path):
     listed = font_manager.fontManager.ttflist
     new = shutil.copy(font_manager.findfont("DejaVu Sans"), tmp_path / "new.ttf")
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [font for font in listed if "CJK" not in font.name])
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(new), str(tmp_path / "gone.ttf")])
-    plots._find_new_fonts.cache_clear()
-    plots.use_fonts()
+    fonts._find_new_fonts.cache_clear()
+    fonts.use_fonts()
     assert str(new) in {font.fname for font in font_manager.fontManager.ttflist}
-    plots._find_new_fonts.cache_clear()
+    fonts._find_new_fonts.cache_clear()
 
 
 @pytest.mark.integration
