@@ -15,7 +15,7 @@ from common.errors import as_warning
 from common.files import to_json, write_text
 from common.progress import clock
 from competition.report.document import Block, Code, Document, Heading, Paragraph, Picture, Table
-from competition.report.figures import curves_figure
+from competition.report.figures.curves import curves_figure
 from competition.report.html_report import to_html
 from evaluation.plots import save_figure
 from training.run_folder import RunFolder
@@ -88,7 +88,7 @@ def _tried(contest: Contest, runs: Sequence[PlannedRun]) -> list[Block]:
         if len(history) > 1:
             path = folder / "curves.png"
             with as_warning(f"the picture {path}"):
-                save_figure(curves_figure(history), path)
+                save_figure(curves_figure(history, lambda english, _: english), path)
                 pictures.append(Picture(path, f"Losses and validation accuracy of {run.name}"))
     header = ("run", "minutes planned", "epochs", "best validation top-1", "why")
     caption = "Validation figures are optimistic: the epoch was chosen by them"

@@ -100,9 +100,9 @@ def _downloads(trees: dict[str, ast.Module]) -> Iterator[str]:
             if _called(call) == "load_state_dict_from_url":
                 yield f"{name}, line {call.lineno}: load_state_dict_from_url"
             for keyword in call.keywords:
-                given = keyword.arg == "pretrained" and isinstance(keyword.value, ast.Constant) and keyword.value.value
-                if given and not _names_folder(call):
-                    yield f"{name}, line {call.lineno}: pretrained={keyword.value.value}"
+                value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+                if keyword.arg == "pretrained" and value and not _names_folder(call):
+                    yield f"{name}, line {call.lineno}: pretrained={value}"
 
 
 def _names_folder(call: ast.Call) -> bool:

@@ -64,8 +64,7 @@ def save_augmentation(name: str, base: str, chances: Mapping[str, float], folder
     path = folder / f"{name}.yaml"
     if name in {other.stem.lower() for other in folder.glob("*.yaml")}:
         raise InputError(f"{path.name} is there already; choose another name.")
-    content = OmegaConf.load(FOLDER / f"{base}.yaml")
-    content["name"] = name
-    content["train"] = with_chances(steps_of(base), chances)
+    changed = {"name": name, "train": with_chances(steps_of(base), chances)}
+    content = OmegaConf.merge(OmegaConf.load(FOLDER / f"{base}.yaml"), changed)
     write_text(path, f"# A copy of {base} with other probabilities.\n{OmegaConf.to_yaml(content)}")
     return path

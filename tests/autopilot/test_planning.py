@@ -132,6 +132,9 @@ def test_a_wrong_edit_is_named(edit, words):
 
 def test_the_recipe_counts_the_images_as_corrected(tmp_path):
     write_table(tmp_path / "train.csv", [f"{row}.jpg" for row in range(8)], [row % 2 for row in range(8)])
+    (tmp_path / "train").mkdir()
+    for row in range(8):
+        (tmp_path / "train" / f"{row}.jpg").write_bytes(b"x")
     assert class_counts(tmp_path) == [4, 4]
     append_decisions(tmp_path, [Decision("0.jpg", DROP), Decision("2.jpg", RELABEL, 1), Decision("1.jpg", KEEP)])
     assert sorted(class_counts(tmp_path)) == [2, 5]

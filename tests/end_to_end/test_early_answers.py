@@ -192,7 +192,7 @@ def test_what_a_check_says_is_shown_if_it_fails(places, tmp_path):
     [
         (CLI + " tune training.epochs=1..3", "A search needs the package optuna: pip install"),
         (CLI + " report --output {empty}/out", "The PDF needs the package typst: pip install"),
-        (CLI + " export --checkpoint {model} --runtime onnx --output a.onnx", "export to onnx fp32: needs onnx,"),
+        (CLI + " export --checkpoint {model} --runtime onnx --output a.onnx", "export to onnx fp32: needs onnx. Type:"),
         (CLI + " studio --port 7999", "The page needs the package gradio: pip install"),
         ("inference.py --checkpoint {model} --runtime openvino", "runtime openvino: needs openvino. Type: pip install"),
         ("inference.py --checkpoint {nowhere}.xml", "{nowhere}.xml: needs openvino. Type: pip install"),
