@@ -1,4 +1,4 @@
-"""Write report.html, report.typ and report.pdf from the folder of a run."""
+"""Write the report of a run in the forms that are asked for."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 
 from common.errors import InputError, as_warning, check_choice, did_you_mean
 from common.files import as_path, check_writable_folder, write_text
+from competition.report.document import DOCX, HTML, PDF
+from competition.report.docx_parts import check_docx
+from competition.report.docx_report import write_docx
 from competition.report.figure_labels_zh import translate
 from competition.report.figures import attention_figure, curves_figure, pairs_figure, reliability_figure
 from competition.report.html_report import to_html
@@ -26,34 +29,47 @@ from evaluation.plots import class_labels, confusion_figure, save_figure, use_fo
 
 LANGUAGES = ("en", "zh")
 
+FORMS = (HTML, PDF, DOCX)
+
 SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE = 4, 5, 160
 
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a report, its pages, and notes on missing parts."""
+    """The file of each form, the pages of the PDF, and notes on missing parts; None for a form not asked for."""
 
-    html: Path
-    pdf: Path
-    pages: int
+    html: Path | None
+    pdf: Path | None
+    docx: Path | None
+    pages: int | None
     notes: list[str]
 
 
-def write_report(run: str | Path, output: str | Path, language: str, dropped: Sequence[str]) -> Report:
-    """Write the report of a run to the folder `output`; innovation.txt there is kept and shown.
+def write_report(
+    run: str | Path, output: str | Path, language: str, dropped: Sequence[str], forms: Sequence[str] = (HTML, PDF)
+) -> Report:
+    """Write the report of a run to the folder `output`, in `forms` of FORMS; innovation.txt there is kept and shown.
 
-    Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError above 10 pages.
+    Raises InputError without a trained model, without the package of a form, or without a Chinese font for a PDF in
+    `zh`; RunError above 10 pages.
     """
     run, output = as_path(run), as_path(output)
     check_choice(f"language {language!r}", language, LANGUAGES)
+    if not forms:
+        raise InputError(f"No form of the report is named. Choose from {', '.join(FORMS)}.")
+    for form in forms:
+        check_choice(f"form {form!r}", form, FORMS)
     for name in dropped:
         if name not in SECTIONS:
             raise InputError(
                 f"{name}: no such section.{did_you_mean(name, SECTIONS)} Choose from {', '.join(SECTIONS)}."
             )
     check_writable_folder(output)
-    check_typst()
-    fonts = fonts_for(language)
+    if DOCX in forms:
+        check_docx()
+    if PDF in forms:
+        check_typst()
+    fonts = fonts_for(language) if PDF in forms else []
     facts = read_facts(run)
     innovation = output / "innovation.txt"
     if not innovation.is_file():
@@ -61,15 +77,20 @@ def write_report(run: str | Path, output: str | Path, language: str, dropped: Se
     pictures, notes = draw_pictures(facts, output / "pictures", language)
     text = innovation.read_text(encoding="utf-8-sig")
     document = build_document(facts, pictures, text, language, dropped)
-    write_text(output / "report.html", to_html(document))
-    write_text(output / "report.typ", to_typst(document, fonts, output))
-    pages = compile_pdf(output / "report.typ", output / "report.pdf")
+    files, pages = {form: output / f"report.{form}" for form in forms}, None
+    if HTML in forms:
+        write_text(files[HTML], to_html(document))
+    if DOCX in forms:
+        write_docx(document, files[DOCX])
+    if PDF in forms:
+        write_text(output / "report.typ", to_typst(document, fonts, output))
+        pages = compile_pdf(output / "report.typ", files[PDF])
     if facts.metrics is None:
         checkpoint, folder = run / "checkpoints" / "best_model.pt", run / "evaluation"
         notes.append(f"No results to show; first: python evaluate.py --checkpoint {checkpoint} --output-dir {folder}")
     if not is_written(text):
         notes.append(f"Write about your innovation in {innovation} and run the command again.")
-    return Report(output / "report.html", output / "report.pdf", pages, notes)
+    return Report(files.get(HTML), files.get(PDF), files.get(DOCX), pages, notes)
 
 
 def draw_pictures(facts: Facts, folder: Path, language: str) -> tuple[dict[str, Path], list[str]]:
