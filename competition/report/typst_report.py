@@ -77,7 +77,10 @@ def to_typst(document: Document, fonts: Sequence[str], folder: Path) -> str:
     names = _text(word("Abstract", language)), _text(word("Keywords", language))
     keywords = _text(joined_keywords(document.keywords, language))
     front = f"#front({names[0]}, {_inline(document.abstract, count)}, {names[1]}, {keywords})\n"
-    body = [_render(block, document, folder) for block in blocks_for(document, PDF)]
+    body, told = [], False
+    for block in blocks_for(document, PDF):
+        body.append(_render(block, document, folder, told))
+        told = isinstance(block, Paragraph | Draft | Code) or (told and not isinstance(block, Heading | Subheading))
     end = ['#section("")', "#context [#metadata(counter(page).final().first()) <last>]"]
     if document.references:
         items = "".join(f",\n  {_inline(reference, 0)}" for reference in document.references)
@@ -140,7 +143,8 @@ def _lengths(places: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {start["name"]: end["place"] - start["place"] for start, end in itertools.pairwise(places)}
 
 
-def _render(block: Block, document: Document, folder: Path) -> str:
+def _render(block: Block, document: Document, folder: Path, told: bool) -> str:
+    """Return a block's source; `told`: text stands between the last title and the block."""
     count = len(document.references)
     match block:
         case Heading(text, name):
@@ -156,28 +160,34 @@ def _render(block: Block, document: Document, folder: Path) -> str:
         case Table(caption):
             first, *others = _parts(block)
             more = f"{caption} ({word('continued', document.language)})"
-            rest = [_SAME_NUMBER + _table(replace(block, rows=rows, caption=more), count) for rows in others]
-            return "\n".join([_table(replace(block, rows=first), count), *rest])
+            rest = [_SAME_NUMBER + _table(replace(block, rows=rows, caption=more), count, told) for rows in others]
+            return "\n".join([_table(replace(block, rows=first), count, told), *rest])
         case Picture(path, caption, width, wide, alt):
             name = path.relative_to(folder).as_posix()
             image = f"picture({_text(name)}, {100 * width:.0f}%, {_text(alt or caption)})"
-            return f"#figure({image}, {_placed(wide)}, caption: {_inline(caption, count)})"
+            return f"#figure({image}, {_placed(wide, told)}, caption: {_inline(caption, count)})"
 
 
-def _placed(wide: bool) -> str:
-    # a float moves to the next free top or bottom, and the text after it fills the gap
-    return 'placement: auto, scope: "parent"' if wide else "placement: auto"
+def _placed(wide: bool, told: bool) -> str:
+    """Return the arguments of a figure that let it float to the next free top or bottom; text fills the gap.
+
+    What stands right below a title stays there, or the title would stand above nothing.
+    """
+    if wide:
+        return 'placement: auto, scope: "parent"'
+    return "placement: auto" if told else "placement: none"
 
 
-def _table(table: Table, count: int) -> str:
+def _table(table: Table, count: int, told: bool) -> str:
     """Return the table; one that is too long for a float stands in the text and breaks between columns."""
     header = "".join(f"{_inline(cell, count)}, " for cell in table.header)
     cells = ",\n  ".join(", ".join(_inline(cell, count) for cell in row) for row in table.rows)
     align = "".join("right, " if number else "left, " for number in numeric_columns(table))
     body = f"ruled(({align}), ({header}),\n  {cells})"
-    place = _placed(table.wide) if table.wide or len(table.rows) <= FLOATING_ROWS else "placement: none"
     caption = f"figure.caption(position: top, {_inline(table.caption, count)})"
-    return f"#figure({body}, {place}, kind: table, caption: {caption})"
+    long = not table.wide and len(table.rows) > FLOATING_ROWS
+    figure = f"figure({body}, {_placed(table.wide, told and not long)}, kind: table, caption: {caption})"
+    return f"#breakable({figure})" if long else f"#{figure}"
 
 
 def _parts(table: Table) -> Sequence[Sequence[Sequence[str]]]:

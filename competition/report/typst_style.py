@@ -34,7 +34,6 @@ PRELUDE = r"""
 #show figure.caption: set par(first-line-indent: 0pt, justify: false)
 #show figure.caption: set block(sticky: true)
 #show figure: set block(breakable: false)
-#show figure.where(placement: none): set block(breakable: true)
 #set place(clearance: 1.3em)
 #show table: set par(first-line-indent: 0pt, justify: false, leading: 0.5em)
 #show table: set text(size: 8pt)
@@ -59,12 +58,17 @@ PRELUDE = r"""
   },
 )
 
-// as wide as asked, but not higher than a page has room for; without its height it would be cut where room is short
+// as wide as asked, but not higher than its column, which wide figures may have shortened; the caption needs 16 mm
 #let picture(path, width, alt) = layout(size => {
   let full = measure(image(path, width: width * size.width))
-  let share = calc.min(1, 200mm / full.height)
+  let share = calc.clamp((size.height - 16mm) / full.height, 0.2, 1)
   align(center, image(path, width: share * full.width, height: share * full.height, alt: alt))
 })
+
+#let breakable(body) = {
+  show figure: set block(breakable: true)
+  body
+}
 
 #let ruled(align, header, ..cells) = table(
   columns: header.len(),
