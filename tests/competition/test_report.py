@@ -1,7 +1,7 @@
 """The report: from what a run recorded, whole in both languages, at most 10 pages, and nothing invented."""
 
 # a None where a value should be fails the test like any other fault
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 
 import re
 import shlex
