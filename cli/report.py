@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cli.early_checks import early
 
-HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, and its source, in English or Chinese"
+HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, Word, in English or Chinese"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, default=Path("results"), help="folder of the run (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write (default: %(default)s)")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="default: %(default)s")
+    parser.add_argument(
+        "--format",
+        default="html,pdf",
+        metavar="A,B",
+        help="forms to write, of html, pdf (with its source report.typ) and docx (default: %(default)s)",
+    )
     parser.add_argument("--drop", default="", metavar="A,B", help="sections to leave out, where 10 pages are too few")
     parser.add_argument("--compile", type=Path, metavar="TYP", help="only compile a report.typ that you have edited")
 
@@ -33,13 +39,27 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             raise InputError(f"{arguments.compile}: no such file.")
         print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
         return 0
-    dropped = [name.strip() for name in arguments.drop.split(",") if name.strip()]
-    early(check_request)(arguments.run, arguments.output, arguments.language, dropped)
+    request = (
+        arguments.run,
+        arguments.output,
+        arguments.language,
+        _names(arguments.drop),
+        _names(arguments.format),
+    )
+    early(check_request)(*request)
 
     from competition.report.write import write_report
 
-    report = write_report(arguments.run, arguments.output, arguments.language, dropped)
+    report = write_report(*request)
     for note in report.notes:
         print(f"note: {note}")
-    print(f"{report.html}, {report.pdf} ({report.pages} pages); to edit: {arguments.output / 'report.typ'}")
+    for path in (report.html, report.docx):
+        if path:
+            print(path)
+    if report.pdf:
+        print(f"{report.pdf} ({report.pages} pages); to edit: {report.pdf.with_suffix('.typ')}")
     return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,1 +1,1 @@
-"""The technical report of a run, as HTML and PDF, in English and Chinese."""
+"""The technical report of a run, as HTML, PDF and Word file, in English and Chinese."""

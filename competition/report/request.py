@@ -6,10 +6,14 @@ from pathlib import Path
 from common.checkpoint_file import check_checkpoint
 from common.errors import InputError, check_choice, did_you_mean
 from common.files import check_writable_folder
+from competition.report.document import DOCX, HTML, PDF
+from competition.report.docx_parts import check_docx
 from competition.report.typst_report import check_typst
 from training.run_folder import RunFolder
 
 LANGUAGES = ("en", "zh")
+
+FORMS = (HTML, PDF, DOCX)
 
 # `competition.report.sections.SECTIONS` has the function of each
 SECTION_NAMES = (
@@ -27,16 +31,23 @@ SECTION_NAMES = (
 )
 
 
-def check_request(run: Path, output: Path, language: str, dropped: Sequence[str]) -> None:
-    """Raise InputError for a language or a section that is not known, a folder that is no run, or no package typst."""
+def check_request(run: Path, output: Path, language: str, dropped: Sequence[str], forms: Sequence[str]) -> None:
+    """Raise InputError for a language, a form or a section that is not known, a missing package, or no run there."""
     check_choice(f"language {language!r}", language, LANGUAGES)
+    if not forms:
+        raise InputError(f"No form of the report is named. Choose from {', '.join(FORMS)}.")
+    for form in forms:
+        check_choice(f"form {form!r}", form, FORMS)
     for name in dropped:
         if name not in SECTION_NAMES:
             raise InputError(
                 f"{name}: no such section.{did_you_mean(name, SECTION_NAMES)} Choose from {', '.join(SECTION_NAMES)}."
             )
     check_writable_folder(output)
-    check_typst()
+    if DOCX in forms:
+        check_docx()
+    if PDF in forms:
+        check_typst()
     check_trained(run)
 
 

@@ -1,11 +1,16 @@
 """The report as Typst source, compiled by the package typst to a PDF of A4 pages."""
 
+import itertools
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from unicodedata import east_asian_width
 
 from common.errors import InputError, RunError
 from common.files import replacing
@@ -14,6 +19,7 @@ from competition.report.document import (
     Block,
     Code,
     Document,
+    Draft,
     Heading,
     Paragraph,
     Picture,
@@ -21,6 +27,8 @@ from competition.report.document import (
     Table,
     blocks_for,
 )
+from competition.report.labels import CAPTION_GAP, joined_keywords, linked, numeric_columns, word
+from competition.report.typst_style import PRELUDE
 
 MAX_PAGES = 10
 
@@ -39,38 +47,45 @@ CHINESE_FONTS = (
 
 LATIN_FONT = "Libertinus Serif"
 
-_HEAD = """// Written by: python cli/flower_cli.py report. Edit it and compile it again: report --compile FILE.
-#set document(title: {title})
-#set page(paper: "a4", margin: (x: 20mm, y: 18mm), numbering: "1 / 1")
-#set text(lang: {language}, font: ({fonts}), size: 10pt)
-#set par(justify: true)
-#set heading(numbering: "1.1")
-#show heading: set block(above: 1.1em, below: 0.6em)
-#show figure: set block(breakable: false)
-#show figure.caption: set text(size: 9pt, fill: luma(80))
-#show table.cell: set text(size: 8.5pt)
-#show raw.where(block: true): it => block(fill: luma(243), inset: 6pt, width: 100%, text(size: 8pt, it))
-#set table(stroke: (x, y) => (bottom: 0.4pt + luma(180)), inset: (x: 4pt, y: 3pt))
-#let section(name) = context [#metadata((name: name, page: here().page())) <section>]
+# a table within a column that has more rows breaks between columns; a wide one is cut at so many lines
+FLOATING_ROWS, PAGE_LINES = 16, 44
 
-#align(center)[
-  #text(size: 18pt, weight: "bold")[#{title}]
+# signs of the table's font that fit side by side on a page, the gaps between columns left out
+PAGE_SIGNS = 120
 
-  #text(fill: luma(80))[#{subtitle}]
-]
+_SETTINGS = """// Written by: python cli/flower_cli.py report. Edit it and compile it again: report --compile FILE.
+#let title = {title}
+#let subtitle = {subtitle}
+#let language = {language}
+#let fonts = ({fonts},)
+#let gap = {gap}
 """
+
+_SAME_NUMBER = "#counter(figure.where(kind: table)).update(number => number - 1)\n"
 
 
 def to_typst(document: Document, fonts: Sequence[str], folder: Path) -> str:
     """Return the source; pictures are named relative to `folder`, where the source will stand."""
-    head = _HEAD.format(
+    language, count = document.language, len(document.references)
+    settings = _SETTINGS.format(
         title=_text(document.title),
         subtitle=_text(document.subtitle),
-        language=_text(document.language),
+        language=_text(language),
         fonts=", ".join(_text(font) for font in fonts),
+        gap=_text(CAPTION_GAP[language]),
     )
-    end = "#context [#metadata(here().page()) <last>]"
-    return "\n".join([head, *(_render(block, folder) for block in blocks_for(document, PDF)), end]) + "\n"
+    names = _text(word("Abstract", language)), _text(word("Keywords", language))
+    keywords = _text(joined_keywords(document.keywords, language))
+    front = f"#front({names[0]}, {_inline(document.abstract, count)}, {names[1]}, {keywords})\n"
+    body, told = [], False
+    for block in blocks_for(document, PDF):
+        body.append(_render(block, document, folder, told))
+        told = isinstance(block, Paragraph | Draft | Code) or (told and not isinstance(block, Heading | Subheading))
+    end = ['#section("")', "#context [#metadata(counter(page).final().first()) <last>]"]
+    if document.references:
+        items = "".join(f",\n  {_inline(reference, 0)}" for reference in document.references)
+        end.insert(1, f"#references({_text(word('References', language))}{items})")
+    return "\n".join([settings + PRELUDE, front, *body, *end]) + "\n"
 
 
 def check_typst() -> None:
@@ -110,13 +125,9 @@ def compile_pdf(source: Path, output: Path) -> int:
     except (RuntimeError, ValueError) as error:
         raise RunError(f"{source}: Typst refuses it: {' '.join(str(error).split())[:300]}") from error
     if pages > MAX_PAGES:
-        starts = [section["page"] for section in sections] + [pages]
-        lengths = {
-            section["name"]: following - section["page"]
-            for section, following in zip(sections, starts[1:], strict=True)
-        }
+        lengths = _lengths(sections)
         longest = sorted(lengths, key=lambda name: -lengths[name])[:4]
-        named = ", ".join(f"{name} ({lengths[name]} pages)" for name in longest)
+        named = ", ".join(f"{name} ({lengths[name]:.1f} pages)" for name in longest)
         raise RunError(
             f"{source}: {pages} pages, more than the {MAX_PAGES} that the contest allows; no PDF was written. "
             f"Shorten your text, or leave sections out: python cli/flower_cli.py report --drop {longest[0]}. "
@@ -127,24 +138,100 @@ def compile_pdf(source: Path, output: Path) -> int:
     return pages
 
 
-def _render(block: Block, folder: Path) -> str:
+def _lengths(places: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the pages of each section by name, from the places where they start; the last place is the end."""
+    return {start["name"]: end["place"] - start["place"] for start, end in itertools.pairwise(places)}
+
+
+def _render(block: Block, document: Document, folder: Path, told: bool) -> str:
+    """Return a block's source; `told`: text stands between the last title and the block."""
+    count = len(document.references)
     match block:
         case Heading(text, name):
             return f"= #{_text(text)}\n#section({_text(name)})"
         case Subheading(text):
             return f"== #{_text(text)}"
         case Paragraph(text):
-            return f"#{_text(text)}\n"
+            return f"#({_inline(text, count)})\n"
+        case Draft(text):
+            return f"#draft({_text(word('edit me', document.language))}, {_inline(text, count)})\n"
         case Code(text):
             return f"#raw(block: true, {_text(text)})"
-        case Table(caption, header, rows):
-            cells = ", ".join(_text(cell) for row in rows for cell in row)
-            head = ", ".join(f"strong({_text(cell)})" for cell in header)
-            body = f"table(columns: {len(header)}, align: left, table.header({head}), {cells})"
-            return f"#figure({body}, kind: table, caption: figure.caption(position: top, {_text(caption)}))"
-        case Picture(path, caption, width):
+        case Table(caption):
+            first, *others = _parts(block)
+            more = f"{caption} ({word('continued', document.language)})"
+            rest = [_SAME_NUMBER + _table(replace(block, rows=rows, caption=more), count, told) for rows in others]
+            return "\n".join([_table(replace(block, rows=first), count, told), *rest])
+        case Picture(path, caption, width, wide, alt):
             name = path.relative_to(folder).as_posix()
-            return f"#figure(image({_text(name)}, width: {100 * width:.0f}%), caption: {_text(caption)})"
+            image = f"picture({_text(name)}, {100 * width:.0f}%, {_text(alt or caption)})"
+            return f"#figure({image}, {_placed(wide, told)}, caption: {_inline(caption, count)})"
+
+
+def _placed(wide: bool, told: bool) -> str:
+    """Return the arguments of a figure that let it float to the next free top or bottom; text fills the gap.
+
+    What stands right below a title stays there, or the title would stand above nothing.
+    """
+    if wide:
+        return 'placement: auto, scope: "parent"'
+    return "placement: auto" if told else "placement: none"
+
+
+def _table(table: Table, count: int, told: bool) -> str:
+    """Return the table; one that is too long for a float stands in the text and breaks between columns."""
+    header = "".join(f"{_inline(cell, count)}, " for cell in table.header)
+    cells = ",\n  ".join(", ".join(_inline(cell, count) for cell in row) for row in table.rows)
+    align = "".join("right, " if number else "left, " for number in numeric_columns(table))
+    body = f"ruled(({align}), ({header}),\n  {cells})"
+    caption = f"figure.caption(position: top, {_inline(table.caption, count)})"
+    long = not table.wide and len(table.rows) > FLOATING_ROWS
+    figure = f"figure({body}, {_placed(table.wide, told and not long)}, kind: table, caption: {caption})"
+    return f"#breakable({figure})" if long else f"#{figure}"
+
+
+def _parts(table: Table) -> Sequence[Sequence[Sequence[str]]]:
+    """Return the rows in parts that fit on a page if the table is wide, because a float cannot break."""
+    if not table.wide:
+        return [table.rows]
+    width = _widest_column([max(map(_signs, column)) for column in zip(table.header, *table.rows, strict=True)])
+    parts: list[list[Sequence[str]]] = [[]]
+    lines = 0
+    for row in table.rows:
+        height = max(math.ceil(_signs(cell) / width) for cell in row)
+        if parts[-1] and lines + height > PAGE_LINES:
+            parts.append([])
+            lines = 0
+        parts[-1].append(row)
+        lines += height
+    return parts
+
+
+def _widest_column(widths: Sequence[int]) -> float:
+    """Return the width in signs that Typst leaves to the widest columns: narrow ones keep theirs."""
+    room = float(PAGE_SIGNS)
+    for done, width in enumerate(sorted(widths)):
+        fair = room / (len(widths) - done)
+        if width > fair:
+            return fair
+        room -= width
+    return float(PAGE_SIGNS)
+
+
+def _signs(text: str) -> int:
+    """Return the width of `text`; a Chinese sign is as wide as two Latin ones."""
+    return sum(2 if east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def _inline(text: str, references: int) -> str:
+    """Return an expression that shows `text`, with links at its citations and addresses."""
+    pieces = []
+    for piece, target in linked(text, references):
+        if target.startswith("#"):
+            pieces.append(f"cited({target.removeprefix('#ref-')})")
+        else:
+            pieces.append(f"link({_text(target)}, {_text(piece)})" if target else _text(piece))
+    return " + ".join(pieces) or '""'
 
 
 def _text(text: str) -> str:

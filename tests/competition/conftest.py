@@ -7,8 +7,10 @@ import zipfile
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from competition.profile import read_profile
+from competition.report.document import Code, Document, Draft, Heading, Paragraph, Picture, Subheading, Table
 from competition.zip_layout import TEMPLATE_DIR
 
 CLASSES = [{"label": label, "category_id": category, "name": "x"} for label, category in enumerate(("164", "1734"))]
@@ -87,6 +89,39 @@ def template_train():
 @pytest.fixture(scope="session")
 def template_predict():
     return imported("predict")
+
+
+@pytest.fixture(scope="session")
+def paper(tmp_path_factory):
+    """Return a function that gives a report with each kind of block, in `en` or `zh`, and the folder it is for."""
+    folder = tmp_path_factory.mktemp("paper 论文")
+    figure = Figure(figsize=(4, 2))
+    figure.subplots().plot([1, 3, 2])
+    for name in ("curve.svg", "curve.png"):
+        figure.savefig(folder / name)
+
+    def make(language):
+        text = "冻结归一化层的统计量 [2]。" if language == "zh" else "The statistics stay frozen [2]; see [7]. "
+        rows = [("rose", "9", "92.60 % (91-93)"), ("lotus", "1,020", "8.50 %"), ("aster", "80", "")]
+        blocks = [
+            Heading("Method", "method"),
+            Subheading("Network"),
+            Paragraph(text * 12),
+            Draft("Say what is new [1]."),
+            Table("Classes", ("class", "images", "top-1"), rows),
+            Heading("Results", "results"),
+            Paragraph(text * 12),
+            Picture(folder / "curve.svg", "Losses [1]", alt="A line that rises and falls."),
+            Picture(folder / "curve.png", "Wide", wide=True),
+            Table("All runs", ("run", "", "top-1"), [("a_long/name=1", "x", "1")] * 90, wide=True),
+            Code("python train.py 'augmentation.train=[resize,random_erasing]'"),
+        ]
+        references = ("A. Author: One. doi:10.1109/ICCV.2017.324", "B. Author: Two. arXiv:1608.03983")
+        return Document(
+            "Flowers <花>", "Team & date", language, blocks, "We measure [1].", ("flowers", "花"), references
+        )
+
+    return make, folder
 
 
 def imported(script):

@@ -1,7 +1,7 @@
 """The report: from what a run recorded, whole in both languages, at most 10 pages, and nothing invented."""
 
 # a None where a value should be fails the test like any other fault
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 
 import re
 import shlex
@@ -42,8 +42,7 @@ def report(run, tmp_path_factory):
 @pytest.mark.integration
 def test_the_html_needs_no_other_file_and_says_what_was_measured(report, run):
     page = report.html.read_text(encoding="utf-8")
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    assert "<script" not in page
+    assert not re.search(r'src="(?!data:)|<(script|link)[^>]+(src|href)', page)
     metrics = read_facts(run).metrics
     assert f"{100 * metrics['top1']:.2f} %" in page
     # no ZIP was proven and no ablation ran: the one is said, the other left out
@@ -58,11 +57,11 @@ def test_the_pdf_has_at_most_ten_pages(report):
 
 
 def test_too_many_pages_name_the_longest_section_and_leave_no_pdf(tmp_path):
-    blocks = [Heading("Short", "short"), Paragraph("a"), Heading("Long", "long"), *[Paragraph("word " * 300)] * 40]
+    blocks = [Heading("Short", "short"), Paragraph("a"), Heading("Long", "long"), *[Paragraph("word " * 300)] * 80]
     (tmp_path / "report.typ").write_text(
         to_typst(Document("T", "S", "en", blocks), [LATIN_FONT], tmp_path), encoding="utf-8"
     )
-    with pytest.raises(RunError, match=r"more than the 10 .* report --drop long\. The longest: long \(\d+ pages\)"):
+    with pytest.raises(RunError, match=r"more than the 10 .* report --drop long\. The longest: long \(\d+\.\d pages\)"):
         compile_pdf(tmp_path / "report.typ", tmp_path / "report.pdf")
     assert not (tmp_path / "report.pdf").exists()
 
@@ -84,7 +83,7 @@ def test_the_teams_text_is_kept_and_shown(run, tmp_path):
     (tmp_path / "innovation.txt").write_text("# Our idea\n\nWe froze\nthe stem.\n\n% a hint\n", encoding="utf-8")
     written = write_report(run, tmp_path, "en", ["attention"])
     page = written.html.read_text(encoding="utf-8")
-    assert "<h3>Our idea</h3>" in page
+    assert re.search(r"<h3>\d\.\d Our idea</h3>", page)
     assert "<p>We froze the stem.</p>" in page
     assert "a hint" not in page
     assert 'id="attention"' not in page
@@ -126,7 +125,7 @@ def test_the_chinese_report_is_chinese(run, tmp_path):
     written = write_report(run, tmp_path, "zh", [])
     page = written.html.read_text(encoding="utf-8")
     assert '<html lang="zh">' in page
-    assert '<h2 id="results">实验结果</h2>' in page
+    assert re.search(r'<h2 id="results">\d 实验结果</h2>', page)
     assert "Not measured" not in page
     assert written.pages <= 10
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -14,29 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import needs_browser, start_browser
 from tests.helpers import command, environment
 
 pytest.importorskip("gradio", reason="requirements-studio.txt is not installed")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (requirements-dev.txt)")
+pytest.importorskip("selenium", reason="selenium is not installed (requirements-dev.txt)")
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [pytest.mark.slow, needs_browser]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
-]
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,1000",
-)
 SECONDS = 60
 
 
@@ -66,12 +50,7 @@ class Visitor:
     """A browser of its own, with a profile below `folder`."""
 
     def __init__(self, folder: Path, address: str) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for flag in (*FLAGS, f"--user-data-dir={folder}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        self.driver = start_browser(folder)
         self.driver.get(address)
 
     def find(self, selector: str):
