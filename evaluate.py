@@ -1,12 +1,16 @@
 """Evaluate a checkpoint, or several averaged, on labelled images: metrics with intervals, tables, pictures."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from cli.entry import ArgumentParser, file_path, run_script, show, split_overrides
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 from prediction.options import SPLITS
+
+# what a search of views has found, for the report
+VIEW_SEARCH = "view_search.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -21,10 +25,11 @@ def main(arguments: list[str]) -> int:
     from cli.comparison_text import describe_sizes, describe_view_search
     from cli.evaluate_text import describe_evaluation
     from common.distributed import processes
-    from common.files import check_writable, check_writable_folder
+    from common.files import check_writable, check_writable_folder, to_json, write_text
     from evaluation.evaluate import evaluate
     from evaluation.labelled_images import KEYS
     from prediction.pipeline import load_pipeline
+    from prediction.provenance import describe_pipeline
     from tools.input_size import compare_sizes
     from tools.tta_search import LIMITS, search_views
 
@@ -34,13 +39,15 @@ def main(arguments: list[str]) -> int:
     flags.tta = None if searches else flags.tta
     if flags.keep:
         check_writable(flags.keep, flags.checkpoint, ".pt")
-    elif not (searches or flags.input_sizes):
+    elif not flags.input_sizes:
         check_writable_folder(flags.output_dir)
     with processes():
         keys = (*KEYS, *LIMITS) if searches else KEYS
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)
         if searches:
             found = search_views(pipeline, split, flags.data)
+            facts = {"checkpoints": describe_pipeline(pipeline)["checkpoints"], **asdict(found)}
+            write_text(flags.output_dir / VIEW_SEARCH, to_json(facts))
             lines = describe_view_search(found, pipeline.config.competition)
         elif flags.input_sizes:
             sizes = compare_sizes(pipeline, flags.input_sizes, split, flags.data, flags.keep)

@@ -8,9 +8,17 @@ HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, and 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--run", type=Path, default=Path("results"), help="folder of the run (default: %(default)s)")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="folder of the run (default: results); further ones, each with its own --run, are compared with the first",
+    )
     parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write (default: %(default)s)")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="default: %(default)s")
+    parser.add_argument("--title", default="", help="title in place of the usual one")
+    parser.add_argument("--team", default="", metavar="NAME", help="name of the team, below the title")
     parser.add_argument("--drop", default="", metavar="A,B", help="sections to leave out, where 10 pages are too few")
     parser.add_argument("--compile", type=Path, metavar="TYP", help="only compile a report.typ that you have edited")
 
@@ -32,7 +40,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
         return 0
     dropped = [name.strip() for name in arguments.drop.split(",") if name.strip()]
-    report = write_report(arguments.run, arguments.output, arguments.language, dropped)
+    first, *others = arguments.run or [Path("results")]
+    report = write_report(first, arguments.output, arguments.language, dropped, others, arguments.title, arguments.team)
     for note in report.notes:
         print(f"note: {note}")
     print(f"{report.html}, {report.pdf} ({report.pages} pages); to edit: {arguments.output / 'report.typ'}")

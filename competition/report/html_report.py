@@ -8,6 +8,7 @@ from competition.report.document import (
     Block,
     Code,
     Document,
+    Draft,
     Heading,
     Paragraph,
     Picture,
@@ -39,9 +40,19 @@ def to_html(document: Document) -> str:
         f'<!doctype html>\n<html lang="{document.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(document.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{escape(document.title)}</h1>\n<p class="subtitle">{escape(document.subtitle)}</p>\n{body}\n'
+        f'<h1>{escape(document.title)}</h1>\n<p class="subtitle">{escape(document.subtitle)}</p>\n'
+        f"{_front(document)}{body}\n{_end(document)}"
         "</body>\n</html>\n"
     )
+
+
+def _front(document: Document) -> str:
+    return f"<p>{escape(document.abstract)}</p>\n" if document.abstract else ""
+
+
+def _end(document: Document) -> str:
+    lines = "".join(f"<li>{escape(source)}</li>" for source in document.references)
+    return f"<ol>{lines}</ol>\n" if lines else ""
 
 
 def _render(block: Block) -> str:
@@ -50,7 +61,7 @@ def _render(block: Block) -> str:
             return f'<h2 id="{escape(name)}">{escape(text)}</h2>'
         case Subheading(text):
             return f"<h3>{escape(text)}</h3>"
-        case Paragraph(text):
+        case Paragraph(text) | Draft(text):
             return f"<p>{escape(text)}</p>"
         case Code(text):
             return f"<pre>{escape(text)}</pre>"

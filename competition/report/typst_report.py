@@ -14,6 +14,7 @@ from competition.report.document import (
     Block,
     Code,
     Document,
+    Draft,
     Heading,
     Paragraph,
     Picture,
@@ -69,8 +70,13 @@ def to_typst(document: Document, fonts: Sequence[str], folder: Path) -> str:
         language=_text(document.language),
         fonts=", ".join(_text(font) for font in fonts),
     )
+    references = [f"+ #{_text(source)}" for source in document.references]
+    front = [f"#{_text(document.abstract)}\n"] if document.abstract else []
     end = "#context [#metadata(here().page()) <last>]"
-    return "\n".join([head, *(_render(block, folder) for block in blocks_for(document, PDF)), end]) + "\n"
+    return (
+        "\n".join([head, *front, *(_render(block, folder) for block in blocks_for(document, PDF)), *references, end])
+        + "\n"
+    )
 
 
 def check_typst() -> None:
@@ -133,7 +139,7 @@ def _render(block: Block, folder: Path) -> str:
             return f"= #{_text(text)}\n#section({_text(name)})"
         case Subheading(text):
             return f"== #{_text(text)}"
-        case Paragraph(text):
+        case Paragraph(text) | Draft(text):
             return f"#{_text(text)}\n"
         case Code(text):
             return f"#raw(block: true, {_text(text)})"

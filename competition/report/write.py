@@ -39,9 +39,18 @@ class Report:
     notes: list[str]
 
 
-def write_report(run: str | Path, output: str | Path, language: str, dropped: Sequence[str]) -> Report:
+def write_report(
+    run: str | Path,
+    output: str | Path,
+    language: str,
+    dropped: Sequence[str],
+    others: Sequence[str | Path] = (),
+    title: str = "",
+    team: str = "",
+) -> Report:
     """Write the report of a run to the folder `output`; innovation.txt there is kept and shown.
 
+    `others` are runs to compare it with. `title` and `team` take the place of the usual title and of the name below it.
     Raises InputError without a trained model, the package typst or, for `zh`, a Chinese font; RunError above 10 pages.
     """
     run, output = as_path(run), as_path(output)
@@ -54,13 +63,14 @@ def write_report(run: str | Path, output: str | Path, language: str, dropped: Se
     check_writable_folder(output)
     check_typst()
     fonts = fonts_for(language)
-    facts = read_facts(run)
+    facts = read_facts(run, [as_path(other) for other in others])
     innovation = output / "innovation.txt"
     if not innovation.is_file():
         write_text(innovation, innovation_template(language))
-    pictures, notes = draw_pictures(facts, output / "pictures", language)
+    pictures, drawing_notes = draw_pictures(facts, output / "pictures", language)
+    notes = [*facts.notes, *drawing_notes]
     text = innovation.read_text(encoding="utf-8-sig")
-    document = build_document(facts, pictures, text, language, dropped)
+    document = build_document(facts, pictures, text, language, dropped, title, team)
     write_text(output / "report.html", to_html(document))
     write_text(output / "report.typ", to_typst(document, fonts, output))
     pages = compile_pdf(output / "report.typ", output / "report.pdf")
