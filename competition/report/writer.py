@@ -97,7 +97,7 @@ class Writer:
     def listed(self, items: Sequence[str]) -> str:
         """Return `a, b and c`."""
         if self.language == "zh":
-            return "、".join(items[:-1]) + ("和" if len(items) > 1 else "") + (items[-1] if items else "")
+            return "、".join(items)
         return ", ".join(items[:-1]) + (" and " if len(items) > 1 else "") + (items[-1] if items else "")
 
     def sentences(self, parts: Sequence[str]) -> str:

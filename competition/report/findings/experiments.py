@@ -171,7 +171,7 @@ def _way(choice: Mapping[str, Any]) -> Way:
         count=len(names),
         runtime=choice["runtime"],
         precision=choice["precision"],
-        views=choice["views"],
+        views=choice["views"].replace(",", "+"),
         top1=choice["top1"],
         p95_ms=choice["p95_ms"],
         size_mb=choice["size_mb"],

@@ -24,7 +24,6 @@ def calibration(it: Material) -> list[Block]:
 def _calibration(it: Material, found: Confidence) -> list[str]:
     writer, say = it.writer, it.writer.say
     error = writer.share_with_interval(found.error, found.interval)
-    cited = writer.cite("kumar2019")
     sentences = []
     if found.temperature is not None:
         temperature, source = writer.decimal(found.temperature, 3), writer.cite("guo2017")
@@ -37,12 +36,13 @@ def _calibration(it: Material, found: Confidence) -> list[str]:
                 f"logit 统一除以温度 {temperature} {source}{where}。这不会改变预测类别，只影响置信度的可信程度。",
             )
         )
+    cited = writer.cite("kumar2019")
     change = (
         ""
         if found.before is None
         else say(
             f", against {writer.percent(found.before)} without the temperature",
-            f"（不用温度时为 {writer.percent(found.before)}）",
+            f"，不用温度时为 {writer.percent(found.before)}",
         )
     )
     sentences.append(
@@ -84,8 +84,8 @@ def _abstention(it: Material, found: Confidence) -> list[str]:
                 f"Where a wrong answer is costly, the least confident ones can be withheld {cited}: of the "
                 f"{coverage} of the answers with a confidence of at least {threshold}, {right} are right (95% "
                 f"interval {bounds}).",
-                f"若错误代价较高，可以拒绝回答置信度最低的图像 {cited}：保留置信度不低于 {threshold} 的 {coverage}，"
-                f"其准确率为 {right}（95% 区间 {bounds}）。",
+                f"若错误代价较高，可以拒绝回答置信度最低的图像 {cited}：保留置信度不低于 {threshold} 的回答（占 "
+                f"{coverage}），其准确率为 {right}（95% 区间 {bounds}）。",
             )
         )
     reached = {target: kept for target, kept in found.targets.items() if kept.coverage < 1}

@@ -13,13 +13,16 @@ def _measurement(it: Material) -> list[str]:
     facts, say = it.facts, it.writer.say
     if facts.metrics is None:
         return [say("No accuracy was measured on held-back images.", "尚未在留出图像上测量准确率。")]
-    sentences = [
-        say(
-            "The evaluated photographs come from the same source as those of training; photographs of other cameras, "
-            "places or seasons may be recognised less well.",
-            "评估照片与训练照片来源相同；对其他相机、地点或季节拍摄的照片，识别效果可能下降。",
+    own = facts.metrics.get("images_from", "").startswith(("val ", "test ", "train ", "all "))
+    sentences = []
+    if own or "part_test" in facts.metrics.get("images_from", ""):
+        sentences.append(
+            say(
+                "The evaluated photographs come from the same source as those of training; photographs of other "
+                "cameras, places or seasons may be recognised less well.",
+                "评估照片与训练照片来源相同；对其他相机、地点或季节拍摄的照片，识别效果可能下降。",
+            )
         )
-    ]
     if is_validation(it):
         sentences.append(
             say(
@@ -30,7 +33,7 @@ def _measurement(it: Material) -> list[str]:
         )
     images, classes = facts.metrics["images"], len(facts.checkpoint.classes)
     if images < 20 * classes:
-        shown = it.writer.decimal(images / classes, 1)
+        shown = it.writer.decimal(images / classes, 0 if images % classes == 0 else 1)
         sentences.append(
             say(
                 f"With {shown} evaluated images per class on average, accuracies of single classes are rough.",
@@ -62,15 +65,16 @@ def _experiments(it: Material) -> list[str]:
 
 def _hardware(it: Material) -> list[str]:
     proof, say = it.facts.proof, it.writer.say
-    measured = proof is not None or it.findings.frontier is not None
-    on_cpu = proof is None or proof["latency_ms"]["on_cpu"]
-    if not measured:
+    if proof is None and it.findings.frontier is None:
         return []
-    kind = say(" on a processor", "，在 CPU 上测量") if on_cpu and proof is not None else ""
+    on_cpu = proof is not None and proof["latency_ms"]["on_cpu"]
+    where = (
+        say("the CPU of our own machine", "我们自己机器的 CPU ") if on_cpu else say("our own machine", "我们自己的机器")
+    )
     return [
         say(
-            f"Latency was measured on our own machine{kind}; the judges' hardware will give other figures.",
-            f"时延在我们自己的机器上测得{kind}，评审硬件上的数值会有所不同。",
+            f"Latency was measured on {where}; the judges' hardware will give other figures.",
+            f"时延在{where}上测得，评审硬件上的数值会有所不同。",
         )
     ]
 

@@ -77,8 +77,8 @@ def _faults(it: Material) -> list[str]:
             gone, saved = writer.count(unreadable), writer.count(recovered)
             sentences.append(
                 say(
-                    f"When the data were prepared, {gone} files could not be read and were left out, and {saved} "
-                    "damaged files were recovered as far as they could be decoded.",
+                    f"When the data were prepared, files that could not be read were left out ({gone}), and damaged "
+                    f"ones were recovered as far as they could be decoded ({saved}).",
                     f"数据整理时剔除了 {gone} 个无法读取的文件，并尽可能恢复了 {saved} 个损坏的文件。",
                 )
             )
@@ -87,14 +87,12 @@ def _faults(it: Material) -> list[str]:
         if copies:
             shown = writer.count(copies)
             sentences.append(
-                say(
-                    f"{shown} groups of files with the same content were found.", f"发现 {shown} 组内容完全相同的文件。"
-                )
+                say(f"Groups of files with identical content: {shown}.", f"发现 {shown} 组内容完全相同的文件。")
             )
     if facts.skipped_images:
         skipped = writer.count(facts.skipped_images)
         sentences.append(
-            say(f"Training skipped {skipped} unreadable images.", f"训练时跳过了 {skipped} 张无法读取的图像。")
+            say(f"Unreadable images that training skipped: {skipped}.", f"训练时跳过了 {skipped} 张无法读取的图像。")
         )
     return sentences
 
@@ -107,10 +105,10 @@ def _corrections(it: Material) -> list[str]:
     cited = writer.cite("northcutt2021")
     return [
         writer.say(
-            f"Label errors distort both training and measurement {cited}, so doubtful labels were looked at one by "
-            f"one: {changed} labels were changed, {dropped} images dropped, and {kept} confirmed as they were.",
-            f"标签错误既影响训练，也影响评估 {cited}，因此我们逐一复核了可疑标签："
-            f"修改 {changed} 个，剔除 {dropped} 张图像，确认无误 {kept} 个。",
+            f"Label errors distort both training and measurement {cited}, so doubtful labels were reviewed (changed: "
+            f"{changed}, images dropped: {dropped}, confirmed as they were: {kept}).",
+            f"标签错误既影响训练，也影响评估 {cited}，因此我们复核了可疑标签："
+            f"修改 {changed} 个，剔除图像 {dropped} 张，确认无误 {kept} 个。",
         )
     ]
 
@@ -130,7 +128,7 @@ def _split(it: Material) -> list[str]:
     cited = writer.cite("barz2020")
     sentences = [
         say(
-            "The images are split by class into fixed shares. Near-duplicates, such as two frames of the same flower, "
+            "The split is stratified by class. Near-duplicates, such as two frames of the same flower, "
             f"would make the measurement too favourable if they lay on both sides {cited}; a perceptual hash finds "
             "them, and each group stays on one side of the split.",
             "数据按类别分层划分。若近重复图像（如同一朵花的连拍）同时出现在训练与评估两侧，测量结果会偏高"

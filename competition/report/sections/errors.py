@@ -63,7 +63,8 @@ def _confusions(it: Material, found: Errors) -> list[str]:
             say(
                 f"The confusion of {pair[0]} and {pair[1]} goes both ways ({back} the other way), which points to "
                 "truly similar classes rather than to a bias for one of them.",
-                f"{pair[0]} 与 {pair[1]} 的混淆是双向的（反向 {back} 次），说明两类本身相似，而非模型偏向其中一类。",
+                f"{pair[0]} 与 {pair[1]} 的混淆是双向的（反向 {back} 次），更可能是两类本身相似，"
+                "而非模型偏向其中一类。",
             )
         )
     return sentences
@@ -84,8 +85,10 @@ def _classes(it: Material, found: Errors) -> list[str]:
     perfect, measured = writer.count(found.perfect), writer.count(found.measured)
     sentences = [
         writer.say(
-            f"{perfect} of {measured} classes are recognised without an error.",
-            f"{measured} 个类别中有 {perfect} 个完全没有错误。",
+            f"{perfect} of {measured} classes are recognised without an error."
+            if found.perfect
+            else f"Each of the {measured} classes has an error.",
+            f"{measured} 个类别中有 {perfect} 个完全没有错误。" if found.perfect else f"{measured} 个类别均有错误。",
         )
     ]
     if found.confidence_right is not None and found.confidence_wrong is not None:
@@ -116,8 +119,8 @@ def _correlations(it: Material, found: Errors) -> list[Block]:
     if not sentences:
         return []
     lead = say(
-        "What goes with errors? The following rank correlations (Spearman's ρ, bootstrap 95% intervals) relate whether "
-        "an answer is right to properties of the image and its class.",
+        "Which properties go with errors? The following rank correlations (Spearman's ρ, bootstrap 95% intervals) "
+        "relate whether an answer is right to properties of the image and its class.",
         "错误与哪些因素有关？下面用 Spearman 秩相关系数 ρ（自助法 95% 区间）考察回答是否正确与图像及类别属性的关系。",
     )
     caption = say("What goes with right answers", "与回答正确相关的因素")
@@ -221,7 +224,7 @@ def _pictures(it: Material) -> list[Block]:
     if attention:
         cited = it.writer.cite("selvaraju2017")
         text = say(
-            f"Grad-CAM {cited} shows which places speak for the answer that the network gave: bright ones.",
+            f"Grad-CAM {cited} marks the places that speak for the answer of the network; bright ones speak most.",
             f"Grad-CAM {cited} 显示支持预测结果的区域，越亮表示支持越强。",
         )
         blocks += [Paragraph(text), *attention]

@@ -3,6 +3,7 @@
 from competition.report.document import Block, Paragraph, Subheading, Table
 from competition.report.findings.difference import Difference, Verdict
 from competition.report.findings.experiments import Effect, Frontier, Study, Way
+from competition.report.ingredients import variant_name
 from competition.report.sections.material import Material, difference_text, verdict_text
 
 
@@ -40,14 +41,14 @@ def _ablation_sentences(it: Material, study: Study) -> list[str]:
         )
     ]
     sentences += [_effect_sentence(it, effect) for effect in study.variants if _is_clear(effect)]
-    unclear = [writer.name(effect.variant) for effect in study.variants if not _is_clear(effect)]
+    unclear = [f"“{variant_name(effect.variant, writer)}”" for effect in study.variants if not _is_clear(effect)]
     if unclear:
         named = writer.listed(unclear)
         sentences.append(
             say(
                 f"For {named} the difference is within chance: this experiment can neither confirm nor exclude an "
                 "effect.",
-                f"{named} 的差异在随机波动范围内，本实验既不能证实也不能排除其作用。",
+                f"{named}的差异在随机波动范围内，本实验既不能证实也不能排除其作用。",
             )
         )
     if study.base.seeds == 1:
@@ -67,7 +68,7 @@ def _is_clear(effect: Effect) -> bool:
 def _effect_sentence(it: Material, effect: Effect) -> str:
     writer = it.writer
     change, verdict = difference_text(effect.difference, writer), verdict_text(effect.difference, writer)
-    name = writer.name(effect.variant)
+    name = variant_name(effect.variant, writer)
     return writer.say(
         f"The variant “{name}” changes top-1 by {change}; {verdict}.",
         f"变体“{name}”使 top-1 变化 {change}，{verdict}。",
@@ -82,7 +83,7 @@ def _ablation_table(it: Material, study: Study) -> Table:
         is_base = effect is study.base
         spread = "" if effect.spread is None else f" ± {writer.decimal(effect.spread, 2, 100)}"
         return (
-            say("base", "基线") if is_base else writer.name(effect.variant),
+            say("base", "基线") if is_base else variant_name(effect.variant, writer),
             f"{writer.decimal(effect.top1, 2, 100)}{spread}",
             "" if is_base else _bounded(it, effect.difference),
             writer.count(effect.seeds),

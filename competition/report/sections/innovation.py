@@ -2,6 +2,7 @@
 
 from competition.report.document import Block, Draft
 from competition.report.findings.difference import Verdict
+from competition.report.ingredients import variant_name
 from competition.report.innovation import innovation_blocks, is_written
 from competition.report.sections.material import Material, difference_text, verdict_text
 
@@ -85,7 +86,7 @@ def _budgeted_views(it: Material) -> list[str]:
 
 def _calibration(it: Material) -> list[str]:
     found, writer = it.findings.confidence, it.writer
-    if found is None or found.temperature is None or found.before is None:
+    if found is None or found.temperature is None or found.before is None or found.before <= found.error:
         return []
     before, after = writer.percent(found.before), writer.percent(found.error)
     ensemble = len((it.facts.metrics or {}).get("checkpoints", ())) > 1
@@ -109,7 +110,7 @@ def _proof(it: Material) -> list[str]:
     return [
         it.writer.say(
             "Proven submission. The archive was run in an empty folder without network before it was submitted, and "
-            f"its answers equal ours; {checks} checks passed.",
+            f"its answers equal ours (checks passed: {checks}).",
             f"可验证的提交。提交前在空目录、断网条件下运行压缩包，其结果与我们的一致，共通过 {checks} 项检查。",
         )
     ]
@@ -122,8 +123,8 @@ def _corrections(it: Material) -> list[str]:
     changed, dropped = (it.writer.count(corrections[name]) for name in ("changed", "dropped"))
     return [
         it.writer.say(
-            f"Cleaned labels. Doubtful labels were reviewed by eye: {changed} changed, {dropped} images dropped.",
-            f"标签清洗。人工复核可疑标签：修改 {changed} 个，剔除 {dropped} 张图像。",
+            f"Cleaned labels. Doubtful labels were reviewed (changed: {changed}, images dropped: {dropped}).",
+            f"标签清洗。复核可疑标签：修改 {changed} 个，剔除 {dropped} 张图像。",
         )
     ]
 
@@ -137,7 +138,7 @@ def _evidence(it: Material, ingredient: str) -> str:
     for effect in study.variants if study else []:
         if effect.variant in (f"without {ingredient}", f"with {ingredient}"):
             change = difference_text(effect.difference, writer)
-            name, verdict = writer.name(effect.variant), verdict_text(effect.difference, writer)
+            name, verdict = variant_name(effect.variant, writer), verdict_text(effect.difference, writer)
             caution = effect.difference.verdict is Verdict.CHANCE
             text = writer.say(
                 f" In the ablation the variant “{name}” changed top-1 by {change}; {verdict}",

@@ -34,13 +34,18 @@ class Material:
 def measured_part(material: Material) -> str:
     """Return which images were measured, in words: `validation images`."""
     say = material.writer.say
-    part = (material.facts.metrics or {}).get("images_from", "").split(" of ")[0]
+    metrics = material.facts.metrics or {}
+    source = metrics.get("images_from", "")
+    part = source.split(" of ")[0]
     if part == "val":
         return say("validation images", "张验证图像")
-    if part == "test":
-        return say("test images that neither training nor any choice has used", "张未参与训练与任何选择的测试图像")
+    # the part that `compete.py` holds back until the end
+    if part == "test" or "part_test" in source:
+        return say("held-back test images", "张留出的测试图像")
     if part == "train":
         return say("training images", "张训练图像")
+    if metrics.get("seen_in_training"):
+        return say("labelled images", "张带标签图像")
     return say("labelled images outside the training set", "张训练集以外的带标签图像")
 
 
@@ -59,8 +64,8 @@ def difference_text(difference: Difference, writer: Writer) -> str:
 def verdict_text(difference: Difference, writer: Writer) -> str:
     """Return what may be said of a difference, as the end of a sentence."""
     words = {
-        Verdict.GAIN: ("the gain is beyond chance", "提升超出随机波动"),
-        Verdict.LOSS: ("the loss is beyond chance", "下降超出随机波动"),
+        Verdict.GAIN: ("the increase is beyond chance", "提升超出随机波动"),
+        Verdict.LOSS: ("the decrease is beyond chance", "下降超出随机波动"),
         Verdict.CHANCE: ("the difference is within chance", "差异在随机波动范围内"),
     }
     return writer.say(*words[difference.verdict])

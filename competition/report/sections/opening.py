@@ -18,13 +18,13 @@ def _task_and_method(it: Material) -> list[str]:
     architecture = writer.name(checkpoint.architecture.split(".")[0])
     parts = []
     if config.training.head_init == "probe":
-        parts.append(say("a classifier that starts from a linear probe", "以线性探测初始化分类器"))
+        parts.append(say("a classifier that starts from a linear probe", "线性探测初始化"))
     if config.model.head == "second_order":
         parts.append(say("a second-order head", "二阶统计分类头"))
     if config.training.ema_decay:
         parts.append(say("averaged weights", "权重滑动平均"))
     if checkpoint.metrics.get("start_share"):
-        parts.append(say("interpolation towards the initial weights", "与初始权重插值"))
+        parts.append(say("interpolation towards the initial weights", "初始权重插值"))
     named = writer.listed(parts)
     kind = say("pretrained ", "预训练的 ") if config.model.pretrained else ""
     method = say(
@@ -54,12 +54,14 @@ def _result(it: Material) -> list[str]:
     images, part = writer.count(metrics["images"]), measured_part(it)
     top1, interval = writer.percent(metrics["top1"]), writer.interval(metrics["top1_interval"])
     f1 = writer.percent(metrics["macro_f1"])
+    seen = writer.say("Part of them were seen in training.", "其中部分图像在训练中出现过。")
     return [
         writer.say(
             f"On {images} {part} it reaches a top-1 accuracy of {top1} (95% confidence interval {interval}) and a "
             f"macro F1 of {f1}.",
             f"在 {images} {part}上，top-1 准确率为 {top1}（95% 置信区间 {interval}），宏平均 F1 为 {f1}。",
-        )
+        ),
+        seen if metrics.get("seen_in_training") else "",
     ]
 
 
@@ -178,11 +180,10 @@ def task(it: Material) -> list[Block]:
         ),
         Paragraph(
             say(
-                "Two principles guided the work. A choice is kept only where a measurement supports it, and every "
-                "accuracy is given with its 95% interval, because differences on a few hundred images are easily due "
-                "to chance.",
-                "本工作遵循两条原则：每项选择都须有测量结果支持；每个准确率都给出 95% 区间，"
-                "因为在几百张图像上，小的差异很可能只是随机波动。",
+                "All accuracies are given with 95% intervals, because differences on a few hundred images are easily "
+                "due to chance; a difference whose interval contains zero is called within chance.",
+                "所有准确率均附 95% 区间，因为在几百张图像上，小的差异很可能只是随机波动；"
+                "若差异的区间包含零，本文称其在随机波动范围内。",
             )
         ),
     ]

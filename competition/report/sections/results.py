@@ -1,5 +1,6 @@
 """The results: accuracy with intervals in words and numbers, and the run beside others."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from competition.report.document import Block, Paragraph, Subheading, Table
@@ -38,7 +39,6 @@ def _accuracy(it: Material) -> list[str]:
     images, part = writer.count(metrics["images"]), measured_part(it)
     right = writer.count(sum(answer.label == answer.predicted for answer in it.facts.answers))
     top1, interval = writer.percent(metrics["top1"]), writer.interval(metrics["top1_interval"])
-    top5, f1 = writer.percent(metrics["top5"]), writer.percent(metrics["macro_f1"])
     sentences = [
         writer.say(
             f"Of {images} {part}, {right} are classified correctly: a top-1 accuracy of {top1} with a 95% confidence "
@@ -50,14 +50,29 @@ def _accuracy(it: Material) -> list[str]:
             f"On {images} {part} the top-1 accuracy is {top1} with a 95% confidence interval of {interval}.",
             f"在 {images} {part}上，top-1 准确率为 {top1}，95% 置信区间为 {interval}。",
         ),
-        writer.say(
-            f"The right class is among the first five for {top5}, and the macro F1, in which every class weighs the "
-            f"same, is {f1}.",
-            f"正确类别位于前五的比例为 {top5}；各类权重相同的宏平均 F1 为 {f1}。",
-        ),
+        _other_metrics(it, metrics),
         *sentences_of("inference", it.facts, writer),
     ]
     return sentences
+
+
+def _other_metrics(it: Material, metrics: Mapping[str, Any]) -> str:
+    writer, f1 = it.writer, it.writer.percent(metrics["macro_f1"])
+    weighed = writer.say(
+        f"The macro F1, in which every class weighs the same, is {f1}.", f"各类权重相同的宏平均 F1 为 {f1}。"
+    )
+    if _top5_is_sure(it):
+        return weighed
+    top5 = writer.percent(metrics["top5"])
+    first = writer.say(
+        f"The right class is among the first five for {top5} of the images.", f"正确类别位于前五的图像占 {top5}。"
+    )
+    return writer.sentences([first, weighed])
+
+
+def _top5_is_sure(it: Material) -> bool:
+    """Say whether the right class is always among the first five."""
+    return len(it.facts.checkpoint.classes) <= 5
 
 
 def _groups(it: Material) -> list[str]:
@@ -130,7 +145,7 @@ def _table(it: Material) -> Table:
     rows = [
         (name, writer.percent(metrics[key]), _bounds(it, metrics.get(f"{key}_interval")))
         for key, name in names.items()
-        if key in metrics
+        if key in metrics and not (key == "top5" and _top5_is_sure(it))
     ]
     groups = metrics.get("groups") or {}
     for key, (english, chinese) in {
@@ -159,8 +174,8 @@ def _comparison(it: Material) -> list[Block]:
         cited = it.writer.cite("agresti2005")
         sentences.append(
             say(
-                f"These differences are paired, image by image {cited}, which is sharper than comparing two intervals.",
-                f"以上差异按图像配对计算 {cited}，比直接比较两个区间更灵敏。",
+                f"The difference is paired, image by image {cited}, which is sharper than comparing two intervals.",
+                f"差异按图像配对计算 {cited}，比直接比较两个区间更灵敏。",
             )
         )
     text = it.writer.sentences(sentences)
@@ -176,8 +191,8 @@ def _compared(it: Material, other: Comparison) -> str:
     name = it.writer.name(other.name)
     change, verdict = difference_text(other.gain, it.writer), verdict_text(other.gain, it.writer)
     return it.writer.say(
-        f"On the same images, this run differs from {name} by {change}; {verdict}.",
-        f"在相同图像上，本次实验与 {name} 相差 {change}，{verdict}。",
+        f"On the same images, this run differs from “{name}” by {change}; {verdict}.",
+        f"在相同图像上，本次实验与“{name}”相差 {change}，{verdict}。",
     )
 
 

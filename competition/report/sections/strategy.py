@@ -41,17 +41,23 @@ def _recipe(it: Material) -> Table:
     rows = [
         (
             say("optimizer", "优化器"),
-            f"{writer.name(recipe.optimizer)}, weight decay {writer.general(recipe.weight_decay)}",
+            say(
+                f"{writer.name(recipe.optimizer)}, weight decay {writer.general(recipe.weight_decay)}",
+                f"{writer.name(recipe.optimizer)}，权重衰减 {writer.general(recipe.weight_decay)}",
+            ),
         ),
         (say("peak learning rate", "峰值学习率"), writer.general(recipe.learning_rate)),
         (
             say("schedule", "学习率调度"),
             say(
-                f"{recipe.scheduler}, warm-up of {writer.general(recipe.warmup_epochs)} epochs",
+                f"{recipe.scheduler}, warm-up epochs: {writer.general(recipe.warmup_epochs)}",
                 f"{recipe.scheduler}，预热 {writer.general(recipe.warmup_epochs)} 轮",
             ),
         ),
-        (say("epochs, batch size", "轮数，批大小"), f"{writer.general(recipe.epochs)}, {batch}"),
+        (
+            say("epochs, batch size", "轮数，批大小"),
+            say(f"{writer.general(recipe.epochs)}, {batch}", f"{writer.general(recipe.epochs)}，{batch}"),
+        ),
         (say("loss", "损失函数"), writer.name(recipe.loss_function)),
     ]
     optional = [
@@ -122,7 +128,10 @@ def _length(it: Material, course: Course) -> list[str]:
         "" if hours is not None else ", validation excluded", "" if hours is not None else "（不含验证）"
     )
     sentences = [
-        writer.say(f"The run took {epochs} epochs in {shown}{counted}.", f"训练共 {epochs} 轮，用时 {shown}{counted}。")
+        writer.say(
+            f"The run took {shown}{counted} for {epochs} epoch{'' if course.epochs == 1 else 's'}.",
+            f"训练共 {epochs} 轮，用时 {shown}{counted}。",
+        )
     ]
     if course.epochs < course.planned and it.facts.config.training.max_minutes is None:
         planned = writer.general(course.planned)
@@ -172,9 +181,9 @@ def _convergence(it: Material, course: Course) -> list[str]:
         lowest = writer.count(course.lowest_loss)
         sentences.append(
             say(
-                f"The validation loss was lowest in epoch {lowest} and rose afterwards, a sign of growing confidence "
-                "in wrong answers.",
-                f"验证损失在第 {lowest} 轮最低，此后回升，说明模型对错误回答的置信度在增加。",
+                f"The validation loss was lowest in epoch {lowest} and rose afterwards, which suggests growing "
+                "confidence in wrong answers.",
+                f"验证损失在第 {lowest} 轮最低，此后回升，可能说明模型对错误回答的置信度在增加。",
             )
         )
     return sentences
