@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 MINUS = "\u2212"
 
 
@@ -55,8 +57,8 @@ class Writer:
         return self._registered(f"{round(value)}", value)
 
     def general(self, value: float) -> str:
-        """Return a number with the digits that it has, as in a config."""
-        return self._registered(f"{value:.6g}", value)
+        """Return a number with the digits that it has, as in a config, without a power of ten."""
+        return self._registered(np.format_float_positional(float(f"{value:.6g}"), trim="-"), value)
 
     def decimal(self, value: float, digits: int, factor: float = 1.0) -> str:
         """Return `factor` times a value; the record holds the value."""

@@ -10,8 +10,8 @@ from competition.report.sections.material import Material
 def data(it: Material) -> list[Block]:
     """The images, their faults, the corrections, and the split."""
     sentences = [
-        [*_amount(it), *_sizes(it)],
-        [*_faults(it), *_corrections(it)],
+        [*_amount(it), *_sizes(it), *_faults(it)],
+        _corrections(it),
         _split(it),
     ]
     blocks: list[Block] = [Paragraph(it.writer.sentences(part)) for part in sentences if part]

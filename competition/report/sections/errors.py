@@ -54,7 +54,7 @@ def _confusions(it: Material, found: Errors) -> list[str]:
             f"出现两次及以上的混淆占全部错误的 {repeated}。",
         )
     )
-    mutual = [confusion for confusion in frequent if confusion.back]
+    mutual = [confusion for confusion in frequent if confusion.back > 1]
     if mutual:
         first = mutual[0]
         back = writer.count(first.back)
@@ -118,6 +118,13 @@ def _correlations(it: Material, found: Errors) -> list[Block]:
         )
     if not sentences:
         return []
+    if any(found.correlations[name].is_clear for name in found.correlations if name != "confidence"):
+        sentences.append(
+            say(
+                "These are associations, not causes, and of several that are tested one may stand out by chance.",
+                "以上只是相关而非因果；由于同时考察了多个因素，个别结果也可能出于偶然。",
+            )
+        )
     lead = say(
         "Which properties go with errors? The following rank correlations (Spearman's ρ, bootstrap 95% intervals) "
         "relate whether an answer is right to properties of the image and its class.",

@@ -35,9 +35,10 @@ def _probe_start(it: Material) -> list[str]:
 
 def _start_mix(it: Material) -> list[str]:
     share = it.facts.checkpoint.metrics.get("start_share")
-    if not share:
-        return []
     writer, course = it.writer, it.findings.course
+    # what lowered the accuracy is no candidate
+    if not share or (course and course.mixed and course.mixed[1] < course.mixed[0]):
+        return []
     shown = writer.general(share)
     measured = ""
     if course and course.mixed:

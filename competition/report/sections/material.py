@@ -36,7 +36,7 @@ def measured_part(material: Material) -> str:
     say = material.writer.say
     metrics = material.facts.metrics or {}
     source = metrics.get("images_from", "")
-    part = source.split(" of ")[0]
+    part = source.split(" ")[0]
     if part == "val":
         return say("validation images", "张验证图像")
     # the part that `compete.py` holds back until the end

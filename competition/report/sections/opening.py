@@ -169,7 +169,7 @@ def task(it: Material) -> list[Block]:
         ),
         Paragraph(
             say(
-                f"The contest limits what may answer (profile {writer.name(limits.name)}): all models together take at "
+                f"The contest limits the system (profile {writer.name(limits.name)}): all models together take at "
                 f"most {megabytes} MB and {billions} billion parameters, and one image of {side} × {side} pixels at "
                 f"most {latency} ms, from the file to the answer. The submission is a table with the columns "
                 f"{columns}.",
