@@ -99,7 +99,9 @@ class Writer:
     def listed(self, items: Sequence[str]) -> str:
         """Return `a, b and c`."""
         if self.language == "zh":
-            return "、".join(items)
+            # beside Latin letters the word for `and` would need spaces
+            latin = any(item[:1].isascii() or item[-1:].isascii() for item in items[-2:])
+            return "、".join(items) if latin or len(items) < 2 else f"{'、'.join(items[:-1])}和{items[-1]}"
         return ", ".join(items[:-1]) + (" and " if len(items) > 1 else "") + (items[-1] if items else "")
 
     def sentences(self, parts: Sequence[str]) -> str:
