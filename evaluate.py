@@ -1,6 +1,7 @@
 """Evaluate a checkpoint, or several averaged, on labelled images: metrics with intervals, tables, pictures."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from cli.early_checks import check_file, check_folder, check_labels, check_pipeline
@@ -8,6 +9,9 @@ from cli.entry import ArgumentParser, file_path, run_script, show, split_overrid
 from cli.pipeline_flags import add_pipeline_flags, read_prediction_options
 from common.errors import InputError
 from prediction.options import LABELLED_KEYS, LIMIT_KEYS, SPLITS
+
+# what a search of views has found, for the report
+VIEW_SEARCH = "view_search.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,15 +27,16 @@ def main(arguments: list[str]) -> int:
         raise InputError("--tta search and --input-sizes are two comparisons. Give one of them.")
     flags.tta = None if searches else flags.tta
     keys = (*LABELLED_KEYS, *LIMIT_KEYS) if searches else LABELLED_KEYS
-    writes = not (searches or flags.input_sizes)
+    writes = not flags.input_sizes
     _check(flags, overrides, keys, writes)
 
     from cli.comparison_text import describe_sizes, describe_view_search
     from cli.evaluate_text import describe_evaluation
     from common.distributed import processes
-    from common.files import check_writable, check_writable_folder
+    from common.files import check_writable, check_writable_folder, to_json, write_text
     from evaluation.evaluate import evaluate
     from prediction.pipeline import load_pipeline
+    from prediction.provenance import describe_pipeline
     from tools.input_size import compare_sizes
     from tools.tta_search import search_views
 
@@ -43,6 +48,8 @@ def main(arguments: list[str]) -> int:
         pipeline = load_pipeline(flags.checkpoint, read_prediction_options(flags), overrides, keys)
         if searches:
             found = search_views(pipeline, split, flags.data)
+            facts = {"checkpoints": describe_pipeline(pipeline)["checkpoints"], **asdict(found)}
+            write_text(flags.output_dir / VIEW_SEARCH, to_json(facts))
             lines = describe_view_search(found, pipeline.config.competition)
         elif flags.input_sizes:
             sizes = compare_sizes(pipeline, flags.input_sizes, split, flags.data, flags.keep)

@@ -10,7 +10,13 @@ HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, Word
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--run", type=Path, default=Path("results"), help="folder of the run (default: %(default)s)")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="folder of the run (default: results); further ones, each with its own --run, are compared with the first",
+    )
     parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write (default: %(default)s)")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="default: %(default)s")
     parser.add_argument(
@@ -19,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="forms to write, of html, pdf (with its source report.typ) and docx (default: %(default)s)",
     )
+    parser.add_argument("--title", default="", help="title in place of the usual one")
+    parser.add_argument("--team", default="", metavar="NAME", help="name of the team, below the title")
     parser.add_argument("--drop", default="", metavar="A,B", help="sections to leave out, where 10 pages are too few")
     parser.add_argument("--compile", type=Path, metavar="TYP", help="only compile a report.typ that you have edited")
 
@@ -39,18 +47,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             raise InputError(f"{arguments.compile}: no such file.")
         print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
         return 0
-    request = (
-        arguments.run,
-        arguments.output,
-        arguments.language,
-        _names(arguments.drop),
-        _names(arguments.format),
-    )
-    early(check_request)(*request)
+    first, *others = arguments.run or [Path("results")]
+    dropped, forms = _names(arguments.drop), _names(arguments.format)
+    early(check_request)(first, arguments.output, arguments.language, dropped, forms, others)
 
     from competition.report.write import write_report
 
-    report = write_report(*request)
+    names = arguments.title, arguments.team
+    report = write_report(first, arguments.output, arguments.language, dropped, forms, others, *names)
     for note in report.notes:
         print(f"note: {note}")
     for path in (report.html, report.docx):

@@ -1,21 +1,14 @@
 """innovation.txt: the part of the report that the team writes. It is never overwritten."""
 
-from competition.report.document import Block, Paragraph, Say, Subheading
-
-
-def innovation_blocks(text: str, say: Say) -> list[Block]:
-    """Return the text of the team, or a line that says where to write it."""
-    if not is_written(text):
-        return [Paragraph(say("[To be written by the team: innovation.txt]", "【待团队填写：innovation.txt】"))]
-    return _blocks(text)
+from competition.report.document import Block, Paragraph, Subheading
 
 
 def is_written(text: str) -> bool:
     """Say whether there is text besides headings and hints."""
-    return any(isinstance(block, Paragraph) for block in _blocks(text))
+    return any(isinstance(block, Paragraph) for block in innovation_blocks(text))
 
 
-def _blocks(text: str) -> list[Block]:
+def innovation_blocks(text: str) -> list[Block]:
     """Return paragraphs (between empty lines) and subheadings (`# `); lines with `%` are hints."""
     lines = [line for line in text.splitlines() if not line.startswith("%")]
     blocks: list[Block] = []

@@ -15,23 +15,31 @@ LANGUAGES = ("en", "zh")
 
 FORMS = (HTML, PDF, DOCX)
 
-# `competition.report.sections.SECTIONS` has the function of each
+# `competition.report.sections.SECTIONS` has the titles and the function of each
 SECTION_NAMES = (
-    "summary",
-    "innovation",
-    "model",
-    "training",
-    "augmentation",
+    "task",
+    "data",
+    "architecture",
+    "strategy",
     "results",
-    "confusions",
-    "attention",
-    "limits",
-    "ablation",
+    "experiments",
+    "errors",
+    "calibration",
+    "cost",
+    "innovation",
+    "limitations",
     "reproduce",
 )
 
 
-def check_request(run: Path, output: Path, language: str, dropped: Sequence[str], forms: Sequence[str]) -> None:
+def check_request(
+    run: Path,
+    output: Path,
+    language: str,
+    dropped: Sequence[str],
+    forms: Sequence[str],
+    others: Sequence[Path] = (),
+) -> None:
     """Raise InputError for a language, a form or a section that is not known, a missing package, or no run there."""
     check_choice(f"language {language!r}", language, LANGUAGES)
     if not forms:
@@ -48,7 +56,8 @@ def check_request(run: Path, output: Path, language: str, dropped: Sequence[str]
         check_docx()
     if PDF in forms:
         check_typst()
-    check_trained(run)
+    for folder in (run, *others):
+        check_trained(folder)
 
 
 def check_trained(run: Path) -> None:

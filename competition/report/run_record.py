@@ -1,21 +1,25 @@
-"""What a run recorded, read for its report. Missing records are None, and the report says so."""
+"""What a run recorded, read for its report. Missing records are None or empty, and the report leaves them out."""
 
-import csv
 import json
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
+from competition.report.records import Records, find_records, read_json, read_table
 from competition.report.request import check_trained
 from configs.compose import compose, from_plain, to_plain
 from configs.options import OPEN_MODEL
 from configs.schema import Config
+from data.duplicates import HASHES_FILE, duplicate_groups
+from data.prepared import load_table
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.classifier import parameter_count, size_in_bytes
 from training.run_folder import RunFolder
@@ -33,52 +37,139 @@ class Answer:
 
 @dataclass(frozen=True)
 class Facts:
-    """All facts of a report; `parameters`, `megabytes` (fp32, 10^6 bytes) and `gflops` are per model."""
+    """All facts of a report; `parameters`, `megabytes` (fp32, 10^6 bytes) and `gflops` are per model.
 
+    `hits` bool (epochs, N) says which validation images each epoch has right, None if that was not kept. `abstention`
+    are the rows of abstention.csv. `prepared` is summary.json of the data set, which may hold more images than the run
+    used, and `near_duplicates` counts the images that have a near-duplicate. `ablation`, `tune` (trials), `budget`,
+    `folds` (a cross-validation) and `views` (a search) come from the folders that `found` names. `others` are further
+    runs to compare with; they have none themselves. `notes` say where records were found, or why they were not used.
+    """
+
+    run: Path
     checkpoint: Checkpoint
     config: Config
     parameters: int
     megabytes: float
     gflops: float | None
     history: list[dict[str, str]]
+    hits: np.ndarray | None
     skipped_images: int
+    prepared: dict[str, Any] | None
+    near_duplicates: int | None
     metrics: dict[str, Any] | None
     answers: list[Answer]
     per_class: list[dict[str, str]]
+    abstention: list[dict[str, str]]
     proof: dict[str, Any] | None
     recipe: dict[str, Any] | None
     ablation: list[dict[str, str]]
+    tune: list[dict[str, str]]
     budget: dict[str, Any] | None
+    folds: dict[str, Any] | None
+    views: dict[str, Any] | None
+    found: dict[str, Path]
+    notes: list[str]
     train_command: str
+    others: tuple["Facts", ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        return self.run.resolve().name
 
 
-def read_facts(run: Path) -> Facts:
-    """Read the folder of a run. Raises InputError if it has no trained model, or a damaged file."""
+def read_facts(run: Path, others: Sequence[Path] = ()) -> Facts:
+    """Read the folder of a run, and those of `others` to compare it with.
+
+    In the folder of a contest run its other trainings are compared too. Raises InputError if a folder has no trained
+    model, or a damaged file.
+    """
+    facts = _read_run(run)
+    siblings = others or contest_runs(run)
+    return replace(facts, others=tuple(_read_run(path) for path in siblings))
+
+
+def contest_runs(run: Path) -> list[Path]:
+    """Return the other trainings of the contest run that `run` belongs to, sorted; none if it belongs to none."""
+    if not (run.parent.parent / "request.json").is_file():
+        return []
+    folders = sorted(path for path in run.parent.iterdir() if path.name != run.name)
+    return [path for path in folders if RunFolder(path).best.is_file()]
+
+
+def _read_run(run: Path) -> Facts:
     folder = RunFolder(run)
     check_trained(run)
     checkpoint = load_checkpoint(folder.best)
     model = checkpoint.meta_model()
     config = from_plain(checkpoint.config, [], [], str(folder.best))
+    records = find_records(run)
+    evaluation = records.found.get("evaluation", run / "evaluation")
     return Facts(
+        run=run,
         checkpoint=checkpoint,
         config=config,
         parameters=parameter_count(model),
         megabytes=size_in_bytes(model) / 1e6,
         gflops=_gflops(model, checkpoint.input_size),
-        history=_read_table(folder.history),
-        skipped_images=len(_read_table(folder.skipped_images)),
-        metrics=_read_json(run / "evaluation" / "metrics.json"),
+        history=read_table(folder.history),
+        hits=_read_hits(folder.validation_hits),
+        skipped_images=len(read_table(folder.skipped_images)),
+        prepared=_prepared(Path(config.dataset.root), checkpoint),
+        near_duplicates=_near_duplicates(config),
+        metrics=read_json(evaluation / "metrics.json") if "evaluation" in records.found else None,
         answers=[
             Answer(row["image_id"], int(row["label"]), int(row["predicted"]), float(row["confidence"]))
-            for row in _read_table(run / "evaluation" / "answers.csv")
+            for row in _table_of(records, "answers.csv")
         ],
-        per_class=_read_table(run / "evaluation" / "per_class.csv"),
-        proof=_read_json(run / "submission_proof.json"),
-        recipe=_read_json(run / "predictions.json"),
-        ablation=_read_table(run / "ablation" / "ablation.csv"),
-        budget=_read_json(run / "budget" / "budget.json"),
+        per_class=_table_of(records, "per_class.csv"),
+        abstention=_table_of(records, "abstention.csv"),
+        proof=records.read("proof"),
+        recipe=records.read("recipe"),
+        ablation=records.table("ablation"),
+        tune=records.table("tune"),
+        budget=records.read("budget"),
+        folds=records.read("folds"),
+        views=records.read("views"),
+        found=records.found,
+        notes=records.notes,
         train_command=train_command(config),
     )
+
+
+def _table_of(records: Records, name: str) -> list[dict[str, str]]:
+    return read_table(records.found["evaluation"] / name) if "evaluation" in records.found else []
+
+
+def _read_hits(path: Path) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as saved:
+        return saved["hits"]
+
+
+def images_of(checkpoint: Checkpoint) -> int:
+    """Return how many images a run split into its parts."""
+    return sum(map(len, checkpoint.split.values()))
+
+
+def _prepared(root: Path, checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return summary.json of prepare-data, unless it counts fewer images than the run used."""
+    summary = read_json(root / "summary.json")
+    return summary if summary and summary.get("images", 0) >= images_of(checkpoint) else None
+
+
+def _near_duplicates(config: Config) -> int | None:
+    """Return how many images of the run's table have a near-duplicate in it; None where no hashes are kept."""
+    root = Path(config.dataset.root)
+    if not (root / HASHES_FILE).is_file():
+        return None
+    with suppress(InputError):
+        groups = duplicate_groups(load_table(config.dataset), root)
+        sizes = np.unique(groups, return_counts=True)[1]
+        return int(sizes[sizes > 1].sum())
+    return None
 
 
 def train_command(config: Config) -> str:
@@ -87,18 +178,19 @@ def train_command(config: Config) -> str:
     words = [f"{group}={option}" for group, option in groups.items()]
     if config.model.name == OPEN_MODEL:
         words.append(f"model.architecture={config.model.architecture}")
-    default = dict(_leaves(to_plain(compose("config", words))))
-    for key, value in _leaves(to_plain(config)):
+    default = dict(leaves(to_plain(compose("config", words))))
+    for key, value in leaves(to_plain(config)):
         # other transforms are in config.yaml, which the report names
         if not key.startswith(("augmentation.", "competition.", "output_dir")) and default.get(key) != value:
             words.append(f"{key}={json.dumps(value) if value is None or isinstance(value, bool) else value}")
     return " ".join(["python train.py", *map(shlex.quote, words)])
 
 
-def _leaves(plain: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(plain: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a nested dict, joined by dots, with their values."""
     for name, value in plain.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -109,19 +201,3 @@ def _gflops(model: torch.nn.Module, input_size: int) -> float | None:
     with counter, torch.no_grad():
         model.eval()(torch.empty(1, 3, input_size, input_size, device="meta"))
     return counter.get_total_flops() / 1e9 or None
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
-
-
-def _read_table(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -28,23 +28,33 @@ class Report:
 
 
 def write_report(
-    run: str | Path, output: str | Path, language: str, dropped: Sequence[str], forms: Sequence[str] = (HTML, PDF)
+    run: str | Path,
+    output: str | Path,
+    language: str,
+    dropped: Sequence[str],
+    forms: Sequence[str] = (HTML, PDF),
+    others: Sequence[str | Path] = (),
+    title: str = "",
+    team: str = "",
 ) -> Report:
     """Write the report of a run to the folder `output`, in `forms` of FORMS; innovation.txt there is kept and shown.
 
+    `others` are runs to compare it with. `title` and `team` take the place of the usual title and of the name below it.
     Raises InputError without a trained model, without the package of a form, or without a Chinese font for a PDF in
     `zh`; RunError above 10 pages.
     """
     run, output = as_path(run), as_path(output)
-    check_request(run, output, language, dropped, forms)
+    runs_beside = [as_path(other) for other in others]
+    check_request(run, output, language, dropped, forms, runs_beside)
     fonts = fonts_for(language) if PDF in forms else []
-    facts = read_facts(run)
+    facts = read_facts(run, runs_beside)
     innovation = output / "innovation.txt"
     if not innovation.is_file():
         write_text(innovation, innovation_template(language))
-    pictures, notes = draw_figures(facts, output / "pictures", language)
+    pictures, drawing_notes = draw_figures(facts, output / "pictures", language)
+    notes = [*facts.notes, *drawing_notes]
     text = innovation.read_text(encoding="utf-8-sig")
-    document = build_document(facts, pictures, text, language, dropped)
+    document = build_document(facts, pictures, text, language, dropped, title, team)
     files, pages = {form: output / f"report.{form}" for form in forms}, None
     if HTML in forms:
         write_text(files[HTML], to_html(document))

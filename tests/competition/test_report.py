@@ -13,9 +13,9 @@ from matplotlib import font_manager
 from common.errors import InputError, RunError
 from competition.report.document import Code, Document, Heading, Paragraph
 from competition.report.html_report import to_html
-from competition.report.innovation import innovation_blocks, innovation_template, is_written
+from competition.report.innovation import innovation_template, is_written
 from competition.report.run_record import read_facts, train_command
-from competition.report.sections import reproduce
+from competition.report.sections import build_document
 from competition.report.typst_report import LATIN_FONT, compile_pdf, fonts_for, to_typst
 from competition.report.write import write_report
 from configs.compose import compose
@@ -44,10 +44,10 @@ def test_the_html_needs_no_other_file_and_says_what_was_measured(report, run):
     page = report.html.read_text(encoding="utf-8")
     assert not re.search(r'src="(?!data:)|<(script|link)[^>]+(src|href)', page)
     metrics = read_facts(run).metrics
-    assert f"{100 * metrics['top1']:.2f} %" in page
+    assert f"{100 * metrics['top1']:.2f}%" in page
     # no ZIP was proven and no ablation ran: the one is said, the other left out
-    assert "Not measured: no ZIP was proven" in page
-    assert "Ablation" not in page
+    assert "The latency was not measured: no ZIP was proven" in page
+    assert "<h3>Ablation" not in page
 
 
 @pytest.mark.integration
@@ -81,22 +81,18 @@ def test_text_is_shown_as_it_is_in_both_forms(tmp_path):
 @pytest.mark.integration
 def test_the_teams_text_is_kept_and_shown(run, tmp_path):
     (tmp_path / "innovation.txt").write_text("# Our idea\n\nWe froze\nthe stem.\n\n% a hint\n", encoding="utf-8")
-    written = write_report(run, tmp_path, "en", ["attention"])
+    written = write_report(run, tmp_path, "en", ["calibration"])
     page = written.html.read_text(encoding="utf-8")
     assert re.search(r"<h3>\d\.\d Our idea</h3>", page)
     assert "<p>We froze the stem.</p>" in page
     assert "a hint" not in page
-    assert 'id="attention"' not in page
+    assert 'id="calibration"' not in page
     assert (tmp_path / "innovation.txt").read_text(encoding="utf-8").startswith("# Our idea")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_empty_template_says_that_it_is_empty(language):
-    template = innovation_template(language)
-    assert not is_written(template)
-    (only,) = innovation_blocks(template, lambda english, chinese: english)
-    assert isinstance(only, Paragraph)
-    assert only.text.startswith("[To be written")
+    assert not is_written(innovation_template(language))
 
 
 @pytest.mark.integration
@@ -139,7 +135,8 @@ def test_the_command_that_it_prints_trains_the_same_config(tiny):
 
 @pytest.mark.integration
 def test_the_commands_that_it_prints_lead_from_training_to_the_zip(run):
-    (code,) = [block for block in reproduce(read_facts(run), {}, lambda english, _: english) if isinstance(block, Code)]
+    document = build_document(read_facts(run), {}, "", "en", [])
+    (code,) = [block for block in document.blocks if isinstance(block, Code)]
     scripts = [shlex.split(line)[1] for line in code.text.splitlines()]
     assert scripts == ["train.py", "evaluate.py", "inference.py", "prepare_submission.py"]
 
@@ -153,9 +150,9 @@ def test_a_folder_without_a_run_is_bad_input(tmp_path):
 
 @pytest.mark.integration
 def test_bad_flags_are_named(run, tmp_path):
-    done = run_script("cli/flower_cli.py", "report", "--run", run, "--output", tmp_path, "--drop", "attenton")
+    done = run_script("cli/flower_cli.py", "report", "--run", run, "--output", tmp_path, "--drop", "calibraton")
     assert done.returncode == 2
-    assert "attention" in done.stderr
+    assert "calibration" in done.stderr
     done = run_script("cli/flower_cli.py", "report", "--run", run, "seed=1")
     assert done.returncode == 2
     assert "takes no keys" in done.stderr
@@ -178,3 +175,15 @@ def test_a_run_without_an_evaluation_is_told_how_to_get_one(run, tmp_path):
     shutil.rmtree(tmp_path / "run" / "evaluation")
     notes = write_report(tmp_path / "run", tmp_path / "report", "en", []).notes
     assert any(note.endswith(f"--output-dir {tmp_path / 'run' / 'evaluation'}") for note in notes)
+
+
+@pytest.mark.integration
+def test_title_team_and_other_runs_are_flags(run, tmp_path):
+    shutil.copytree(run, tmp_path / "other")
+    words = ["--run", run, "--run", tmp_path / "other", "--title", "Our <flowers>", "--team", "The 花 team"]
+    done = run_script("cli/flower_cli.py", "report", *words, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Our &lt;flowers&gt;</h1>" in page
+    assert "The 花 team" in page
+    assert "this run differs from “other” by 0.00 percentage points" in page

@@ -1,0 +1,64 @@
+"""Several runs side by side: what differs in their configs, and in their answers to the same images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from competition.report.findings.difference import Difference, paired_difference
+from competition.report.run_record import Facts, leaves
+from configs.compose import to_plain
+
+# keys that do not change what is learnt
+_NOT_COMPARED = ("output_dir", "experiment_name", "device", "dataset.num_workers", "training.resume", "competition.")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Another run: its top-1 with interval, what differs, and the first run's gain over it on the same images.
+
+    `differs` maps a key to its value in the first run and in the other. `gain` is None if they were measured on other
+    images.
+    """
+
+    name: str
+    images: int | None
+    top1: float | None
+    interval: tuple[float, float] | None
+    differs: dict[str, tuple[Any, Any]]
+    gain: Difference | None
+
+
+def compare_runs(facts: Facts) -> list[Comparison]:
+    """Return a comparison with each of the other runs."""
+    return [_compare(facts, other) for other in facts.others]
+
+
+def _compare(facts: Facts, other: Facts) -> Comparison:
+    metrics = other.metrics or {}
+    own, theirs = (dict(leaves(to_plain(it.config))) for it in (facts, other))
+    keys = [key for key in {**own, **theirs} if not key.startswith(_NOT_COMPARED)]
+    differs = {key: (own.get(key), theirs.get(key)) for key in keys if own.get(key) != theirs.get(key)}
+    interval = metrics.get("top1_interval")
+    return Comparison(
+        name=other.name,
+        images=metrics.get("images"),
+        top1=metrics.get("top1"),
+        interval=None if interval is None else (interval[0], interval[1]),
+        # an augmentation of another name has other transforms, which would fill the table
+        differs={
+            key: pair
+            for key, pair in differs.items()
+            if not key.startswith(("augmentation.train", "augmentation.final"))
+        },
+        gain=_paired(facts, other),
+    )
+
+
+def _paired(facts: Facts, other: Facts) -> Difference | None:
+    own, theirs = ({answer.image_id: answer for answer in it.answers} for it in (facts, other))
+    if not own or own.keys() != theirs.keys():
+        return None
+    names = sorted(own)
+    hits = [np.array([answers[name].label == answers[name].predicted for name in names]) for answers in (own, theirs)]
+    return paired_difference(hits[0], hits[1])

@@ -1,0 +1,198 @@
+"""What the experiments around a run showed: ablation, search of settings, latency budget, cross-validation."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from competition.report.findings.difference import Difference
+from competition.report.run_record import Facts
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A variant of the recipe: its mean top-1 over `seeds`, and its difference to the base. Top-1 are shares."""
+
+    variant: str
+    seeds: int
+    top1: float
+    spread: float | None
+    difference: Difference
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """An ablation: the base, and the variants in the order of their effect, the most harmful first."""
+
+    base: Effect
+    variants: list[Effect]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A search of settings: how its trials ended, and the best and the median validation top-1 of the finished ones.
+
+    `words` are the values that the best trial had.
+    """
+
+    finished: int
+    pruned: int
+    failed: int
+    best: float
+    median: float
+    words: str
+    rows: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to predict: its names, top-1 (a share), p95 latency in milliseconds, size in MB."""
+
+    models: str
+    count: int
+    runtime: str
+    precision: str
+    views: str
+    top1: float
+    p95_ms: float
+    size_mb: float
+    fits: bool
+    allowed: bool
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The ways to predict that were measured: those on the Pareto front (fastest first), and the chosen one.
+
+    `best` is the most accurate that keeps the limits, `plain` the same model and runtime with a single view.
+    `more_views` is what the views of `best` add to the top-1 of `plain`, a share.
+    """
+
+    measured: int
+    fitting: int
+    front: list[Way]
+    best: Way | None
+    plain: Way | None
+    more_views: float | None
+    limit_ms: float
+    hardware: str
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A cross-validation: its folds, the joint top-1 with interval, and how much the folds differ (all shares)."""
+
+    folds: int
+    images: int
+    top1: float
+    interval: tuple[float, float]
+    low: float
+    high: float
+    spread: float
+    temperature: float
+
+
+def find_ablation(facts: Facts) -> Study | None:
+    """Return the ablation, None without a variant that was measured."""
+    effects = [_effect(row) for row in facts.ablation]
+    base = next((effect for effect in effects if effect.variant == BASE), None)
+    variants = sorted((it for it in effects if it.variant != BASE), key=lambda it: it.difference.value)
+    return Study(base, variants) if base and variants else None
+
+
+def _effect(row: Mapping[str, str]) -> Effect:
+    spread = float(row["spread"] or "nan")
+    return Effect(
+        variant=row["variant"],
+        seeds=int(row["seeds"]),
+        top1=float(row["top1"]),
+        spread=None if math.isnan(spread) else spread,
+        difference=Difference(*(float(row[name]) for name in ("difference", "low_95", "high_95"))),
+        minutes=float(row["minutes"]),
+    )
+
+
+def find_trials(facts: Facts) -> Trials | None:
+    """Return the search of settings, None without a finished trial."""
+    finished = [row for row in facts.tune if row["state"] == "finished" and row["val_top1"]]
+    if not finished:
+        return None
+    top1 = [float(row["val_top1"]) for row in finished]
+    best = finished[top1.index(max(top1))]
+    return Trials(
+        finished=len(finished),
+        pruned=sum(row["state"] == "pruned" for row in facts.tune),
+        failed=sum(row["state"] == "failed" for row in facts.tune),
+        best=max(top1),
+        median=statistics.median(top1),
+        words=best["overrides"],
+        rows=finished,
+    )
+
+
+def find_frontier(facts: Facts) -> Frontier | None:
+    """Return the latency budget, None where none was measured."""
+    budget = facts.budget
+    if not budget or not budget["choices"]:
+        return None
+    ways = [(_way(choice), choice) for choice in budget["choices"]]
+    candidates = [way for way, _ in ways if way.fits and way.allowed]
+    best = max(candidates, key=lambda way: (way.top1, -way.p95_ms), default=None)
+    plain = best and next((way for way, _ in ways if _is_plain_of(way, best)), None)
+    front = sorted((way for way, choice in ways if choice["front"]), key=lambda way: way.p95_ms)
+    return Frontier(
+        measured=len(ways),
+        fitting=len(candidates),
+        front=front,
+        best=best,
+        plain=plain,
+        more_views=best.top1 - plain.top1 if best and plain and plain is not best else None,
+        limit_ms=budget["limits"]["p95_ms"],
+        hardware=budget["hardware"],
+    )
+
+
+def _is_plain_of(way: Way, best: Way) -> bool:
+    same = (way.models, way.runtime, way.precision) == (best.models, best.runtime, best.precision)
+    return same and way.views == "identity"
+
+
+def _way(choice: Mapping[str, Any]) -> Way:
+    # paths may hold spaces; each ends with the name of a file
+    paths = [Path(name) for name in str(choice["models"]).split()]
+    names = [path.parents[1].name if path.name == "best_model.pt" else path.name for path in paths if path.suffix]
+    return Way(
+        models=" + ".join(names),
+        count=len(names),
+        runtime=choice["runtime"],
+        precision=choice["precision"],
+        views=choice["views"].replace(",", "+"),
+        top1=choice["top1"],
+        p95_ms=choice["p95_ms"],
+        size_mb=choice["size_mb"],
+        fits=choice["fits"],
+        allowed=choice["allowed"],
+    )
+
+
+def find_folds(facts: Facts) -> Folds | None:
+    """Return the cross-validation, None where none was joined."""
+    folds = facts.folds
+    if folds is None:
+        return None
+    shares = folds["top1_of_folds"]
+    return Folds(
+        folds=len(shares),
+        images=folds["images"],
+        top1=folds["top1"],
+        interval=(folds["top1_interval"][0], folds["top1_interval"][1]),
+        low=min(shares),
+        high=max(shares),
+        spread=statistics.stdev(shares) if len(shares) > 1 else 0.0,
+        temperature=folds["temperature"],
+    )

@@ -1,0 +1,100 @@
+"""The limits of the work, and how to reproduce it."""
+
+from competition.report.document import Block, Code, Paragraph
+from competition.report.sections.material import Material, is_validation
+
+
+def limitations(it: Material) -> list[Block]:
+    """What the measurements do not show, honestly."""
+    return [Paragraph(it.writer.sentences([*_measurement(it), *_experiments(it), *_hardware(it)]))]
+
+
+def _measurement(it: Material) -> list[str]:
+    facts, say = it.facts, it.writer.say
+    if facts.metrics is None:
+        return [say("No accuracy was measured on held-back images.", "尚未在留出图像上测量准确率。")]
+    own = facts.metrics.get("images_from", "").startswith(("val ", "test ", "train ", "all "))
+    sentences = []
+    if own or "part_test" in facts.metrics.get("images_from", ""):
+        sentences.append(
+            say(
+                "The evaluated photographs come from the same source as those of training; photographs of other "
+                "cameras, places or seasons may be recognised less well.",
+                "评估照片与训练照片来源相同；对其他相机、地点或季节拍摄的照片，识别效果可能下降。",
+            )
+        )
+    if is_validation(it):
+        sentences.append(
+            say(
+                "The best epoch was chosen on the images that were evaluated; a test part that no choice has seen "
+                "would give a cleaner figure.",
+                "用于评估的图像同时用于选择最佳轮次；若另有未参与任何选择的测试集，结果会更可靠。",
+            )
+        )
+    images, classes = facts.metrics["images"], len(facts.checkpoint.classes)
+    if images < 20 * classes:
+        shown = it.writer.decimal(images / classes, 0 if images % classes == 0 else 1)
+        sentences.append(
+            say(
+                f"With {shown} evaluated images per class on average, accuracies of single classes are rough.",
+                f"平均每类仅有 {shown} 张评估图像，单个类别的准确率只能作粗略参考。",
+            )
+        )
+    return sentences
+
+
+def _experiments(it: Material) -> list[str]:
+    study, say = it.findings.ablation, it.writer.say
+    if study is None:
+        return [
+            say(
+                "No ablation was run, so the contribution of single ingredients rests on the literature cited above.",
+                "本次未做消融实验，各组成部分的作用以所引文献为依据。",
+            )
+        ]
+    if study.base.seeds < 3:
+        return [
+            say(
+                "The ablation has fewer than three seeds, so it cannot tell the effect of an ingredient from that of a "
+                "lucky training.",
+                "消融实验的种子数不足三个，无法完全区分某项设置的作用与训练本身的偶然性。",
+            )
+        ]
+    return []
+
+
+def _hardware(it: Material) -> list[str]:
+    proof, say = it.facts.proof, it.writer.say
+    if proof is None and it.findings.frontier is None:
+        return []
+    on_cpu = proof is not None and proof["latency_ms"]["on_cpu"]
+    where = (
+        say("the CPU of our own machine", "我们自己机器的 CPU ") if on_cpu else say("our own machine", "我们自己的机器")
+    )
+    return [
+        say(
+            f"Latency was measured on {where}; the judges' hardware will give other figures.",
+            f"时延在{where}上测得，评审硬件上的数值会有所不同。",
+        )
+    ]
+
+
+def reproduce(it: Material) -> list[Block]:
+    """The environment, and the commands from training to the archive."""
+    writer, facts = it.writer, it.facts
+    versions = writer.name(", ".join(f"{name} {version}" for name, version in facts.checkpoint.versions.items()))
+    seed = writer.count(facts.config.seed)
+    text = writer.say(
+        f"The run used {versions} and the seed {seed}. Every random draw is a function of the seed, so that a run "
+        "which was interrupted and resumed gives the same weights as one that was not. config.yaml beside the model "
+        "holds every key, the transforms included. The following commands train, evaluate, predict and pack.",
+        f"实验环境为 {versions}，随机种子为 {seed}。所有随机数都由种子决定，因此中断后续训得到的权重与不间断训练一致。"
+        "模型旁的 config.yaml 保存了全部配置项，包括数据增强。以下命令依次完成训练、评估、预测与打包。",
+    )
+    commands = [
+        facts.train_command,
+        "python evaluate.py --checkpoint results/checkpoints/best_model.pt",
+        "python inference.py --checkpoint results/checkpoints/best_model.pt",
+        "python prepare_submission.py --predictions results/predictions.csv",
+    ]
+    return [Paragraph(text), Code("\n".join(commands))]

@@ -1,0 +1,238 @@
+"""Error analysis: what is confused with what, which classes fare worst, and what goes with errors."""
+
+from competition.report.document import HTML, Block, Paragraph, Table
+from competition.report.findings.errors import Confusion, Errors
+from competition.report.sections.material import Material
+from evaluation.intervals import wilson_interval
+from evaluation.rank_correlation import RankCorrelation
+
+# confusions in words
+_NAMED = 3
+
+
+def errors(it: Material) -> list[Block]:
+    """The confusions, the worst classes, correlations, and where the network looks."""
+    found = it.findings.errors
+    if found is None:
+        return []
+    if not found.wrong:
+        text = it.writer.say("No evaluated image was classified wrongly.", "评估图像全部分类正确。")
+        return [Paragraph(text), *_pictures(it)]
+    return [
+        Paragraph(it.writer.sentences([*_confusions(it, found), *_classes(it, found)])),
+        *_correlations(it, found),
+        *_worst_table(it, found),
+        *_all_classes(it),
+        *_pictures(it),
+    ]
+
+
+def _confusions(it: Material, found: Errors) -> list[str]:
+    writer, say = it.writer, it.writer.say
+    wrong, images = writer.count(found.wrong), writer.count(found.images)
+    sentences = [
+        say(
+            f"{wrong} of {images} images are classified wrongly.",
+            f"{images} 张图像中有 {wrong} 张分类错误。",
+        )
+    ]
+    frequent = [confusion for confusion in found.confusions if confusion.count > 1][:_NAMED]
+    if not frequent:
+        return [
+            *sentences,
+            say(
+                "No pair of classes is confused more than once, so the errors show no pattern between classes.",
+                "没有任何一对类别被混淆超过一次，错误在类别之间未见规律。",
+            ),
+        ]
+    named = writer.listed([_confusion_text(it, confusion) for confusion in frequent])
+    sentences.append(say(f"Most frequent: {named}.", f"最常见的混淆：{named}。"))
+    repeated = writer.percent(found.repeated / found.wrong, 0)
+    sentences.append(
+        say(
+            f"Confusions that occur at least twice make up {repeated} of the errors.",
+            f"出现两次及以上的混淆占全部错误的 {repeated}。",
+        )
+    )
+    mutual = [confusion for confusion in frequent if confusion.back > 1]
+    if mutual:
+        first = mutual[0]
+        back = writer.count(first.back)
+        pair = it.class_name(first.label), it.class_name(first.predicted)
+        sentences.append(
+            say(
+                f"The confusion of {pair[0]} and {pair[1]} goes both ways ({back} the other way), which points to "
+                "truly similar classes rather than to a bias for one of them.",
+                f"{pair[0]} 与 {pair[1]} 的混淆是双向的（反向 {back} 次），更可能是两类本身相似，"
+                "而非模型偏向其中一类。",
+            )
+        )
+    return sentences
+
+
+def _confusion_text(it: Material, confusion: Confusion) -> str:
+    label, other = it.class_name(confusion.label), it.class_name(confusion.predicted)
+    count, images = it.writer.count(confusion.count), it.writer.count(confusion.images)
+    return it.writer.say(
+        f"{label} taken for {other} ({count} of {images})", f"{label} 误认为 {other}（{images} 张中 {count} 张）"
+    )
+
+
+def _classes(it: Material, found: Errors) -> list[str]:
+    writer = it.writer
+    if not found.measured:
+        return []
+    perfect, measured = writer.count(found.perfect), writer.count(found.measured)
+    sentences = [
+        writer.say(
+            f"{perfect} of {measured} classes are recognised without an error."
+            if found.perfect
+            else f"Each of the {measured} classes has an error.",
+            f"{measured} 个类别中有 {perfect} 个完全没有错误。" if found.perfect else f"{measured} 个类别均有错误。",
+        )
+    ]
+    if found.confidence_right is not None and found.confidence_wrong is not None:
+        right, wrong = writer.percent(found.confidence_right, 0), writer.percent(found.confidence_wrong, 0)
+        sentences.append(
+            writer.say(
+                f"The mean confidence is {right} where the answer is right and {wrong} where it is wrong.",
+                f"回答正确时平均置信度为 {right}，错误时为 {wrong}。",
+            )
+        )
+    return sentences
+
+
+def _correlations(it: Material, found: Errors) -> list[Block]:
+    writer, say = it.writer, it.writer.say
+    sentences = [
+        _correlation_sentence(it, name, found.correlations[name]) for name in _CONDITIONS if name in found.correlations
+    ]
+    counts = it.facts.checkpoint.class_counts
+    if min(counts) == max(counts):
+        sentences.append(
+            say(
+                "All classes have the same number of training images, so these cannot explain differences between "
+                "classes.",
+                "各类训练图像数相同，因此类别间的差异无法用训练图像数来解释。",
+            )
+        )
+    if not sentences:
+        return []
+    if any(found.correlations[name].is_clear for name in found.correlations if name != "confidence"):
+        sentences.append(
+            say(
+                "These are associations, not causes, and of several that are tested one may stand out by chance.",
+                "以上只是相关而非因果；由于同时考察了多个因素，个别结果也可能出于偶然。",
+            )
+        )
+    lead = say(
+        "Which properties go with errors? The following rank correlations (Spearman's ρ, bootstrap 95% intervals) "
+        "relate whether an answer is right to properties of the image and its class.",
+        "错误与哪些因素有关？下面用 Spearman 秩相关系数 ρ（自助法 95% 区间）考察回答是否正确与图像及类别属性的关系。",
+    )
+    caption = say("What goes with right answers", "与回答正确相关的因素")
+    return [Paragraph(writer.sentences([lead, *sentences])), *it.picture("correlations", caption)]
+
+
+# name: (subject, what a positive correlation means, what a negative one means), in English and Chinese
+_CONDITIONS = {
+    "confidence": (
+        ("the confidence", "low confidence marks errors", "errors are made with high confidence"),
+        ("置信度", "置信度低时更易出错", "错误往往伴随高置信度"),
+    ),
+    "training_images": (
+        (
+            "the number of training images of the class",
+            "classes with few training images are recognised less well",
+            "classes with many training images are recognised less well",
+        ),
+        ("该类训练图像数", "训练图像少的类别识别得更差", "训练图像多的类别反而识别得更差"),
+    ),
+    "shorter_side": (
+        (
+            "the shorter side of the file",
+            "small files are recognised less well",
+            "large files are recognised less well",
+        ),
+        ("图像短边长度", "尺寸小的图像更易出错", "尺寸大的图像更易出错"),
+    ),
+    "cropped": (
+        (
+            "the part that the square crop cuts off",
+            "photographs far from a square are recognised better",
+            "photographs far from a square are recognised less well",
+        ),
+        ("居中裁剪损失的比例", "长宽比大的照片反而识别得更好", "长宽比大的照片更易出错"),
+    ),
+}
+
+
+def _correlation_sentence(it: Material, name: str, correlation: RankCorrelation) -> str:
+    writer = it.writer
+    english, chinese = _CONDITIONS[name]
+    rho = writer.signed(correlation.rho, 2)
+    bounds = writer.signed_interval((correlation.low, correlation.high), factor=1)
+    if not correlation.is_clear:
+        return writer.say(
+            f"No relation with {english[0]} is visible (ρ = {rho}, {bounds}).",
+            f"与{chinese[0]}之间未见明显关系（ρ = {rho}，{bounds}）。",
+        )
+    place = 1 if correlation.rho > 0 else 2
+    meaning = english[place]
+    return writer.say(
+        f"{meaning[0].upper()}{meaning[1:]} (ρ = {rho}, {bounds}).",
+        f"{chinese[place]}（与{chinese[0]}：ρ = {rho}，{bounds}）。",
+    )
+
+
+def _worst_table(it: Material, found: Errors) -> list[Block]:
+    writer, say = it.writer, it.writer.say
+    rows = [
+        (
+            it.class_name(row.label),
+            writer.count(row.training_images),
+            f"{writer.count(row.correct)} / {writer.count(row.images)}",
+            writer.interval(row.interval, 0),
+        )
+        for row in found.worst
+    ]
+    header = (say("class", "类别"), say("training", "训练"), say("right", "正确"), say("95% interval", "95% 区间"))
+    return [Table(say("The classes with the lowest accuracy", "准确率最低的类别"), header, rows)]
+
+
+def _all_classes(it: Material) -> list[Block]:
+    """Return all classes, for the page alone, which has room."""
+    writer, say, rows = it.writer, it.writer.say, []
+    for row in it.facts.per_class:
+        images, correct = int(row["images"]), int(row["correct"])
+        if images:
+            label = f"{it.writer.name(row['category_id'])} {it.class_name(int(row['label']))}"
+            right = f"{writer.count(correct)} / {writer.count(images)}"
+            interval = writer.interval(wilson_interval(correct, images), 0)
+            rows.append((label, writer.count(int(row["training_images"])), right, interval))
+    header = (say("class", "类别"), say("training", "训练"), say("right", "正确"), say("95% interval", "95% 区间"))
+    return [Table(say("All classes", "全部类别"), header, rows, only=HTML)] if rows else []
+
+
+def _pictures(it: Material) -> list[Block]:
+    say = it.writer.say
+    blocks: list[Block] = [
+        *it.picture("confusion_matrix", say("Confusion matrix", "混淆矩阵")),
+        *it.picture("per_class", say("Accuracy of the classes", "各类别的准确率")),
+        *it.picture("worst_pairs", say("The most frequent confusions", "最常见的混淆")),
+        *it.picture(
+            "pairs",
+            say("Confused photographs beside the class they were taken for", "混淆样例与被误认的类别"),
+            wide=True,
+        ),
+        *it.picture("predictions", say("Predictions on evaluated photographs", "评估照片上的预测示例"), wide=True),
+    ]
+    attention = it.picture("attention", say("What speaks for the answer", "支持预测结果的区域"), wide=True)
+    if attention:
+        cited = it.writer.cite("selvaraju2017")
+        text = say(
+            f"Grad-CAM {cited} marks the places that speak for the answer of the network; bright ones speak most.",
+            f"Grad-CAM {cited} 显示支持预测结果的区域，越亮表示支持越强。",
+        )
+        blocks += [Paragraph(text), *attention]
+    return blocks

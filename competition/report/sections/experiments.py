@@ -1,0 +1,263 @@
+"""Analysis of the experiments: ablation, search of settings, views, latency budget, cross-validation."""
+
+from competition.report.document import Block, Paragraph, Subheading, Table
+from competition.report.findings.difference import Difference, Verdict
+from competition.report.findings.experiments import Effect, Frontier, Study, Way
+from competition.report.ingredients import variant_name
+from competition.report.sections.material import Material, difference_text, verdict_text
+
+
+def experiments(it: Material) -> list[Block]:
+    """Each experiment that was recorded, as a finding in words and a table."""
+    return [*_ablation(it), *_trials(it), *_views(it), *_frontier(it), *_folds(it)]
+
+
+def _ablation(it: Material) -> list[Block]:
+    study, say = it.findings.ablation, it.writer.say
+    if study is None:
+        return []
+    caption = say("Difference of each variant to the base, with 95% intervals", "各变体相对基线的差异与 95% 区间")
+    return [
+        Subheading(say("Ablation", "消融实验")),
+        Paragraph(it.writer.sentences(_ablation_sentences(it, study))),
+        _ablation_table(it, study),
+        *it.picture("ablation", caption),
+    ]
+
+
+def _ablation_sentences(it: Material, study: Study) -> list[str]:
+    writer, say = it.writer, it.writer.say
+    seeds = writer.count(study.base.seeds)
+    base = writer.percent(study.base.top1)
+    several = study.base.seeds > 1
+    sentences = [
+        say(
+            "To see what each ingredient contributes, the recipe was trained with one ingredient changed at a time"
+            + (f", with {seeds} seeds each" if several else "")
+            + f"; the unchanged recipe reaches {base}.",
+            "为考察各组成部分的作用，我们每次只改变一项重新训练"
+            + (f"，每个变体使用 {seeds} 个种子" if several else "")
+            + f"；基线准确率为 {base}。",
+        )
+    ]
+    sentences += [_effect_sentence(it, effect) for effect in study.variants if _is_clear(effect)]
+    unclear = [f"“{variant_name(effect.variant, writer)}”" for effect in study.variants if not _is_clear(effect)]
+    if unclear:
+        named = writer.listed(unclear)
+        sentences.append(
+            say(
+                f"For {named} the difference is within chance: this experiment can neither confirm nor exclude an "
+                "effect.",
+                f"{named}的差异在随机波动范围内，本实验既不能证实也不能排除其作用。",
+            )
+        )
+    if study.base.seeds == 1:
+        sentences.append(
+            say(
+                "With a single seed the intervals cover other images, but not another training.",
+                "由于只用了一个种子，区间只反映换一批图像的波动，不包含重新训练的波动。",
+            )
+        )
+    return sentences
+
+
+def _is_clear(effect: Effect) -> bool:
+    return effect.difference.verdict is not Verdict.CHANCE
+
+
+def _effect_sentence(it: Material, effect: Effect) -> str:
+    writer = it.writer
+    change, verdict = difference_text(effect.difference, writer), verdict_text(effect.difference, writer)
+    name = variant_name(effect.variant, writer)
+    return writer.say(
+        f"The variant “{name}” changes top-1 by {change}; {verdict}.",
+        f"变体“{name}”使 top-1 变化 {change}，{verdict}。",
+    )
+
+
+def _ablation_table(it: Material, study: Study) -> Table:
+    writer = it.writer
+    say = writer.say
+
+    def line(effect: Effect) -> tuple[str, ...]:
+        is_base = effect is study.base
+        spread = "" if effect.spread is None else f" ± {writer.decimal(effect.spread, 2, 100)}"
+        return (
+            say("base", "基线") if is_base else variant_name(effect.variant, writer),
+            f"{writer.decimal(effect.top1, 2, 100)}{spread}",
+            "" if is_base else _bounded(it, effect.difference),
+            writer.count(effect.seeds),
+        )
+
+    header = (say("variant", "变体"), "top-1 %", say("difference (95%)", "差异（95%）"), say("seeds", "种子数"))
+    rows = [line(effect) for effect in (study.base, *study.variants)]
+    return Table(say("One ingredient changed at a time", "每次改变一项的结果"), header, rows)
+
+
+def _bounded(it: Material, difference: Difference) -> str:
+    writer = it.writer
+    value, bounds = writer.points(difference.value), writer.signed_interval((difference.low, difference.high))
+    return writer.say(f"{value} ({bounds})", f"{value}（{bounds}）")
+
+
+def _trials(it: Material) -> list[Block]:
+    trials, writer = it.findings.trials, it.writer
+    if trials is None:
+        return []
+    say = writer.say
+    finished, best, median = (
+        writer.count(trials.finished),
+        writer.percent(trials.best),
+        writer.percent(trials.median),
+    )
+    words, cited = writer.name(trials.words), writer.cite("akiba2019")
+    sentences = [
+        say(
+            f"A search with Optuna {cited} trained {finished} trials to their end"
+            + (f" and gave up {writer.count(trials.pruned)} early" if trials.pruned else "")
+            + f". The best reached a validation top-1 of {best} with {words}, against a median of {median}.",
+            f"使用 Optuna {cited} 搜索超参数，完整训练 {finished} 组"
+            + (f"，提前终止 {writer.count(trials.pruned)} 组" if trials.pruned else "")
+            + f"。最优组合为 {words}，验证 top-1 为 {best}；所有完整实验的中位数为 {median}。",
+        ),
+        say(
+            "The best of several trials is measured on the images that chose it, so its lead over the median is partly "
+            "due to selection.",
+            "最优者由同一批验证图像选出，因此它高出中位数的部分含有选择偏差。",
+        ),
+    ]
+    caption = say("Trials of the search", "超参数搜索的各组实验")
+    return [
+        Subheading(say("Search of settings", "超参数搜索")),
+        Paragraph(writer.sentences(sentences)),
+        *it.picture("tune", caption),
+    ]
+
+
+def _views(it: Material) -> list[Block]:
+    views, writer = it.facts.views, it.writer
+    if views is None:
+        return []
+    say = writer.say
+    images, plain = writer.count(views["images"]), writer.percent(views["plain_top1"])
+    tried = writer.count(len(views["views"]))
+    gain = Difference(*(views["gain"][name] / 100 for name in ("points", "low", "high")))
+    if len(views["chosen"]) > 1:
+        chosen = writer.listed([writer.name(view) for view in views["chosen"]])
+        latency = writer.decimal(views["p95_ms"], 1)
+        result = say(
+            f"The set that was chosen ({chosen}) changes top-1 by {_points_text(it, views)}; "
+            f"{verdict_text(gain, writer)}. It takes {latency} ms per image (95th percentile).",
+            f"最终选出的视图组合（{chosen}）使 top-1 变化 {_points_text(it, views)}，{verdict_text(gain, writer)}；"
+            f"单张耗时 {latency} ms（第 95 百分位）。",
+        )
+    else:
+        result = say(
+            "No further view raised top-1 within the latency limit, so each image is seen once.",
+            "在时延限制内没有视图能进一步提高 top-1，因此每张图像只推理一次。",
+        )
+    first = say(
+        f"Beside the image itself, {tried} further views were measured on {images} images; alone, the image gives "
+        f"{plain}.",
+        f"除原图外，我们在 {images} 张图像上测量了 {tried} 种视图；仅用原图时 top-1 为 {plain}。",
+    )
+    return [Subheading(say("Views at test time", "测试时增强")), Paragraph(writer.sentences([first, result]))]
+
+
+def _points_text(it: Material, views: dict) -> str:
+    """Return the gain of a search, which its record has in points."""
+    writer, gain = it.writer, views["gain"]
+    value = writer.signed(gain["points"], 2)
+    bounds = writer.signed_interval((gain["low"], gain["high"]), factor=1)
+    return writer.say(f"{value} percentage points (95% interval {bounds})", f"{value} 个百分点（95% 区间 {bounds}）")
+
+
+def _frontier(it: Material) -> list[Block]:
+    frontier, say = it.findings.frontier, it.writer.say
+    if frontier is None:
+        return []
+    caption = say("Accuracy against latency; the front is named", "准确率与时延；标注者为帕累托前沿")
+    return [
+        Subheading(say("Accuracy within the latency limit", "时延约束下的精度")),
+        Paragraph(it.writer.sentences(_frontier_sentences(it, frontier))),
+        _frontier_table(it, frontier),
+        *it.picture("pareto", caption),
+    ]
+
+
+def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
+    writer, say = it.writer, it.writer.say
+    measured, limit = writer.count(frontier.measured), writer.general(frontier.limit_ms)
+    fitting = writer.count(frontier.fitting)
+    hardware = writer.name(frontier.hardware)
+    sentences = [
+        say(
+            f"{measured} ways to predict (models, runtimes, precisions and views) were measured on {hardware}; "
+            f"{fitting} keep the limit of {limit} ms and may be submitted.",
+            f"在 {hardware} 上测量了 {measured} 种推理方案（模型、运行时、精度与视图的组合），"
+            f"其中 {fitting} 种满足 {limit} ms 限制且可以提交。",
+        )
+    ]
+    if frontier.best is None:
+        return [*sentences, say("None keeps the limits on this machine.", "在这台机器上没有方案满足限制。")]
+    top1, latency = writer.percent(frontier.best.top1), writer.decimal(frontier.best.p95_ms, 1)
+    name = _named(it, frontier.best)
+    sentences.append(
+        say(
+            f"The most accurate of these is {name}: {top1} at {latency} ms.",
+            f"其中最准确的是 {name}：{top1}，{latency} ms。",
+        )
+    )
+    if frontier.more_views is not None:
+        gain = writer.points(frontier.more_views)
+        sentences.append(
+            say(
+                f"Against a single view of the same model its views change top-1 by {gain} points.",
+                f"与同一模型的单视图相比，其多视图使 top-1 变化 {gain} 个百分点。",
+            )
+        )
+    elif frontier.best is frontier.plain:
+        sentences.append(
+            say(
+                "It needs a single view: more views cost time and did not raise top-1 here.",
+                "它只需单视图：更多视图增加耗时，而 top-1 没有提高。",
+            )
+        )
+    return sentences
+
+
+def _named(it: Material, way: Way) -> str:
+    return it.writer.name(", ".join([way.models, way.runtime, way.precision, way.views]))
+
+
+def _frontier_table(it: Material, frontier: Frontier) -> Table:
+    writer, say = it.writer, it.writer.say
+    rows = [
+        (
+            _named(it, way),
+            writer.decimal(way.top1, 2, 100),
+            writer.decimal(way.p95_ms, 1),
+            writer.decimal(way.size_mb, 1),
+        )
+        for way in frontier.front
+    ]
+    title = say("The Pareto front of accuracy and latency", "精度与时延的帕累托前沿")
+    return Table(title, (say("way to predict", "方案"), "top-1 %", "p95 ms", "MB"), rows)
+
+
+def _folds(it: Material) -> list[Block]:
+    folds, writer = it.findings.folds, it.writer
+    if folds is None:
+        return []
+    say = writer.say
+    count, images = writer.count(folds.folds), writer.count(folds.images)
+    top1, interval = writer.percent(folds.top1), writer.interval(folds.interval)
+    low, high, spread = writer.percent(folds.low), writer.percent(folds.high), writer.decimal(folds.spread, 2, 100)
+    text = say(
+        f"In a cross-validation each of {images} images was predicted by the one of {count} models that had not seen "
+        f"it: top-1 {top1} (95% interval {interval}). The folds lie between {low} and {high}, with a standard "
+        f"deviation of {spread} points, which shows how much a result depends on the split.",
+        f"在 {count} 折交叉验证中，{images} 张图像均由未见过它的模型预测，top-1 为 {top1}（95% 区间 {interval}）。"
+        f"各折介于 {low} 与 {high} 之间，标准差为 {spread} 个百分点，反映了结果对划分方式的敏感程度。",
+    )
+    return [Subheading(say("Cross-validation", "交叉验证")), Paragraph(text)]

@@ -1,0 +1,300 @@
+"""The prose of the report: every number stands in the run's records, every ingredient has its sentence and source."""
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from competition.report.document import Document, Draft, Heading, Paragraph, Picture, Table
+from competition.report.findings import find
+from competition.report.findings.difference import Verdict, paired_difference
+from competition.report.ingredients import holds, read_ingredients, read_references, sentences_of
+from competition.report.records import find_records
+from competition.report.run_record import Facts, read_facts
+from competition.report.sections import SECTIONS, build_document
+from competition.report.writer import MINUS, Writer
+from configs.compose import compose
+from evaluation.evaluate import evaluate
+from evaluation.rank_correlation import rank_correlation
+from prediction.pipeline import load_pipeline
+from tests.competition.report_records import write_full_run, write_view_search
+
+PICTURES = (
+    *("overview", "curves", "augmentation", "confusion_matrix", "pairs", "reliability", "risk_coverage", "ablation"),
+    *("pareto", "tune", "predictions", "per_class", "correlations"),
+)
+
+# numbers that no record holds: the level of all intervals, and words of the field
+EXCEPTIONS = ("95%", "top-1", "top-5", "95th", "第 95 百分位", "fp32", "fp16", "float32", "float16", "F1", "SHA-256")
+
+
+@pytest.fixture(scope="module")
+def facts(checkpoint, tmp_path_factory) -> Facts:
+    """A whole run with everything beside it, and a second one to compare with."""
+    root = tmp_path_factory.mktemp("prose")
+    run = write_full_run(checkpoint, root)
+    other = root / "b"
+    shutil.copytree(checkpoint.parents[1], other)
+    for folder in (run, other):
+        evaluate(load_pipeline([folder / "checkpoints" / "best_model.pt"]), "all", output_dir=folder / "evaluation")
+    write_view_search(run)
+    return read_facts(run, [other])
+
+
+def build(facts: Facts, language: str, writer: Writer | None = None, text: str = "") -> Document:
+    pictures = {name: Path(f"{name}.png") for name in PICTURES}
+    return build_document(facts, pictures, text, language, [], writer=writer)
+
+
+def texts_of(document: Document) -> Iterator[str]:
+    yield document.abstract
+    for block in document.blocks:
+        match block:
+            case Paragraph(text) | Draft(text) | Heading(text):
+                yield text
+            case Picture():
+                yield block.caption
+            case Table():
+                yield block.caption
+                yield from (cell for row in block.rows for cell in row)
+
+
+def records_of(value: Any) -> Iterator[float]:
+    """Yield every number in nested records; texts that are numbers count, and so do lengths of lists."""
+    if dataclasses.is_dataclass(value):
+        for part in dataclasses.fields(value):
+            yield from records_of(getattr(value, part.name))
+    elif isinstance(value, dict):
+        yield len(value)
+        for part in value.values():
+            yield from records_of(part)
+    elif isinstance(value, np.ndarray):
+        yield len(value)
+    elif isinstance(value, list | tuple):
+        yield len(value)
+        for part in value:
+            yield from records_of(part)
+    elif isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", value)):
+        yield float(value)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_number_in_the_prose_stands_in_the_records(facts, language):
+    writer = Writer(language, read_references())
+    document = build(facts, language, writer)
+    shown = {number.shown for number in writer.numbers}
+    unknown = []
+    for text in texts_of(document):
+        for name in sorted({*writer.names, *EXCEPTIONS}, key=len, reverse=True):
+            text = text.replace(name, " ")
+        text = re.sub(r"\[\d+\]", " ", text)
+        unknown += [(token, text) for token in re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", text) if token not in shown]
+    assert not unknown
+    # what was computed from records alone: ratios that the sections form
+    known = np.array(sorted({*records_of(facts), *records_of(find(facts)), *derived(facts)}))
+    strange = [it for it in writer.numbers if not np.isclose(known, it.value, rtol=1e-9, atol=1e-12).any()]
+    assert not strange
+
+
+def derived(facts: Facts) -> list[float]:
+    """Return the few figures that sections form of two records."""
+    errors, confidence = find(facts).errors, find(facts).confidence
+    assert errors
+    assert confidence
+    checkpoint = facts.checkpoint
+    images = sum(map(len, checkpoint.split.values()))
+    found = find(facts).ablation
+    assert found
+    clear = sum(effect.difference.verdict is not Verdict.CHANCE for effect in found.variants)
+    return [
+        *(facts.megabytes / 2, facts.megabytes / facts.config.competition.max_model_mb),
+        *(images, errors.repeated / max(errors.wrong, 1), errors.images - errors.wrong, abs(confidence.gap), clear),
+        *(facts.metrics["images"] / len(checkpoint.classes) if facts.metrics else 0, max(checkpoint.class_counts)),
+        sum(check["passed"] is True for check in facts.proof["checks"]) if facts.proof else 0,
+    ]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_full_run_has_every_section_and_cites_in_order(facts, language):
+    document = build(facts, language)
+    assert [block.name for block in document.blocks if isinstance(block, Heading)] == list(SECTIONS)
+    cited = [int(number) for text in texts_of(document) for number in re.findall(r"\[(\d+)\]", text)]
+    firsts = list(dict.fromkeys(cited))
+    assert firsts == list(range(1, len(document.references) + 1))
+    assert all(re.search(r"arXiv:\d{4}\.\d{4,5}|doi:10\.|https://", source) for source in document.references)
+    assert document.keywords
+    if language == "en":
+        assert 100 <= len(document.abstract.split()) <= 220
+        # classes may have Chinese names
+        words = " ".join((*document.keywords, document.abstract)).replace("花", "")
+        assert not re.search(r"[\u4e00-\u9fff]", words)
+
+
+@pytest.mark.integration
+def test_findings_are_said_in_words(facts):
+    text = "\n".join(texts_of(build(facts, "en")))
+    assert "“without averaged weights” changes top-1 by" in text
+    assert "the decrease is beyond chance" in text
+    assert "For “without the probe start” the difference is within chance" in text
+    assert "(changed: 3, images dropped: 2, confirmed as they were: 7)" in text
+    assert f"{MINUS}1.11 percentage points (95% interval {MINUS}1.99 to {MINUS}0.23)" in text
+    assert "gave up 1 early" in text
+    assert "In a cross-validation each of 48 images was predicted by the one of 2 models" in text
+    assert "this run differs from “b” by" in text
+
+
+@pytest.mark.integration
+def test_a_bare_run_has_no_sentence_without_a_record(checkpoint, tmp_path):
+    shutil.copytree(checkpoint.parents[1], tmp_path / "run")
+    bare = read_facts(tmp_path / "run")
+    names = [block.name for block in build(bare, "en").blocks if isinstance(block, Heading)]
+    assert not {"experiments", "errors", "calibration"} & set(names)
+    text = "\n".join(texts_of(build(bare, "en")))
+    assert "Not measured: no evaluation of this model" in text
+    assert "The latency was not measured" in text
+    assert "None" not in text
+    assert "nan" not in text.split()
+
+
+@pytest.mark.integration
+def test_the_teams_text_takes_the_place_of_the_drafts(facts):
+    drafts = [block.text for block in build(facts, "en").blocks if isinstance(block, Draft)]
+    assert drafts[0].startswith("Edit me in innovation.txt")
+    assert any("so do not claim a gain" in draft for draft in drafts)
+    written = build(facts, "en", text="# Ours\n\nWe froze the stem.\n")
+    assert not [block for block in written.blocks if isinstance(block, Draft)]
+    assert Paragraph("We froze the stem.") in written.blocks
+
+
+@pytest.mark.integration
+def test_a_record_of_another_model_is_not_used(facts, checkpoint, tmp_path):
+    shutil.copytree(facts.run.parent, tmp_path / "runs")
+    other = tmp_path / "runs" / "c"
+    shutil.copytree(checkpoint.parents[1], other)
+    shutil.copytree(facts.run / "evaluation", tmp_path / "runs" / "evaluation")
+    found = find_records(other)
+    assert "evaluation" not in found.found
+    assert "budget" not in found.found
+    assert any("of another model" in note for note in found.notes)
+    assert found.found["ablation"] == tmp_path / "runs" / "ablation"
+    assert any("ablation was found in" in note for note in found.notes)
+
+
+# what a config must be told, and the source whose sentence must follow
+INGREDIENTS = {
+    "training.mixup_alpha=0.2": "zhang2018",
+    "training.cutmix_alpha=1.0": "yun2019",
+    "model.drop_path_rate=0.1": "huang2016",
+    "model.drop_rate=0.2": "hinton2012",
+    "model.head=second_order": "li2018",
+    "training.head_init=probe": "kumar2022",
+    "training.freeze_layers=0.3": "yosinski2014",
+    "training.freeze_batchnorm=true": "ioffe2015",
+    "training.ema_decay=0.99": "morales2024",
+    "training.layer_decay=0.8": "bao2022",
+    "training.final_epochs=1": "touvron2019",
+    "training.loss_function=focal": "lin2017",
+    "training.loss_function=class_balanced_focal": "cui2019",
+    "training.loss_function=logit_adjusted": "menon2021",
+    "training.loss_function=balanced_softmax": "ren2020",
+    "training.loss_function=bce": "wightman2021",
+    "training.loss_function=label_smoothing": "szegedy2016",
+    "training.clip_grad_norm=1.0": "pascanu2013",
+    "training.optimizer=sgd": "sutskever2013",
+    "training.optimizer=adamw": "loshchilov2019",
+    "training.scheduler=cosine": "loshchilov2017",
+    "training.backbone_warmup_epochs=2": "howard2018",
+    "training.teacher=x.npz": "hinton2015",
+    "dataset.sampler=sqrt": "mahajan2018",
+    "dataset.sampler=balanced": "kang2020",
+    "augmentation=randaugment": "cubuk2020",
+    "augmentation=trivial": "muller2021",
+    "augmentation=medium": "devries2017",
+    "augmentation=ultra_strong": "chen2020",
+}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("word", INGREDIENTS)
+def test_an_option_that_is_on_has_its_sentence_and_source(facts, word):
+    config = compose("config", ["model=timm", "model.architecture=test_efficientnet", word], allow_unused=True)
+    changed = dataclasses.replace(facts, config=config)
+    for language in ("en", "zh"):
+        writer = Writer(language, read_references())
+        for part in {ingredient.part for ingredient in read_ingredients()}:
+            sentences_of(part, changed, writer)
+        assert INGREDIENTS[word] in writer.cited
+
+
+@pytest.mark.parametrize(
+    ("architecture", "source"),
+    [
+        ("convnext_base.fb_in22k_ft_in1k_384", "liu2022convnext"),
+        ("tf_efficientnetv2_l.in21k_ft_in1k", "tan2021"),
+        ("tf_efficientnet_lite0.in1k", "tan2019"),
+        ("caformer_s36.sail_in22k_ft_in1k_384", "yu2022"),
+        ("maxvit_base_tf_512.in21k_ft_in1k", "tu2022"),
+        ("swinv2_base_window12to16_192to256.ms_in22k_ft_in1k", "liu2022swin"),
+        ("eva02_base_patch14_448.mim_in22k_ft_in22k_in1k", "fang2023"),
+        ("tiny_vit_21m_512.dist_in22k_ft_in1k", "wu2022"),
+        ("resnet50.a1_in1k", "he2016"),
+    ],
+)
+def test_a_backbone_has_its_own_paper(architecture, source):
+    values = {"model.architecture": architecture}
+    backbones = [ingredient for ingredient in read_ingredients() if ingredient.part == "backbone"]
+    first = next(it for it in backbones if all(holds(condition, values) for condition in it.when))
+    assert first.cite == (source,)
+
+
+def test_every_sentence_cites_sources_that_exist_and_both_languages_cite_the_same():
+    for ingredient in read_ingredients():
+        assert set(ingredient.cite) <= set(read_references())
+        places = [sorted(re.findall(r"\{[^}]*\}", sentence)) for sentence in ingredient.sentences.values()]
+        assert places[0] == places[1]
+        assert bool(ingredient.cite) == ("{cite" in ingredient.sentences["en"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [("a.b", True), ("a.off", False), ("a.b = 0.5", True), ("a.b != 0.5", False), ("a.name ~ ^con", True)],
+)
+def test_conditions(condition, expected):
+    assert holds(condition, {"a.b": 0.5, "a.off": 0, "a.name": "convnext"}) == expected
+
+
+def test_a_correlation_has_an_interval_that_holds_it():
+    generator = np.random.default_rng(0)
+    first = generator.normal(size=200)
+    strong = rank_correlation(first, first + generator.normal(size=200))
+    assert strong
+    assert strong.low < strong.rho < strong.high
+    assert strong.is_clear
+    assert 0.5 < strong.rho < 0.85
+    none = rank_correlation(first, generator.normal(size=200))
+    assert none
+    assert not none.is_clear
+    assert rank_correlation(first, np.zeros(200)) is None
+    assert rank_correlation(first[:10], first[:10]) is None
+
+
+def test_ties_share_their_ranks():
+    # by hand: ranks 1.5, 1.5, 3.5, 3.5 and 1, 2, 3, 4 repeated ten times
+    tied, plain = np.tile([0.0, 0.0, 1.0, 1.0], 10), np.tile([1.0, 2.0, 3.0, 4.0], 10)
+    found = rank_correlation(tied, plain)
+    assert found
+    assert found.rho == pytest.approx(0.894427, abs=1e-6)
+
+
+def test_a_difference_is_said_to_be_chance_only_if_its_interval_holds_zero():
+    right, wrong = np.ones(100, dtype=bool), np.zeros(100, dtype=bool)
+    assert paired_difference(right, wrong).verdict is Verdict.GAIN
+    assert paired_difference(wrong, right).verdict is Verdict.LOSS
+    assert paired_difference(right, right).verdict is Verdict.CHANCE
