@@ -124,7 +124,7 @@ def _add_body(studio: Studio, known: _Known) -> Any:
         groups = pairs_of(of_class((known.mistakes or _NOTHING).found, label))
         choices = [(say("every_pair"), "")]
         for (true, predicted), group in groups.items():
-            told = say("pair_value", true=classes[true].name, predicted=classes[predicted].name, count=len(group))
+            told = f"{classes[true].name} → {classes[predicted].name} ({len(group)})"
             choices.append((told, f"{true} {predicted}"))
         return gr.update(choices=choices, value="")
 

@@ -167,7 +167,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "every_class": ("All classes", "所有类别"),
     "pair": ("Pair: label → answer", "类别对：标签 → 答案"),
     "every_pair": ("All pairs, the most frequent first", "所有类别对，最多的在前"),
-    "pair_value": ("{true} → {predicted} ({count})", "{true} → {predicted}（{count}）"),
     "answered": ("label {true}, answer {predicted}, {share}", "标签 {true}，答案 {predicted}，{share}"),
     "classes_look": ("Labelled so:", "标签类别的照片："),
     "answers_look": ("Answered so:", "答案类别的照片："),
