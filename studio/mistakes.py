@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from common.csv_files import read_rows
 from common.errors import InputError
 from data.inputs import Inputs
@@ -115,8 +113,3 @@ def of_class(mistakes: Iterable[Mistake], label: int) -> list[Mistake]:
 def of_pair(mistakes: Iterable[Mistake], pair: Sequence[int]) -> list[Mistake]:
     """Return those of a pair (label, answer); all for an empty one."""
     return [it for it in mistakes if not pair or (it.label, it.predicted) == tuple(pair)]
-
-
-def page_rows(mistakes: Sequence[Mistake]) -> np.ndarray:
-    """Return the positions of the mistakes, int64 (M,), for `page_of`."""
-    return np.arange(len(mistakes))

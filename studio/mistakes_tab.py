@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from common.errors import InputError, RunError
 from common.progress import watched
@@ -25,7 +26,6 @@ from studio.mistakes import (
     kept_answers,
     of_class,
     of_pair,
-    page_rows,
     pairs_of,
     validation_names,
 )
@@ -62,11 +62,11 @@ class _Known:
 
     def look(self) -> Mistakes | None:
         """Return the mistakes if they are known, or `evaluate.py` has kept the answers."""
-        with self._lock:
-            answers = kept_answers(self.pipeline) if self.mistakes is None else None
-            if answers is not None:
-                self.mistakes = find_mistakes(self.pipeline, self.table, answers)
-            return self.mistakes
+        # without the lock: a visitor who comes while the model is asked need not wait
+        answers = kept_answers(self.pipeline) if self.mistakes is None else None
+        if answers is not None:
+            self.mistakes = find_mistakes(self.pipeline, self.table, answers)
+        return self.mistakes
 
     def compute(self, names: list[str]) -> None:
         """Ask the model, unless another visitor did."""
@@ -130,7 +130,7 @@ def _add_body(studio: Studio, known: _Known) -> Any:
 
     def show(number: int, label: int, pair: str) -> tuple[str, Page]:
         chosen = of_pair(of_class((known.mistakes or _NOTHING).found, label), [int(word) for word in pair.split()])
-        page = page_of(page_rows(chosen), number, PER_PAGE)
+        page = page_of(np.arange(len(chosen)), number, PER_PAGE)
         return "\n".join(chosen[row].name for row in page.items), page
 
     with gr.Row():
@@ -140,7 +140,8 @@ def _add_body(studio: Studio, known: _Known) -> Any:
     with gr.Row():
         told = gr.HTML(elem_id="mistakes-told")
         undo = gr.Button(say("undo_last"), elem_id="mistakes-undo", scale=0, min_width=160)
-    shown = gr.Textbox(visible="hidden", elem_id="mistakes-shown")
+    # a state tells of its change wherever it is; a widget only while it is on the screen
+    shown = gr.State("")
     own = gr.State(())
     with gr.Row():
         slots = [_add_slot(studio, place) for place in range(PER_PAGE)]

@@ -1,5 +1,6 @@
 """What the tab for mistakes shows, as HTML; knows nothing of gradio. Heat maps are made when they are shown."""
 
+from collections.abc import Callable
 from html import escape
 
 import cv2
@@ -75,29 +76,18 @@ def _pictures(studio: Studio, pipeline: Pipeline, table: ImageTable, mistake: Mi
     checkpoint = member.checkpoint
     seen = f"{checkpoint.input_size} {checkpoint.crop_pct} {checkpoint.fit}"
 
-    def square() -> np.ndarray | None:
+    def drawn(change: Callable[[np.ndarray], np.ndarray | None]) -> np.ndarray | None:
         pixels = attempt(lambda: read_image(path).pixels)[0]
         if pixels is None:
             return None
-        return eval_image(pixels, checkpoint.input_size, checkpoint.crop_pct, checkpoint.fit)
+        picture = change(eval_image(pixels, checkpoint.input_size, checkpoint.crop_pct, checkpoint.fit))
+        return None if picture is None else cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
-    def heat() -> np.ndarray | None:
-        picture = square()
-        if picture is None or model is None:
-            return None
-        coloured = heat_picture(pipeline, model, picture, mistake.predicted)
-        return None if coloured is None else _shown(coloured)
-
-    def plain() -> np.ndarray | None:
-        picture = square()
-        return None if picture is None else _shown(picture)
+    def heat(picture: np.ndarray) -> np.ndarray | None:
+        return None if model is None else heat_picture(pipeline, model, picture, mistake.predicted)
 
     kept = studio.thumbnails.kept
     return (
-        kept(path, f"seen {seen}", plain),
-        kept(path, f"heat {member.sha256} {mistake.predicted} {seen}", heat),
+        kept(path, f"seen {seen}", lambda: drawn(lambda picture: picture)),
+        kept(path, f"heat {member.sha256} {mistake.predicted} {seen}", lambda: drawn(heat)),
     )
-
-
-def _shown(picture: np.ndarray) -> np.ndarray:
-    return cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)

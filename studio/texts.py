@@ -106,7 +106,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "read_again": ("Read the list again", "重新读取列表"),
     "other_data": (
-        "{count} rows of the list in {folder} are of other data and are not shown.",
+        "Rows of the list in {folder} that are of other data and not shown: {count}.",
         "{folder} 的列表中有 {count} 行属于别的数据，没有显示。",
     ),
     "no_doubts": ("The audit found no doubtful label.", "检查没有发现可疑标签。"),
@@ -159,9 +159,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{images} 张验证照片中有 {count} 张答错，涉及 {pairs} 对类别。",
     ),
     "not_judged": (
-        "{count} other validation photographs are not judged: dropped, not here, unreadable, or of a class that the "
+        "Further validation photographs: {count}. They are dropped, not here, unreadable, or of a class that the "
         "model does not know.",
-        "另有 {count} 张验证照片没有判断：已去除、不在这里、无法读取，或类别是模型不认识的。",
+        "其余验证照片 {count} 张：已去除、不在这里、无法读取，或类别是模型不认识的。",
     ),
     "true_or_predicted": ("Class, true or predicted", "类别（真实或预测）"),
     "every_class": ("All classes", "所有类别"),

@@ -103,7 +103,7 @@ def test_rows_of_other_data_are_counted_and_not_shown(page):
     found = read_doubts(page.audit, page.labels)
     assert found is not None
     assert ([it.image_id for it in found[0]], found[1]) == (["0003.png"], 2)
-    assert "2 rows of the list in" in view(page, page.table, page.labels, Visit()).progress
+    assert "of other data and not shown: 2." in view(page, page.table, page.labels, Visit()).progress
 
 
 @pytest.mark.integration

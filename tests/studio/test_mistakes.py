@@ -68,7 +68,7 @@ def test_the_mistakes_are_the_answers_that_differ_from_the_labels(wrong):
     assert all((it.label - it.predicted) % 4 == 1 for it in found.found)
     assert found.images == len(wrong.names)
     assert f"3 of {len(wrong.names)} validation photographs" in summary_html(wrong.page, found)
-    assert "not judged" not in summary_html(wrong.page, found)
+    assert "Further" not in summary_html(wrong.page, found)
 
 
 @pytest.mark.integration
@@ -77,7 +77,7 @@ def test_a_dropped_photograph_is_not_judged_and_counted(wrong, tmp_path):
     again = open_studio(wrong.page.pipeline.members[0].path, wrong.page.data, "en", tmp_path / "s", ["device=cpu"])
     found = find_mistakes(again.pipeline, again.table, wrong.answers)
     assert len(found.found) == 2
-    assert "1 other validation photographs are not judged" in summary_html(again, found)
+    assert "Further validation photographs: 1. They are dropped" in summary_html(again, found)
 
 
 @pytest.mark.integration
