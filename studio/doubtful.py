@@ -60,6 +60,16 @@ def read_doubts(audit: Path, labels: Path) -> tuple[list[Doubt], int] | None:
     return doubts, len(rows) - len(fitting)
 
 
+def doubtful_names(audit: Path, labels: Path) -> set[str]:
+    """Return the names of the table's photographs that the list holds; none if there is no list, or another file."""
+    try:
+        listed = read_doubts(audit, labels)
+    except InputError:
+        # the tab of the list says what is wrong with it
+        listed = None
+    return set() if listed is None else {doubt.name for doubt in listed[0]}
+
+
 def _doubt(row: dict[str, str], image_id: str) -> Doubt:
     return Doubt(
         image_id=image_id,

@@ -47,7 +47,7 @@ def build_doubtful(studio: Studio, page: gr.Blocks) -> None:
         relabel = gr.Button(variant="primary", elem_id="doubtful-relabel", min_width=220)
         drop = gr.Button(say("drop"), elem_id="doubtful-drop", min_width=110)
         skip = gr.Button(say("skip"), elem_id="doubtful-skip", min_width=110)
-    with gr.Row(equal_height=True):
+    with gr.Row(elem_classes="kit-controls"):
         choices = [(name, label) for label, name in enumerate(names)]
         new_label = gr.Dropdown(choices, label=say("new_label"), visible=False, elem_id="doubtful-class", scale=2)
         undo = gr.Button(say("undo"), elem_id="doubtful-undo", min_width=110)

@@ -96,6 +96,6 @@ def _doubt_html(studio: Studio, table: ImageTable, labels: Path, doubt: Doubt, d
         sides += f"<h3>{escape(title)}</h3>{shown}"
     reason = say("reason_copy" if doubt.reason == SAME_PICTURE else "reason_model")
     return (
-        f'<div class="kit-columns"><div class="kit-wide">{html.image(photograph, "kit-photograph", doubt.image_id)}'
-        f"{html.note(f'{doubt.image_id}: {reason}')}</div><div>{sides}</div></div>"
+        f'<div class="kit-columns"><div>{html.image(photograph, "kit-photograph", doubt.image_id)}'
+        f"{html.note(f'{doubt.image_id}: {reason}')}</div><div class='kit-wide'>{sides}</div></div>"
     )

@@ -14,8 +14,8 @@ from prediction.pipeline import Pipeline
 from studio import html_parts as html
 from studio.answers import heat_picture
 from studio.context import Studio
-from studio.data_facts import image_path
 from studio.decisions import decisions_by_image, sentence
+from studio.doubtful import doubtful_names, examples
 from studio.mistakes import Mistake, Mistakes, pairs_of
 from studio.try_view import labels_in_table
 
@@ -48,26 +48,21 @@ def mistake_html(studio: Studio, pipeline: Pipeline, table: ImageTable, mistake:
     seen, heat = _pictures(studio, pipeline, table, mistake)
     pictures = html.image(seen, "", mistake.name)
     pictures += html.note(say("no_heat_map")) if heat is None else html.image(heat, "", say("heat_map"))
+    assert studio.labels is not None
+    doubtful = {mistake.name, *doubtful_names(studio.audit, studio.labels)}
     own = labels_in_table(table, pipeline)
     looks = ""
     for key, label in (("classes_look", mistake.label), ("answers_look", mistake.predicted)):
-        tiles = [
-            (studio.thumbnails.source(image_path(table, row)), [table.image_ids[row]])
-            for row in _examples(table, own[label], mistake.name)
-        ]
+        place = own[label]
+        found = [] if place is None else examples(table, place, doubtful, EXAMPLES)
+        tiles = [(studio.thumbnails.source(table.image_dir / name), [name]) for name in found]
         looks += f"<div>{html.note(say(key))}{html.strip(tiles)}</div>"
     decision = decision_on(studio, mistake)
-    assert studio.labels is not None
     done = "" if decision is None else html.note(sentence(studio.labels, decision, say))
     return (
         f'<div class="kit-mistake"><b>{escape(title)}</b><div class="kit-two">{pictures}</div>'
         f'{html.note(mistake.name)}<div class="kit-two">{looks}</div>{done}</div>'
     )
-
-
-def _examples(table: ImageTable, label: int | None, name: str) -> list[int]:
-    rows = [] if label is None else np.flatnonzero(table.labels == label)[: EXAMPLES + 1].tolist()
-    return [row for row in rows if table.image_ids[row] != name][:EXAMPLES]
 
 
 def _pictures(studio: Studio, pipeline: Pipeline, table: ImageTable, mistake: Mistake) -> tuple[str | None, str | None]:

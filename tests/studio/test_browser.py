@@ -37,7 +37,7 @@ FLAGS = (
     "--disable-sync",
     "--window-size=1280,1000",
 )
-SECONDS = 60
+SECONDS = 240
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def test_a_doubt_is_shown_with_its_photograph_probabilities_and_examples_of_both
     assert second.doubt is not None
     assert second.doubt.image_id == "0001.png"
     assert "the same picture has another label" in second.content
-    assert "1 skipped" in second.progress
+    assert "Skipped: 1." in second.progress
 
 
 @pytest.mark.integration

@@ -121,7 +121,7 @@ def test_a_mistake_shows_where_the_model_looks_and_its_heat_map_is_made_once(wro
     shown = [mistake_html(page, page.pipeline, page.table, first) for _ in range(2)]
     assert len(made) == 1
     assert shown[0] == shown[1]
-    assert f"label 花 {first.label}, answer 花 {first.predicted}, {100 * first.confidence:.1f} %" in shown[0]
+    assert f"Label: 花 {first.label}. Answer: 花 {first.predicted}, {100 * first.confidence:.1f} %" in shown[0]
     # the square, the heat map, three examples of each class
     assert shown[0].count("<img") == 2 + 6
     assert made[0][3] == first.predicted
