@@ -68,9 +68,9 @@ def after_skip(visit: Visit, image_id: str) -> Visit:
 
 def _how_to_audit(studio: Studio) -> str:
     say = studio.say
-    words = ["model=efficientnet_lite0", "model.input_size=224", f"dataset.root={studio.data}"]
-    words += ["--output", str(studio.audit)]
-    command = " ".join(["python cli/flower_cli.py audit --label-errors", *map(_quoted, words)])
+    root, output = _quoted(f"dataset.root={studio.data}"), _quoted(str(studio.audit))
+    model = "model=efficientnet_lite0 model.input_size=224"
+    command = f"python cli/flower_cli.py audit --label-errors {model} {root} --output {output}"
     told = html.note(say("no_list", folder=studio.audit))
     return f'{told}<pre class="kit-command">{escape(command)}</pre>{html.note(say("list_hint"))}'
 

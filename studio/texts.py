@@ -173,8 +173,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wrong_label": ("Label is wrong: it is {predicted}", "标签错误：应为 {predicted}"),
     "wrong_photograph": ("Label is wrong: drop", "标签错误：去除"),
     "nothing_to_undo": (
-        "This window has no decision to take back. 'flower_cli.py correct --undo' takes back the file's last one.",
-        "这个窗口没有可撤销的决定。'flower_cli.py correct --undo' 撤销文件中的最后一个决定。",
+        "This window has no decision to take back. 'python cli/flower_cli.py correct --undo' takes back the last "
+        "one of the file.",
+        "这个窗口没有可撤销的决定。'python cli/flower_cli.py correct --undo' 撤销文件中的最后一个决定。",
     ),
 }
 

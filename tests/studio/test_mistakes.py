@@ -11,6 +11,7 @@ from common.progress import watched
 from data.corrections import DROP, Decision, append_decisions
 from data.table import ImageTable, write_table
 from evaluation.evaluate import evaluate
+from prediction.pipeline import Pipeline
 from studio.context import open_studio
 from studio.mistakes import (
     Mistake,
@@ -49,6 +50,7 @@ def wrong(checkpoint, pictures, tmp_path):
     model = run / "checkpoints" / "best_model.pt"
     page = open_studio(model, root, "en", tmp_path / "s", ["device=cpu"])
     assert isinstance(page.table, ImageTable)
+    assert isinstance(page.pipeline, Pipeline)
     names = validation_names(page.pipeline, page.table)
     answers = ask(page.pipeline, page.table, names)
     labels = {name: label for name, (label, _) in answers.items()}
@@ -75,6 +77,8 @@ def test_the_mistakes_are_the_answers_that_differ_from_the_labels(wrong):
 def test_a_dropped_photograph_is_not_judged_and_counted(wrong, tmp_path):
     append_decisions(wrong.page.labels, [Decision(wrong.names[0], DROP)])
     again = open_studio(wrong.page.pipeline.members[0].path, wrong.page.data, "en", tmp_path / "s", ["device=cpu"])
+    assert again.pipeline is not None
+    assert again.table is not None
     found = find_mistakes(again.pipeline, again.table, wrong.answers)
     assert len(found.found) == 2
     assert "Further validation photographs: 1. They are dropped" in summary_html(again, found)
@@ -94,6 +98,7 @@ def test_answers_that_evaluate_kept_are_used_if_they_are_of_this_model(wrong, ot
     evaluate(pipeline, output_dir=folder)
     shutil.copy(other, pipeline.members[0].path)
     later = open_studio(pipeline.members[0].path, wrong.page.data, "en", tmp_path / "s", ["device=cpu"])
+    assert later.pipeline is not None
     assert kept_answers(later.pipeline) is None
     (folder / "metrics.json").write_text("[]", encoding="utf-8")
     assert kept_answers(pipeline) is None
