@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.early_checks import check_studio
 
-HELP = "a page in the browser, on this machine alone: try photographs, look at the data and its augmentation"
+HELP = "a page in the browser, on this machine alone: try photographs, look at the data, decide on doubtful labels"
 
 RESULTS = Path("results/studio")
 
@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, metavar="D", help=f"folder of a run (default: {_RUN}, if it has a model)")
     parser.add_argument("--checkpoint", type=Path, metavar="P", help="a best_model.pt instead of a run")
     parser.add_argument("--data", type=Path, metavar="D", help="prepared folder (default: that of the model)")
+    parser.add_argument(
+        "--audit", type=Path, default=Path("results/audit"), metavar="D", help="what audit found (default: %(default)s)"
+    )
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="default: %(default)s")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -42,7 +45,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from studio.context import open_studio
     from studio.page import build_page, serve
 
-    studio = open_studio(checkpoint, arguments.data, arguments.language, RESULTS, overrides)
+    studio = open_studio(checkpoint, arguments.data, arguments.language, RESULTS, overrides, arguments.audit)
     try:
         address = serve(build_page(studio), arguments.port, not arguments.no_browser)
     except OSError as error:

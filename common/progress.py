@@ -5,12 +5,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 30
+
+# takes how many images are done, and of how many
+Watcher = Callable[[int, int], object]
+
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Give the progress of what this thread does to `watcher` instead of showing it, as for a bar in a browser."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 @contextmanager
@@ -22,6 +38,10 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[[
     # torchrun sets RANK; asking torch would import it, for which --help must not wait
     if os.environ.get("RANK", "0") != "0":
         yield lambda images: None
+        return
+    watcher = _watcher.get()
+    if watcher is not None:
+        yield _told(watcher, total, done)
         return
     # standard output is for results, which may be JSON
     console = Console(stderr=True)
@@ -39,6 +59,17 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[[
             yield advance
     else:
         yield _plain_lines(description, total, done)
+
+
+def _told(watcher: Watcher, total: int, done: int) -> Callable[[int], None]:
+    count = done
+
+    def advance(images: int) -> None:
+        nonlocal count
+        count += images
+        watcher(count, total)
+
+    return advance
 
 
 def clock(seconds: float) -> str:

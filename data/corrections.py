@@ -79,22 +79,31 @@ def append_decisions(folder: str | Path, decisions: Sequence[Decision]) -> list[
     write at the same time. Raises InputError as `read_decisions`, and if the folder has no train.csv.
     """
     folder = as_path(folder)
-    check_prepared(folder)
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    names = {decision.image_id for decision in decisions}
-    known = files_of_images(folder, {form for name in names for form in (name, name.removeprefix("train/"))})
-    classes, new = classes_of(folder), []
-    for decision in decisions:
-        name = decision.image_id
-        name = name if name in known else name.removeprefix("train/")
-        new.append(_checked(replace(decision, image_id=name, time=now), str(folder), known, classes))
+    new = _completed(folder, decisions)
     with locked_corrections(folder):
         write_decisions(folder, [*read_decisions(folder), *new])
     return new
 
 
-def undo_decision(folder: str | Path) -> Decision | None:
-    """Remove the last row of corrections.csv and return it; None if there is no row.
+def decide_first(folder: str | Path, decision: Decision) -> tuple[Decision, bool]:
+    """Add a row for an image that has none yet; return the decision that counts, and whether it is the new one.
+
+    So of two people who decide on one image at once, the second learns of the first. Raises InputError as
+    `append_decisions`.
+    """
+    folder = as_path(folder)
+    (new,) = _completed(folder, [decision])
+    with locked_corrections(folder):
+        decisions = read_decisions(folder)
+        earlier = newest(decisions).get(new.image_id)
+        if earlier is not None:
+            return earlier, False
+        write_decisions(folder, [*decisions, new])
+    return new, True
+
+
+def undo_decision(folder: str | Path, decision: Decision | None = None) -> Decision | None:
+    """Remove the last row of corrections.csv, or the last one that is `decision`, and return it; None if there is none.
 
     A decision before it on the same image counts again. Raises InputError as `append_decisions`.
     """
@@ -102,10 +111,32 @@ def undo_decision(folder: str | Path) -> Decision | None:
     check_prepared(folder)
     with locked_corrections(folder):
         decisions = read_decisions(folder)
-        if not decisions:
+        places = [place for place, found in enumerate(decisions) if decision in (None, found)]
+        if not places:
             return None
-        write_decisions(folder, decisions[:-1])
-        return decisions[-1]
+        undone = decisions.pop(places[-1])
+        write_decisions(folder, decisions)
+        return undone
+
+
+def ids_in_tables(folder: Path, names: Collection[str]) -> dict[str, str]:
+    """Return the image ids that corrections.csv uses for those `names` that the folder has; `train/` may stand before.
+
+    Raises InputError for tables that cannot be read.
+    """
+    known = files_of_images(folder, {form for name in names for form in (name, name.removeprefix("train/"))})
+    ids = {name: name if name in known else name.removeprefix("train/") for name in names}
+    return {name: image_id for name, image_id in ids.items() if image_id in known}
+
+
+def _completed(folder: Path, decisions: Sequence[Decision]) -> list[Decision]:
+    """Return the decisions with the time of now, and ids and files as the tables of the folder have them."""
+    check_prepared(folder)
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ids = ids_in_tables(folder, {decision.image_id for decision in decisions})
+    known, classes = files_of_images(folder, set(ids.values())), classes_of(folder)
+    named = [replace(decision, image_id=ids.get(decision.image_id, decision.image_id)) for decision in decisions]
+    return [_checked(replace(decision, time=now), str(folder), known, classes) for decision in named]
 
 
 def classes_of(folder: Path) -> list[ImageClass]:

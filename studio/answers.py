@@ -83,7 +83,7 @@ def answer_photograph(pipeline: Pipeline, model: Classifier | None, path: str | 
         limit_ms=pipeline.config.competition.max_latency_ms,
         on_cpu=latency.on_cpu,
         picture=picture,
-        heat=None if model is None else _heat_picture(pipeline, model, picture, int(order[0])),
+        heat=None if model is None else heat_picture(pipeline, model, picture, int(order[0])),
         recovered=decoded.recovered,
     )
 
@@ -94,7 +94,7 @@ def answer_files(pipeline: Pipeline, paths: Sequence[str | Path]) -> list[FileAn
     if not files:
         return []
     inputs = Inputs([file.name for file in files], files)
-    predicted = predict_images(_without_workers(pipeline), inputs)
+    predicted = predict_images(without_workers(pipeline), inputs)
     answers = []
     for row, prediction in enumerate(to_predictions(pipeline, inputs, predicted)):
         problem = predicted.unreadable.get(row, "")
@@ -128,7 +128,8 @@ def _answers_of_views(pipeline: Pipeline, pixels: np.ndarray) -> list[tuple[str,
     return found
 
 
-def _heat_picture(pipeline: Pipeline, model: Classifier, picture: np.ndarray, label: int) -> np.ndarray | None:
+def heat_picture(pipeline: Pipeline, model: Classifier, picture: np.ndarray, label: int) -> np.ndarray | None:
+    """Return `picture`, the square that the model sees, under a heat map of class `label`; None if there is none."""
     output = int(pipeline.members[0].output_of_class[label])
     heat = attention_map(model, picture, output)
     if heat is None:
@@ -137,7 +138,7 @@ def _heat_picture(pipeline: Pipeline, model: Classifier, picture: np.ndarray, la
     return ((1 - _HEAT) * picture + _HEAT * colours).astype(np.uint8)
 
 
-def _without_workers(pipeline: Pipeline) -> Pipeline:
+def without_workers(pipeline: Pipeline) -> Pipeline:
     """Return the pipeline so that it starts no worker processes, whose start takes longer than a few images."""
     dataset = dataclasses.replace(pipeline.config.dataset, num_workers=0)
     return dataclasses.replace(pipeline, config=dataclasses.replace(pipeline.config, dataset=dataset))

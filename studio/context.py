@@ -5,7 +5,8 @@ from pathlib import Path
 
 from common.errors import InputError
 from configs.compose import compose
-from data.prepared import load_table
+from configs.schema import DatasetConfig
+from data.prepared import load_table, training_table
 from data.table import ImageTable
 from models.classifier import Classifier
 from prediction.options import DEFAULTS
@@ -14,12 +15,16 @@ from studio.answers import explainer
 from studio.texts import Say, texts_in
 from studio.thumbnails import Thumbnails
 
+# where flower_cli.py audit writes unless it is told another folder
+AUDIT = Path("results/audit")
+
 
 @dataclass(frozen=True)
 class Studio:
     """`pipeline` and `model` (for heat maps) are None without a checkpoint, `table` without a prepared folder.
 
-    `data` is the folder of the table, `results` the one that the page writes into.
+    `data` is the folder of the table, and `labels` the one of its train.csv, where corrections.csv stands. `results` is
+    the folder that the page writes into, `audit` the one that holds what `flower_cli.py audit` found.
     """
 
     say: Say
@@ -27,40 +32,50 @@ class Studio:
     model: Classifier | None
     table: ImageTable | None
     data: Path | None
+    labels: Path | None
     results: Path
+    audit: Path
     thumbnails: Thumbnails
 
 
 def open_studio(
-    checkpoint: str | Path | None, data: str | Path | None, language: str, results: str | Path, overrides: list[str]
+    checkpoint: str | Path | None,
+    data: str | Path | None,
+    language: str,
+    results: str | Path,
+    overrides: list[str],
+    audit: str | Path = AUDIT,
 ) -> Studio:
     """Load the model and the table of photographs; without `data` these are the photographs of the checkpoint.
 
     `overrides` are those of a pipeline. Raises InputError if a file or folder is missing or damaged.
     """
     pipeline = None if checkpoint is None else load_pipeline(checkpoint, DEFAULTS, overrides)
-    table, folder = _photographs(pipeline, None if data is None else Path(data))
+    table, dataset = _photographs(pipeline, None if data is None else Path(data))
     return Studio(
         say=texts_in(language),
         pipeline=pipeline,
         model=None if pipeline is None else explainer(pipeline),
         table=table,
-        data=folder,
+        data=None if dataset is None else Path(dataset.root),
+        labels=None if dataset is None else training_table(dataset).parent,
         results=Path(results),
+        audit=Path(audit),
         thumbnails=Thumbnails(Path(results) / "thumbnails"),
     )
 
 
-def _photographs(pipeline: Pipeline | None, data: Path | None) -> tuple[ImageTable | None, Path | None]:
+def _photographs(pipeline: Pipeline | None, data: Path | None) -> tuple[ImageTable | None, DatasetConfig | None]:
     if data is not None:
-        return load_table(compose("config", [f"dataset.root={data}"]).dataset), data
+        dataset = compose("config", [f"dataset.root={data}"]).dataset
+        return load_table(dataset), dataset
     if pipeline is None:
         return None, None
     dataset = pipeline.config.dataset
     if not Path(dataset.root).is_dir():
         return None, None
     try:
-        return load_table(dataset), Path(dataset.root)
+        return load_table(dataset), dataset
     except InputError as error:
         print(f"warning: the photographs of the checkpoint are not shown: {error}", flush=True)
         return None, None

@@ -57,3 +57,15 @@ def pairs(tiles: Iterable[tuple[str | None, str | None, Sequence[str]]]) -> str:
         for first, second, lines in tiles
     ]
     return f'<div class="kit-grid kit-pairs">{"".join(figures)}</div>'
+
+
+def strip(tiles: Iterable[tuple[str | None, Sequence[str]]]) -> str:
+    """Return photographs close to one another; their lines are shown where the mouse is."""
+    return f'<div class="kit-strip">{"".join(image(source, "", " ".join(lines)) for source, lines in tiles)}</div>'
+
+
+def progress(text: str, share: float) -> str:
+    """Return how far a work is: a sentence and a bar."""
+    return (
+        f'<div class="kit-progress"><b>{escape(text)}</b><div><div style="width:{100 * share:.1f}%"></div></div></div>'
+    )

@@ -7,6 +7,8 @@ import gradio as gr
 
 from studio.context import Studio
 from studio.data_tab import build_data
+from studio.doubtful_tab import build_doubtful
+from studio.mistakes_tab import build_mistakes
 from studio.try_tab import build_try
 
 ADDRESS = "127.0.0.1"
@@ -17,6 +19,8 @@ _STYLE = Path(__file__).with_name("page.css")
 TABS: tuple[tuple[str, Callable[[Studio, gr.Blocks], None]], ...] = (
     ("tab_try", build_try),
     ("tab_data", build_data),
+    ("tab_doubtful", build_doubtful),
+    ("tab_mistakes", build_mistakes),
 )
 
 # seconds: how often old uploads are looked for, and how old they get

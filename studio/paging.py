@@ -4,18 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from studio.data_facts import Page
 from studio.texts import Say
 
-# gives a page's HTML, from the page's number and the values of further widgets
+# gives what is shown of a page, from the page's number and the values of further widgets
 Show = Callable[..., tuple[str, Page]]
 
 
 class Pager:
     """The buttons, and the number of the shown page, which each visitor has of their own."""
 
-    def __init__(self, say: Say, shown: gr.HTML, show: Show, inputs: Sequence[Any]) -> None:
+    def __init__(self, say: Say, shown: Component, show: Show, inputs: Sequence[Any]) -> None:
         self.say = say
         self.show = show
         with gr.Row(elem_classes="kit-pager", visible=False) as row:

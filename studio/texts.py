@@ -11,6 +11,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "title": ("Flower studio", "花卉工作室"),
     "tab_try": ("Try", "试用"),
     "tab_data": ("Data", "数据"),
+    "tab_doubtful": ("Doubtful labels", "可疑标签"),
+    "tab_mistakes": ("Mistakes", "错误"),
     "no_model": (
         "There is no model. 'python cli/flower_cli.py studio --checkpoint P' shows one; P is a best_model.pt.",
         "没有模型。用 'python cli/flower_cli.py studio --checkpoint P' 显示模型；P 是 best_model.pt。",
@@ -94,6 +96,87 @@ TEXTS: dict[str, tuple[str, str]] = {
     "save_hint": ("A new name, such as mine", "新的名称，例如 mine"),
     "save": ("Save", "保存"),
     "saved": ("Written: {path}. Train with augmentation={name}.", "已写入：{path}。训练时使用 augmentation={name}。"),
+    "no_list": (
+        "There is no list of doubtful labels in {folder}. This command writes it and shows how far it is:",
+        "{folder} 里没有可疑标签的列表。下面的命令生成列表并显示进度：",
+    ),
+    "list_hint": (
+        "Its small model comes with pip; another model= is possible. Then press 'Read the list again'.",
+        "它的小模型随 pip 安装，也可以换成别的 model=。完成后请按“重新读取列表”。",
+    ),
+    "read_again": ("Read the list again", "重新读取列表"),
+    "other_data": (
+        "Rows of the list in {folder} that are of other data and not shown: {count}.",
+        "{folder} 的列表中有 {count} 行属于别的数据，没有显示。",
+    ),
+    "no_doubts": ("The audit found no doubtful label.", "检查没有发现可疑标签。"),
+    "decided": ("{done} of {all} decided", "已决定 {done} / {all}"),
+    "skipped": ("Skipped: {count}. Skipped ones come again after all others.", "跳过了 {count} 张，最后会再次出现。"),
+    "all_decided": (
+        "All are decided. Training, evaluation and the audit apply corrections.csv from now on.",
+        "全部决定完毕。训练、评估和检查从现在起使用 corrections.csv。",
+    ),
+    "given_label": ("Given: {name}, {share}", "现有标签：{name}，{share}"),
+    "suggested_label": ("Suggested: {name}, {share}", "建议标签：{name}，{share}"),
+    "no_examples": ("No other photograph of this class.", "这个类别没有其他照片。"),
+    "reason_copy": ("the same picture has another label", "同样的图片有另一个标签"),
+    "reason_model": ("the model is sure of another class", "模型确信是另一个类别"),
+    "keep": ("1 Keep", "1 保留"),
+    "relabel": ("2 Relabel: {name}", "2 改为：{name}"),
+    "drop": ("3 Drop", "3 去除"),
+    "skip": ("4 Skip", "4 跳过"),
+    "undo": ("Undo (u)", "撤销 (u)"),
+    "undo_last": ("Undo", "撤销"),
+    "new_label": ("Class of 'Relabel'", "“改为”的类别"),
+    "keys": (
+        "Keys: 1 to 4 decide, u or Backspace takes back your last decision. Decisions go to corrections.csv beside "
+        "train.csv; no photograph is deleted.",
+        "按键：1 至 4 作决定，u 或退格键撤销您最后的决定。决定写入 train.csv 旁边的 corrections.csv，不删除任何照片。",
+    ),
+    "was_kept": ("{image}: the label stays.", "{image}：保留标签。"),
+    "was_relabelled": ("{image}: the label is now {name}.", "{image}：标签改为 {name}。"),
+    "was_dropped": ("{image}: no table uses it any more.", "{image}：不再使用。"),
+    "decided_already": ("Decided already, nothing is written. {decision}", "已经有决定，没有写入。{decision}"),
+    "undone": ("{name}: your decision is taken back.", "{name}：已撤销您的决定。"),
+    "undone_elsewhere": (
+        "{name}: your decision is not in corrections.csv any more.",
+        "{name}：您的决定已不在 corrections.csv 里。",
+    ),
+    "no_answers": (
+        "{folder} holds no answers of this model to the photographs here. 'python evaluate.py --checkpoint {model} "
+        "--output-dir {folder}' keeps them there; the button asks the model now.",
+        "{folder} 里没有这个模型对这里照片的答案。'python evaluate.py --checkpoint {model} --output-dir {folder}' "
+        "会保存答案；也可以用按钮现在计算。",
+    ),
+    "find_mistakes": ("Ask the model about {count} validation photographs", "让模型回答 {count} 张验证照片"),
+    "asking": ("Photographs", "照片"),
+    "no_validation": (
+        "None of the photographs here is a validation photograph of the model.",
+        "这里没有模型的验证照片。",
+    ),
+    "mistakes_found": (
+        "{count} of {images} validation photographs are answered wrongly, in {pairs} pairs of classes.",
+        "{images} 张验证照片中有 {count} 张答错，涉及 {pairs} 对类别。",
+    ),
+    "not_judged": (
+        "Further validation photographs: {count}. They are dropped, not here, unreadable, or of a class that the "
+        "model does not know.",
+        "其余验证照片 {count} 张：已去除、不在这里、无法读取，或类别是模型不认识的。",
+    ),
+    "true_or_predicted": ("Class, true or predicted", "类别（真实或预测）"),
+    "every_class": ("All classes", "所有类别"),
+    "pair": ("Pair: label → answer", "类别对：标签 → 答案"),
+    "every_pair": ("All pairs, the most frequent first", "所有类别对，最多的在前"),
+    "answered": ("Label: {true}. Answer: {predicted}, {share}", "标签：{true}。答案：{predicted}，{share}"),
+    "classes_look": ("Labelled so:", "标签类别的照片："),
+    "answers_look": ("Answered so:", "答案类别的照片："),
+    "wrong_label": ("Label is wrong: it is {predicted}", "标签错误：应为 {predicted}"),
+    "wrong_photograph": ("Label is wrong: drop", "标签错误：去除"),
+    "nothing_to_undo": (
+        "This window has no decision to take back. 'python cli/flower_cli.py correct --undo' takes back the last "
+        "one of the file.",
+        "这个窗口没有可撤销的决定。'python cli/flower_cli.py correct --undo' 撤销文件中的最后一个决定。",
+    ),
 }
 
 

@@ -51,7 +51,7 @@ def example_sources(studio: Studio, pipeline: Pipeline, labels: Sequence[int]) -
     """
     if studio.table is None:
         return dict.fromkeys(labels)
-    own, first = _labels_of(studio.table, pipeline), first_images(studio.table)
+    own, first = labels_in_table(studio.table, pipeline), first_images(studio.table)
     found: dict[int, str | None] = {}
     for label in labels:
         place = own[label]
@@ -60,8 +60,11 @@ def example_sources(studio: Studio, pipeline: Pipeline, labels: Sequence[int]) -
     return found
 
 
-def _labels_of(table: ImageTable, pipeline: Pipeline) -> list[int | None]:
-    """Return the label that the table gives to each class of the pipeline, None for a class that it lacks."""
+def labels_in_table(table: ImageTable, pipeline: Pipeline) -> list[int | None]:
+    """Return the label that the table gives to each class of the pipeline, None for a class that it lacks.
+
+    Classes are matched by category id, or by name where no id is the same.
+    """
     by_id = labels_in(table.classes, pipeline.classes)
     if any(label is not None for label in by_id):
         return by_id

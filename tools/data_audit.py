@@ -27,6 +27,20 @@ _BLOCK = 1024
 
 LABEL_ERRORS = "label_errors.csv"
 
+LABEL_ERROR_COLUMNS = (
+    "image_id",
+    "label",
+    "name",
+    "suggested_label",
+    "suggested_name",
+    "given",
+    "suggested",
+    "reason",
+)
+
+# why a label is doubtful
+SAME_PICTURE, SURE_OF_ANOTHER = "the same picture has another label", "the model is sure of another class"
+
 
 @dataclass(frozen=True)
 class DuplicatePair:
@@ -162,7 +176,7 @@ def find_suspects(
         row = int(features.rows[place])
         confident = others[place, suggested[place]] > own[place]
         if confident or row in paired:
-            reason = "the same picture has another label" if row in paired else "the model is sure of another class"
+            reason = SAME_PICTURE if row in paired else SURE_OF_ANOTHER
             best = suggested[place] if confident else _label_of_partner(table, contradictory, row)
             suspects.append(Suspect(row, int(best), float(own[place]), float(probabilities[place, best]), reason))
     return suspects
@@ -208,11 +222,10 @@ def _write_pairs(path: Path, table: ImageTable, pairs: Sequence[DuplicatePair]) 
 
 
 def _write_suspects(path: Path, table: ImageTable, suspects: Sequence[Suspect]) -> None:
-    header = ("image_id", "label", "name", "suggested_label", "suggested_name", "given", "suggested", "reason")
     rows = []
     for suspect in suspects:
         given, suggested = table.classes[table.labels[suspect.row]], table.classes[suspect.suggested]
         figures = (f"{suspect.given_probability:.4f}", f"{suspect.suggested_probability:.4f}")
         names = (given.label, given.name, suggested.label, suggested.name)
         rows.append((table.image_ids[suspect.row], *names, *figures, suspect.reason))
-    write_rows(path, header, rows)
+    write_rows(path, LABEL_ERROR_COLUMNS, rows)

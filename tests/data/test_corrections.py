@@ -16,6 +16,8 @@ from data.corrections import (
     Decision,
     append_decisions,
     classes_of,
+    decide_first,
+    ids_in_tables,
     newest,
     read_decisions,
     undo_decision,
@@ -91,6 +93,28 @@ def test_undo_takes_back_the_last_row_until_none_is_left(root):
     assert read_decisions(root) == []
 
 
+def test_one_decision_of_several_can_be_taken_back(root):
+    first, second = append_decisions(root, [Decision("1.png", DROP), Decision("2.png", RELABEL, 0)])
+    assert undo_decision(root, first) == first
+    assert undo_decision(root, first) is None
+    assert read_decisions(root) == [second]
+
+
+def test_who_decides_second_on_an_image_learns_of_the_first_and_writes_nothing(root):
+    assert decide_first(root, Decision("train/1.png", RELABEL, 2))[1] is True
+    found, written = decide_first(root, Decision("1.png", DROP))
+    assert (found.action, found.label, written) == (RELABEL, 2, False)
+    assert [it.action for it in read_decisions(root)] == [RELABEL]
+    undo_decision(root)
+    assert decide_first(root, Decision("1.png", DROP))[1] is True
+
+
+def test_names_are_matched_with_the_ids_of_the_tables(root):
+    write_table(root / "val.csv", ["9.png"], [0])
+    found = ids_in_tables(root, ["1.png", "train/2.png", "val/9.png", "val/1.png", "none.png"])
+    assert found == {"1.png": "1.png", "train/2.png": "2.png", "val/9.png": "val/9.png"}
+
+
 def test_a_folder_that_is_not_prepared_is_refused_and_not_made(tmp_path):
     for action in (
         lambda: append_decisions(tmp_path / "x", [Decision("1.png", DROP)]),
@@ -129,3 +153,19 @@ def test_processes_that_write_at_once_lose_no_row(root):
     for first in (0, 20):
         own = [row for row in found if first <= int(row[0][:-4]) < first + 20]
         assert own == [(f"{k}.png", action) for k in range(first, first + 20) for action in (KEEP, DROP)]
+
+
+@pytest.mark.integration
+def test_of_two_processes_that_decide_on_the_same_images_each_image_gets_one_decision(root):
+    code = (
+        "import sys; from pathlib import Path; from data.corrections import *\n"
+        "wrote = [decide_first(Path(sys.argv[1]), Decision(f'{k}.png', sys.argv[2]))[1] for k in range(20)]\n"
+        "print(sum(wrote))\n"
+    )
+    home = Path(__file__).resolve().parents[2]
+    words = [[sys.executable, "-c", code, root, action] for action in (KEEP, DROP)]
+    people = [subprocess.Popen(it, cwd=home, stdout=subprocess.PIPE, text=True) for it in words]
+    wrote = [int(person.communicate(timeout=60)[0]) for person in people]
+    found = [(it.image_id, it.action) for it in read_decisions(root)]
+    assert sorted(image for image, _ in found) == sorted(f"{k}.png" for k in range(20))
+    assert [sum(action == own for _, action in found) for own in (KEEP, DROP)] == wrote

@@ -219,20 +219,23 @@ def _pictures(it: Material) -> list[Block]:
     blocks: list[Block] = [
         *it.picture("confusion_matrix", say("Confusion matrix", "混淆矩阵")),
         *it.picture("per_class", say("Accuracy of the classes", "各类别的准确率")),
-        *it.picture("worst_pairs", say("The most frequent confusions", "最常见的混淆")),
         *it.picture(
             "pairs",
             say("Confused photographs beside the class they were taken for", "混淆样例与被误认的类别"),
             wide=True,
         ),
-        *it.picture("predictions", say("Predictions on evaluated photographs", "评估照片上的预测示例"), wide=True),
     ]
-    attention = it.picture("attention", say("What speaks for the answer", "支持预测结果的区域"), wide=True)
-    if attention:
+    caption = say(
+        "Photographs, the places that speak for the answer, and the five most probable classes. Left: right answers "
+        "from the least to the most confident; right: the most confident wrong ones. Green is the true class",
+        "照片、支持预测结果的区域与概率最高的五个类别。左：由低到高各置信度的正确预测；右：置信度最高的错误预测。绿色为真实类别",
+    )
+    predictions = it.picture("predictions", caption, wide=True)
+    if predictions:
         cited = it.writer.cite("selvaraju2017")
         text = say(
             f"Grad-CAM {cited} marks the places that speak for the answer of the network; bright ones speak most.",
             f"Grad-CAM {cited} 显示支持预测结果的区域，越亮表示支持越强。",
         )
-        blocks += [Paragraph(text), *attention]
+        blocks += [Paragraph(text), *predictions]
     return blocks
