@@ -59,22 +59,30 @@ def _tensor_bytes(value: Any) -> int:
     return sum(_tensor_bytes(item) for item in items)
 
 
-def _check_members(path: Path) -> None:
-    """Raise BadZipFile for a flipped bit, which torch does not notice, and for compressed members (zip bombs)."""
+def _check_members(path: Path, whole: bool) -> None:
+    """Raise BadZipFile for compressed members (zip bombs), and for a flipped bit, which torch does not notice.
+
+    Flipped bits are looked for in a `whole` file alone.
+    """
     with zipfile.ZipFile(path) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise zipfile.BadZipFile("compressed members")
-        damaged = archive.testzip()
+        damaged = archive.testzip() if whole else None
         if damaged is not None:
             raise zipfile.BadZipFile(damaged)
 
 
-def load_payload(path: Path, expected_format: str) -> dict[str, Any]:
+def load_payload(path: Path, expected_format: str, whole: bool = True) -> dict[str, Any]:
+    """Read a file of `save_payload`. Raises InputError if it is missing, damaged, or of another format.
+
+    Of a file that is not read as a `whole`, the tensors stay on the disk until they are used, and damage to them is not
+    noticed.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint. Train one with python train.py, or name another.")
     try:
-        _check_members(path)
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        _check_members(path, whole)
+        payload = torch.load(path, map_location="cpu", weights_only=True, mmap=not whole)
     except LOAD_ERRORS as error:
         raise InputError(f"{path}: damaged, or not a checkpoint of this kit; it was not read.") from error
     if not isinstance(payload, dict) or payload.get("format") != expected_format:

@@ -19,7 +19,7 @@ from studio.thumbnails import Thumbnails
 class Studio:
     """`pipeline` and `model` (for heat maps) are None without a checkpoint, `table` without a prepared folder.
 
-    `data` is the folder of the table, `results` the one that the page writes into.
+    `data` is the folder of the table, `results` the one that the page writes into, `runs` the one of all runs.
     """
 
     say: Say
@@ -28,15 +28,22 @@ class Studio:
     table: ImageTable | None
     data: Path | None
     results: Path
+    runs: Path
     thumbnails: Thumbnails
 
 
 def open_studio(
-    checkpoint: str | Path | None, data: str | Path | None, language: str, results: str | Path, overrides: list[str]
+    checkpoint: str | Path | None,
+    data: str | Path | None,
+    language: str,
+    results: str | Path,
+    overrides: list[str],
+    runs: str | Path = "results",
 ) -> Studio:
     """Load the model and the table of photographs; without `data` these are the photographs of the checkpoint.
 
-    `overrides` are those of a pipeline. Raises InputError if a file or folder is missing or damaged.
+    `overrides` are those of a pipeline, `runs` is the folder whose runs are listed. Raises InputError if a file or
+    folder is missing or damaged.
     """
     pipeline = None if checkpoint is None else load_pipeline(checkpoint, DEFAULTS, overrides)
     table, folder = _photographs(pipeline, None if data is None else Path(data))
@@ -47,6 +54,7 @@ def open_studio(
         table=table,
         data=folder,
         results=Path(results),
+        runs=Path(runs),
         thumbnails=Thumbnails(Path(results) / "thumbnails"),
     )
 

@@ -7,6 +7,7 @@ import gradio as gr
 
 from studio.context import Studio
 from studio.data_tab import build_data
+from studio.runs_tab import build_runs
 from studio.try_tab import build_try
 
 ADDRESS = "127.0.0.1"
@@ -17,6 +18,7 @@ _STYLE = Path(__file__).with_name("page.css")
 TABS: tuple[tuple[str, Callable[[Studio, gr.Blocks], None]], ...] = (
     ("tab_try", build_try),
     ("tab_data", build_data),
+    ("tab_runs", build_runs),
 )
 
 # seconds: how often old uploads are looked for, and how old they get

@@ -3,7 +3,6 @@
 import csv
 import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
-from configs.compose import compose, from_plain, to_plain
+from configs.compose import compose, from_plain, leaves_of, to_plain
 from configs.options import OPEN_MODEL
 from configs.schema import Config
 from models.checkpoint import Checkpoint, load_checkpoint
@@ -87,20 +86,12 @@ def train_command(config: Config) -> str:
     words = [f"{group}={option}" for group, option in groups.items()]
     if config.model.name == OPEN_MODEL:
         words.append(f"model.architecture={config.model.architecture}")
-    default = dict(_leaves(to_plain(compose("config", words))))
-    for key, value in _leaves(to_plain(config)):
+    default = dict(leaves_of(to_plain(compose("config", words))))
+    for key, value in leaves_of(to_plain(config)):
         # other transforms are in config.yaml, which the report names
         if not key.startswith(("augmentation.", "competition.", "output_dir")) and default.get(key) != value:
             words.append(f"{key}={json.dumps(value) if value is None or isinstance(value, bool) else value}")
     return " ".join(["python train.py", *map(shlex.quote, words)])
-
-
-def _leaves(plain: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in plain.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _gflops(model: torch.nn.Module, input_size: int) -> float | None:
