@@ -1,18 +1,25 @@
-"""What all tabs share and none changes: the model, the photographs, the language, the folder of small pictures."""
+"""What all tabs share and none changes: the model, the photographs, the language, the folder of small pictures.
+
+Without a model the page opens without torch, which takes longer to import than a large data set takes to read.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import InputError
 from configs.compose import compose
 from data.prepared import load_table
 from data.table import ImageTable
-from models.classifier import Classifier
 from prediction.options import DEFAULTS
-from prediction.pipeline import Pipeline, load_pipeline
-from studio.answers import explainer
 from studio.texts import Say, texts_in
 from studio.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
+    from prediction.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -45,18 +52,26 @@ def open_studio(
     `overrides` are those of a pipeline, `runs` is the folder whose runs are listed. Raises InputError if a file or
     folder is missing or damaged.
     """
-    pipeline = None if checkpoint is None else load_pipeline(checkpoint, DEFAULTS, overrides)
+    pipeline, model = (None, None) if checkpoint is None else _load_model(checkpoint, overrides)
     table, folder = _photographs(pipeline, None if data is None else Path(data))
     return Studio(
         say=texts_in(language),
         pipeline=pipeline,
-        model=None if pipeline is None else explainer(pipeline),
+        model=model,
         table=table,
         data=folder,
         results=Path(results),
         runs=Path(runs),
         thumbnails=Thumbnails(Path(results) / "thumbnails"),
     )
+
+
+def _load_model(checkpoint: str | Path, overrides: list[str]) -> tuple[Pipeline, Classifier | None]:
+    from prediction.pipeline import load_pipeline
+    from studio.answers import explainer
+
+    pipeline = load_pipeline(checkpoint, DEFAULTS, overrides)
+    return pipeline, explainer(pipeline)
 
 
 def _photographs(pipeline: Pipeline | None, data: Path | None) -> tuple[ImageTable | None, Path | None]:

@@ -10,14 +10,10 @@ from evaluation.recorded import FOLDER
 from studio import html_parts as html
 from studio.context import Studio
 from studio.run_answers import Pair, RunAnswers, compare_pairs, read_answers
-from studio.run_curves import STYLES, curve_source, legend
+from studio.run_curves import curve_source
 from studio.run_list import CURVES, RunEntry, find_runs, read_run
+from studio.run_styles import legend
 from studio.texts import Say
-
-# columns of the table of runs: keys of studio/texts.py
-COLUMNS = ("run", "date", "model", "size", "epochs", "top1_corrected", "top1_measured", "minutes", "state")
-
-MOST_RUNS = len(STYLES)
 
 # it differs between all runs
 _OUTPUT = "output_dir"
@@ -34,7 +30,7 @@ def list_runs(studio: Studio) -> tuple[list[RunEntry], list[str]]:
 
 
 def run_rows(runs: Sequence[RunEntry], say: Say) -> list[list[Any]]:
-    """Return the cells of `COLUMNS` for each run; accuracies in per cent."""
+    """Return the cells of the table for each run, as `COLUMNS` of the tab names them; accuracies in per cent."""
     return [
         [
             run.name,
