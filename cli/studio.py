@@ -10,6 +10,7 @@ HELP = "a page in the browser, on this machine alone: try photographs, look at t
 
 RESULTS = Path("results/studio")
 
+# of the usual run, and of all further ones
 _RUN = Path("results")
 
 
@@ -20,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="D", help="prepared folder (default: that of the model)")
     parser.add_argument(
         "--audit", type=Path, default=Path("results/audit"), metavar="D", help="what audit found (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=_RUN, metavar="D", help="list the runs below D (default: %(default)s)"
     )
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="default: %(default)s")
@@ -34,6 +38,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     if not 1 <= arguments.port <= 65535:
         raise InputError("--port: expected 1 to 65535.")
+    if arguments.runs != _RUN and not arguments.runs.is_dir():
+        raise InputError(f"--runs {arguments.runs}: no such folder.")
     if arguments.run and arguments.checkpoint:
         raise InputError("--run and --checkpoint both name a model; give one of them.")
     check_writable_folder(RESULTS)
@@ -45,7 +51,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from studio.context import open_studio
     from studio.page import build_page, serve
 
-    studio = open_studio(checkpoint, arguments.data, arguments.language, RESULTS, overrides, arguments.audit)
+    places = arguments.audit, arguments.runs
+    studio = open_studio(checkpoint, arguments.data, arguments.language, RESULTS, overrides, *places)
     try:
         address = serve(build_page(studio), arguments.port, not arguments.no_browser)
     except OSError as error:

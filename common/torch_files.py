@@ -68,11 +68,17 @@ def _check_members(path: Path) -> None:
             raise zipfile.BadZipFile(changed)
 
 
-def load_payload(path: Path, expected_format: str) -> dict[str, Any]:
+def load_payload(path: Path, expected_format: str, whole: bool = True) -> dict[str, Any]:
+    """Read a file of `save_payload`. Raises InputError if it is missing, damaged, or of another format.
+
+    Of a file that is not read as a `whole`, the tensors stay on the disk until they are used, and damage to them is not
+    noticed.
+    """
     check_checkpoint(path)
     try:
-        _check_members(path)
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        if whole:
+            _check_members(path)
+        payload = torch.load(path, map_location="cpu", weights_only=True, mmap=not whole)
     except LOAD_ERRORS as error:
         raise damaged(path) from error
     if not isinstance(payload, dict) or payload.get("format") != expected_format:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import typing
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from hydra import compose as hydra_compose
@@ -115,6 +115,15 @@ def to_plain(config: Config) -> dict[str, Any]:
 def to_yaml(config: Config) -> str:
     """Return the config as YAML text."""
     return OmegaConf.to_yaml(OmegaConf.create(to_plain(config)))
+
+
+def leaves_of(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a config as plain containers with their values: `("training.epochs", 30)`, ..."""
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            yield from leaves_of(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def leaf_keys() -> dict[str, Any]:

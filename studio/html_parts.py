@@ -40,6 +40,16 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
     return f'<table class="kit-table">{f"<tr>{head}</tr>" if head else ""}{"".join(lines)}</table>'
 
 
+def scrolled(content: str) -> str:
+    """Return something wide in a box of its own that scrolls sideways."""
+    return f'<div class="kit-scrolled">{content}</div>'
+
+
+def code(text: str) -> str:
+    """Return a command to copy."""
+    return f'<pre class="kit-code">{escape(text)}</pre>'
+
+
 def grid(tiles: Iterable[tuple[str | None, Sequence[str]]]) -> str:
     """Return photographs with lines below them."""
     figures = [

@@ -92,7 +92,7 @@ def build_mistakes(studio: Studio, page: gr.Blocks) -> None:
     known = _Known(pipeline, table)
     with gr.Column(visible=False) as offer:
         folder, model = evaluation_folder(pipeline), pipeline.members[0].path
-        gr.HTML(html.note(say("no_answers", folder=folder, model=model)))
+        gr.HTML(html.note(say("no_own_answers", folder=folder, model=model)))
         find = gr.Button(say("find_mistakes", count=len(names)), variant="primary", elem_id="find-mistakes")
     summary = gr.HTML(elem_id="mistakes-summary")
     with gr.Column(visible=False) as body:
@@ -136,7 +136,7 @@ def _add_body(studio: Studio, known: _Known) -> Any:
     with gr.Row():
         choices = [(say("every_class"), -1), *((found.name, found.label) for found in classes)]
         label = gr.Dropdown(choices, value=-1, label=say("true_or_predicted"), elem_id="mistakes-class")
-        pair = gr.Dropdown([(say("every_pair"), "")], value="", label=say("pair"), elem_id="mistakes-pair")
+        pair = gr.Dropdown([(say("every_pair"), "")], value="", label=say("mistaken_pair"), elem_id="mistakes-pair")
     with gr.Row():
         told = gr.HTML(elem_id="mistakes-told")
         undo = gr.Button(say("undo_last"), elem_id="mistakes-undo", scale=0, min_width=160)

@@ -9,6 +9,7 @@ from studio.context import Studio
 from studio.data_tab import build_data
 from studio.doubtful_tab import build_doubtful
 from studio.mistakes_tab import build_mistakes
+from studio.runs_tab import build_runs
 from studio.try_tab import build_try
 
 ADDRESS = "127.0.0.1"
@@ -21,6 +22,7 @@ TABS: tuple[tuple[str, Callable[[Studio, gr.Blocks], None]], ...] = (
     ("tab_data", build_data),
     ("tab_doubtful", build_doubtful),
     ("tab_mistakes", build_mistakes),
+    ("tab_runs", build_runs),
 )
 
 # seconds: how often old uploads are looked for, and how old they get

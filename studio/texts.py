@@ -142,7 +142,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{name}: your decision is not in corrections.csv any more.",
         "{name}：您的决定已不在 corrections.csv 里。",
     ),
-    "no_answers": (
+    "no_own_answers": (
         "{folder} holds no answers of this model to the photographs here. 'python evaluate.py --checkpoint {model} "
         "--output-dir {folder}' keeps them there; the button asks the model now.",
         "{folder} 里没有这个模型对这里照片的答案。'python evaluate.py --checkpoint {model} --output-dir {folder}' "
@@ -165,7 +165,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "true_or_predicted": ("Class, true or predicted", "类别（真实或预测）"),
     "every_class": ("All classes", "所有类别"),
-    "pair": ("Pair: label → answer", "类别对：标签 → 答案"),
+    "mistaken_pair": ("Pair: label → answer", "类别对：标签 → 答案"),
     "every_pair": ("All pairs, the most frequent first", "所有类别对，最多的在前"),
     "answered": ("Label: {true}. Answer: {predicted}, {share}", "标签：{true}。答案：{predicted}，{share}"),
     "classes_look": ("Labelled so:", "标签类别的照片："),
@@ -176,6 +176,86 @@ TEXTS: dict[str, tuple[str, str]] = {
         "This window has no decision to take back. 'python cli/flower_cli.py correct --undo' takes back the last "
         "one of the file.",
         "这个窗口没有可撤销的决定。'python cli/flower_cli.py correct --undo' 撤销文件中的最后一个决定。",
+    ),
+    "tab_runs": ("Runs", "训练记录"),
+    "runs_below": ("{count} runs below {folder}, the newest first", "{folder} 下共有 {count} 次训练，最新的在前"),
+    "no_runs": (
+        "There are no runs below {folder}. 'python train.py' makes one; 'python cli/flower_cli.py studio --runs D' "
+        "lists those of another folder.",
+        "{folder} 下没有训练。用 'python train.py' 训练；"
+        "用 'python cli/flower_cli.py studio --runs D' 列出别的文件夹。",
+    ),
+    "look_again": ("Look again", "刷新"),
+    "run": ("Run", "训练"),
+    "date": ("Date", "日期"),
+    "model": ("Model", "模型"),
+    "size": ("Size (px)", "尺寸（像素）"),
+    "epochs": ("Epochs", "轮次"),
+    "top1_corrected": ("Top-1 corrected (%)", "校正后 top-1（%）"),
+    "top1_measured": ("Top-1 measured (%)", "实测 top-1（%）"),
+    "minutes": ("Minutes", "分钟"),
+    "state": ("State", "状态"),
+    "finished": ("finished", "已完成"),
+    "unfinished": ("unfinished", "未完成"),
+    "unknown": ("unknown", "未知"),
+    "damaged": ("damaged, see below", "已损坏，见下文"),
+    "runs_note": (
+        "Top-1 is that of the best epoch on the validation images. Corrected: without what the choice of that epoch "
+        "flatters; only a finished run records it. Minutes: all of its epochs; with ≥, those of training alone.",
+        "top-1 是最佳轮次在验证图片上的结果。校正后：去掉因挑选轮次而偏高的部分，只有完成的训练才记录。"
+        "分钟：所有轮次的时间；≥ 表示只含训练的时间。",
+    ),
+    "compare_runs": ("Compare (at most {count})", "比较（最多 {count} 个）"),
+    "choose_runs": ("Choose runs to compare them.", "请选择要比较的训练。"),
+    "choose_two": ("Choose at least two runs.", "请至少选择两次训练。"),
+    "curves": ("Curves", "曲线"),
+    "train_loss": ("Training loss by epoch", "各轮次的训练损失"),
+    "val_loss": ("Validation loss by epoch", "各轮次的验证损失"),
+    "val_top1": ("Validation top-1 by epoch, %", "各轮次的验证 top-1（%）"),
+    "no_curve": ("None of these runs has recorded it.", "这些训练都没有记录。"),
+    "no_epoch": ("{run} (no epoch is recorded)", "{run}（没有记录任何轮次）"),
+    "curves_note": (
+        "Mixup, label smoothing and other losses change the training loss itself: compare it only between runs that "
+        "have them alike.",
+        "mixup、标签平滑和不同的损失函数会改变训练损失本身：只有这些设置相同的训练才可比较。",
+    ),
+    "differing_keys": ("Parameters that differ", "不同的参数"),
+    "key": ("Key", "参数"),
+    "same_keys": ("All keys are the same.", "所有参数都相同。"),
+    "output_left_out": (
+        "output_dir is left out: it is the run's own folder.",
+        "不列出 output_dir：它是训练自己的文件夹。",
+    ),
+    "no_config": ("{run}: its config.yaml is missing or damaged.", "{run}：config.yaml 缺失或已损坏。"),
+    "pairs": ("Pairs for an ensemble", "可集成的组合"),
+    "pair": ("Pair", "组合"),
+    "disagreement": ("Different answers", "答案不同"),
+    "both_wrong": ("Both wrong", "两者都错"),
+    "top1_each": ("Top-1 of each", "各自的 top-1"),
+    "either_right": ("Either right (95 %)", "至少一个正确（95 %）"),
+    "with_interval": ("{value} ({low:.1f} to {high:.1f})", "{value}（{low:.1f} 至 {high:.1f}）"),
+    "room": ("Above the better one", "高于较好者"),
+    "pairs_note": (
+        "Measured on the images that evaluate.py answered for both and that neither was trained on. 'Either right' is "
+        "an upper bound for choosing between the two answers, no promise: 'python evaluate.py --checkpoint P P' "
+        "measures the average of both, which may also answer with a third class.",
+        "只统计 evaluate.py 为两者都给出答案、且两者都没有用来训练的图片。"
+        "“至少一个正确”是在两个答案中选择的上限，不是保证："
+        "'python evaluate.py --checkpoint P P' 测量两者平均的结果，平均也可能给出第三个类别。",
+    ),
+    "no_answers": (
+        "{run}: no answers of its model are recorded. This command writes them:",
+        "{run}：没有记录其模型的答案。用这条命令写入：",
+    ),
+    "no_model_of_run": (
+        "{run}: it has no readable best_model.pt yet, so there are no answers.",
+        "{run}：还没有可读取的 best_model.pt，因此没有答案。",
+    ),
+    "no_shared": (
+        "{first} + {second}: they share no answered image that neither was trained on. Train with one seed, or "
+        "evaluate both with 'python evaluate.py --checkpoint P --data D' on images that both have not seen.",
+        "{first} + {second}：没有两者都回答过、且都没有用来训练的共同图片。请用相同的 seed 训练，"
+        "或者用 'python evaluate.py --checkpoint P --data D' 在两者都没见过的图片上评估。",
     ),
 }
 

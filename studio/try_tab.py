@@ -6,10 +6,8 @@ from pathlib import Path
 import gradio as gr
 
 from studio import html_parts as html
-from studio.answers import answer_files, write_answers
 from studio.context import Studio
 from studio.paging import QUIET
-from studio.try_view import file_rows, photograph_html
 
 
 def build_try(studio: Studio, _page: gr.Blocks) -> None:
@@ -18,6 +16,10 @@ def build_try(studio: Studio, _page: gr.Blocks) -> None:
     if pipeline is None:
         gr.HTML(html.note(say("no_model")))
         return
+    # they import torch, which a page without a model does not wait for
+    from studio.answers import answer_files, write_answers
+    from studio.try_view import file_rows, photograph_html
+
     model = pipeline.members[0].checkpoint.config["model"]["name"]
     gr.HTML(html.note(say("model_line", name=model, classes=len(pipeline.classes), device=pipeline.device)))
 

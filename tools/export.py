@@ -3,23 +3,21 @@
 import contextlib
 import dataclasses
 import importlib
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from common.device import algorithms_kept
 from common.errors import RunError
 from common.files import as_path, check_writable, check_writable_folder, move_into_place, run_all
-from common.torch_files import sha256
 from configs.compose import listed
 from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import choose_images, readable_rows, training_batches
+from evaluation.recorded import recorded_metrics
 from models.checkpoint import half_weights, load_checkpoint, save_checkpoint
 from prediction.options import LABELLED_KEYS
 from prediction.pipeline import Pipeline, load_pipeline, predict_images, require_torch
@@ -155,19 +153,10 @@ def export_timm(path: str | Path, output: str | Path) -> list[Path]:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export_", dir=output.parent) as name:
         folder = Path(name)
-        write_folder(checkpoint, _metrics_of(path), folder)
+        write_folder(checkpoint, recorded_metrics(path), folder)
         output.mkdir(exist_ok=True)
         run_all(partial(move_into_place, folder / file, output / file) for file in FILES)
     return [output / file for file in FILES]
-
-
-def _metrics_of(path: Path) -> dict[str, Any] | None:
-    """Return what evaluate.py wrote for the run of a checkpoint, None if it is missing or of another model."""
-    file = path.parent.parent / "evaluation" / "metrics.json"
-    if not file.is_file():
-        return None
-    found = json.loads(file.read_text(encoding="utf-8"))
-    return found if [entry["sha256"] for entry in found["checkpoints"]] == [sha256(path)] else None
 
 
 def _convert(pipeline: Pipeline, runtime: str, precision: str, target: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from competition.report.run_record import Facts, leaves
+from competition.report.run_record import Facts
 from competition.report.writer import Writer
-from configs.compose import to_plain
+from configs.compose import leaves_of, to_plain
 from training.start_mix import SHARE
 
 _TABLE = Path(__file__).with_name("ingredients.yaml")
@@ -69,7 +69,7 @@ def values_of(facts: Facts) -> dict[str, Any]:
     models = len(metrics.get("checkpoints") or recipe.get("checkpoints") or [1])
     transforms = {f"augmentation.train.{name}": True for name in config["augmentation"]["train"]}
     return {
-        **dict(leaves(config)),
+        **dict(leaves_of(config)),
         **transforms,
         "run.views": views if views > 1 else 0,
         "run.models": models if models > 1 else 0,

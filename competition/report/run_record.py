@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from common.errors import InputError
 from competition.report.records import Records, find_records, read_json, read_table
 from competition.report.request import check_trained
-from configs.compose import compose, from_plain, to_plain
+from configs.compose import compose, from_plain, leaves_of, to_plain
 from configs.options import OPEN_MODEL
 from configs.schema import Config
 from data.duplicates import HASHES_FILE, duplicate_groups
@@ -178,21 +178,12 @@ def train_command(config: Config) -> str:
     words = [f"{group}={option}" for group, option in groups.items()]
     if config.model.name == OPEN_MODEL:
         words.append(f"model.architecture={config.model.architecture}")
-    default = dict(leaves(to_plain(compose("config", words))))
-    for key, value in leaves(to_plain(config)):
+    default = dict(leaves_of(to_plain(compose("config", words))))
+    for key, value in leaves_of(to_plain(config)):
         # other transforms are in config.yaml, which the report names
         if not key.startswith(("augmentation.", "competition.", "output_dir")) and default.get(key) != value:
             words.append(f"{key}={json.dumps(value) if value is None or isinstance(value, bool) else value}")
     return " ".join(["python train.py", *map(shlex.quote, words)])
-
-
-def leaves(plain: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of a nested dict, joined by dots, with their values."""
-    for name, value in plain.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _gflops(model: torch.nn.Module, input_size: int) -> float | None:

@@ -1,9 +1,11 @@
 """What flower_cli.py studio refuses, and what it says without gradio."""
 
+import sys
+
 import pytest
 
 import studio.gradio_settings as module
-from tests.helpers import run_script
+from tests.helpers import REPOSITORY, run_script, run_words
 
 pytestmark = pytest.mark.integration
 
@@ -31,3 +33,11 @@ def test_a_wrong_flag_is_one_line(tmp_path, flags, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_a_model_the_page_is_built_without_torch():
+    """Importing torch takes longer than reading a table of 20,000 images."""
+    pytest.importorskip("gradio", reason="requirements-studio.txt is not installed")
+    code = "import sys, studio.context, studio.page; print(sorted({'torch', 'timm', 'matplotlib'} & set(sys.modules)))"
+    done = run_words([sys.executable, "-c", code], cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from competition.report.findings.difference import Difference, paired_difference
-from competition.report.run_record import Facts, leaves
-from configs.compose import to_plain
+from competition.report.run_record import Facts
+from configs.compose import leaves_of, to_plain
 
 # keys that do not change what is learnt
 _NOT_COMPARED = ("output_dir", "experiment_name", "device", "dataset.num_workers", "training.resume", "competition.")
@@ -36,7 +36,7 @@ def compare_runs(facts: Facts) -> list[Comparison]:
 
 def _compare(facts: Facts, other: Facts) -> Comparison:
     metrics = other.metrics or {}
-    own, theirs = (dict(leaves(to_plain(it.config))) for it in (facts, other))
+    own, theirs = (dict(leaves_of(to_plain(it.config))) for it in (facts, other))
     keys = [key for key in {**own, **theirs} if not key.startswith(_NOT_COMPARED)]
     differs = {key: (own.get(key), theirs.get(key)) for key in keys if own.get(key) != theirs.get(key)}
     interval = metrics.get("top1_interval")
