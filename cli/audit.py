@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def describe(found: Audit, folder: Path) -> list[str]:
     """Return the counts, and the first findings of each kind."""
-    from tools.data_audit import LABEL_ERRORS
+    from tools.label_errors import LABEL_ERRORS
 
     table = found.table
     lines = [f"images            {len(table.image_ids)} in {len(table.classes)} classes, {found.readable} readable"]

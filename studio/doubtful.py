@@ -10,7 +10,7 @@ from common.csv_files import read_rows
 from common.errors import InputError
 from data.corrections import classes_of, ids_in_tables
 from data.table import ImageTable
-from tools.data_audit import LABEL_ERROR_COLUMNS, LABEL_ERRORS
+from tools.label_errors import LABEL_ERROR_COLUMNS, LABEL_ERRORS
 
 # rows of a class that are looked through for examples
 _LOOKED_AT = 200

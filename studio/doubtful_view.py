@@ -13,7 +13,7 @@ from studio import html_parts as html
 from studio.context import Studio
 from studio.decisions import Own, decisions_by_image
 from studio.doubtful import Doubt, examples, next_doubt, read_doubts
-from tools.data_audit import SAME_PICTURE
+from tools.label_errors import SAME_PICTURE
 
 EXAMPLES = 6
 

@@ -79,11 +79,11 @@ class _Known:
         return next((it for it in (self.mistakes or _NOTHING).found if it.name == name), None)
 
 
-def build_mistakes(studio: Studio, page: gr.Blocks) -> None:
+def build_mistakes(studio: Studio, pipeline: Pipeline, page: gr.Blocks) -> None:
     """Add the widgets of the tab to the open page."""
-    say, pipeline, table = studio.say, studio.pipeline, studio.table
-    if pipeline is None or table is None:
-        gr.HTML(html.note(say("no_model" if pipeline is None else "no_data")))
+    say, table = studio.say, studio.table
+    if table is None:
+        gr.HTML(html.note(say("no_data")))
         return
     names = validation_names(pipeline, table)
     if not names:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from studio import html_parts as html
 from studio.context import Studio
 from studio.data_tab import build_data
 from studio.doubtful_tab import build_doubtful
-from studio.mistakes_tab import build_mistakes
 from studio.runs_tab import build_runs
 from studio.try_tab import build_try
 
@@ -16,12 +16,23 @@ ADDRESS = "127.0.0.1"
 
 _STYLE = Path(__file__).with_name("page.css")
 
+
+def _build_mistakes(studio: Studio, page: gr.Blocks) -> None:
+    if studio.pipeline is None:
+        gr.HTML(html.note(studio.say("no_model")))
+        return
+    # it imports torch, which a page without a model does not wait for
+    from studio.mistakes_tab import build_mistakes
+
+    build_mistakes(studio, studio.pipeline, page)
+
+
 # key of the tab's title in studio/texts.py, and the function that adds its widgets
 TABS: tuple[tuple[str, Callable[[Studio, gr.Blocks], None]], ...] = (
     ("tab_try", build_try),
     ("tab_data", build_data),
     ("tab_doubtful", build_doubtful),
-    ("tab_mistakes", build_mistakes),
+    ("tab_mistakes", _build_mistakes),
     ("tab_runs", build_runs),
 )
 

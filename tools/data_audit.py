@@ -15,6 +15,7 @@ from data.duplicates import PAIR_COLUMNS, PAIRS_FILE, image_hashes, near_duplica
 from data.prepared import load_table
 from data.table import ImageTable
 from prediction.logits import softmax
+from tools.label_errors import LABEL_ERROR_COLUMNS, LABEL_ERRORS, SAME_PICTURE, SURE_OF_ANOTHER
 from training.features import Features, frozen_features
 from training.linear_probe import choose_regularisation, out_of_fold_logits
 from training.run import set_up_run
@@ -24,22 +25,6 @@ from training.start import pretrained_model
 MIN_COSINE = 0.95
 
 _BLOCK = 1024
-
-LABEL_ERRORS = "label_errors.csv"
-
-LABEL_ERROR_COLUMNS = (
-    "image_id",
-    "label",
-    "name",
-    "suggested_label",
-    "suggested_name",
-    "given",
-    "suggested",
-    "reason",
-)
-
-# why a label is doubtful
-SAME_PICTURE, SURE_OF_ANOTHER = "the same picture has another label", "the model is sure of another class"
 
 
 @dataclass(frozen=True)

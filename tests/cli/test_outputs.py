@@ -3,6 +3,7 @@
 import argparse
 import re
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,14 @@ def place(tmp_path, monkeypatch) -> Path:
         monkeypatch.setattr(owner, name, work)
     monkeypatch.setattr("prediction.probabilities.np.load", work)
     monkeypatch.setattr("competition.report.typst_report._typst", work)
-    for name in ("a.pt", "b.pt", "a.npz", "b.npz", "p.csv", "file", "x.typ"):
+    for name in ("p.csv", "file", "x.typ"):
         (tmp_path / name).write_bytes(b"")
     for run in ("run", "runs/0", "runs/1"):
         (tmp_path / run / "checkpoints").mkdir(parents=True)
-        (tmp_path / run / "checkpoints" / "best_model.pt").write_bytes(b"")
+    models = [tmp_path / run / "checkpoints" / "best_model.pt" for run in ("run", "runs/0", "runs/1")]
+    for path in (*models, *(tmp_path / name for name in ("a.pt", "b.pt", "a.npz", "b.npz"))):
+        # their outside is looked at before the work
+        zipfile.ZipFile(path, "w").close()
     for folder in ("images", "data/flower100/train"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "data" / "flower100" / "train.csv").write_bytes(b"")
@@ -218,7 +222,7 @@ def test_every_flag_that_names_an_output_is_in_a_table():
     (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     tested = {word for words, _ in FILES.values() for word in words} | {word for w in FOLDERS.values() for word in w}
     reads = {"--checkpoint", "--input", "--data", "--probabilities", "--predictions", "--submission", "--verify-only"}
-    reads |= {"--source", "--labels", "--run", "--folds", "--weights-dir"}
+    reads |= {"--source", "--labels", "--run", "--folds", "--weights-dir", "--audit", "--runs"}
     for parser in [*parsers, *commands.choices.values()]:
         flags = {
             flag for action in parser._actions if action.type in (Path, file_path) for flag in action.option_strings

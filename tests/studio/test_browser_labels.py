@@ -21,7 +21,7 @@ pytest.importorskip("selenium.webdriver", reason="selenium is not installed (req
 from selenium.webdriver.common.action_chains import ActionChains
 
 from tests.studio.test_browser import SECONDS, Visitor, pytestmark, served, visit
-from tools.data_audit import LABEL_ERROR_COLUMNS, SURE_OF_ANOTHER
+from tools.label_errors import LABEL_ERROR_COLUMNS, SURE_OF_ANOTHER
 
 __all__ = ["pytestmark", "visit"]
 

@@ -11,7 +11,7 @@ from studio.decisions import decide, take_back
 from studio.doubtful import Doubt, examples, next_doubt, read_doubts
 from studio.doubtful_view import Visit, after_skip, view
 from tests.conftest import write_pictures
-from tools.data_audit import LABEL_ERROR_COLUMNS, SAME_PICTURE, SURE_OF_ANOTHER
+from tools.label_errors import LABEL_ERROR_COLUMNS, SAME_PICTURE, SURE_OF_ANOTHER
 
 
 def doubt(name: str) -> Doubt:
