@@ -20,7 +20,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; `only` names the one form (`HTML`, `PDF` or `DOCX`) that shows it, None means all.
+    """Plain text; `only` names the one form (`HTML`, or `PDF` with Word) that shows it, None means all.
 
     All blocks have this field. `[3]` in the text cites the third of the document's references.
     """
@@ -100,5 +100,6 @@ class Document:
 
 
 def blocks_for(document: Document, form: str) -> list[Block]:
-    """Return the blocks that `form` shows."""
-    return [block for block in document.blocks if getattr(block, "only", None) in (None, form)]
+    """Return the blocks that `form` shows; Word shows what the PDF does."""
+    shown = PDF if form == DOCX else form
+    return [block for block in document.blocks if getattr(block, "only", None) in (None, shown)]

@@ -92,6 +92,7 @@ def place(tmp_path, monkeypatch) -> Path:
     for folder in ("images", "data/flower100/train"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "data" / "flower100" / "train.csv").write_bytes(b"")
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
     return tmp_path
 
 
