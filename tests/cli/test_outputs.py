@@ -218,7 +218,7 @@ def test_every_flag_that_names_an_output_is_in_a_table():
     (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     tested = {word for words, _ in FILES.values() for word in words} | {word for w in FOLDERS.values() for word in w}
     reads = {"--checkpoint", "--input", "--data", "--probabilities", "--predictions", "--submission", "--verify-only"}
-    reads |= {"--source", "--labels", "--run", "--folds", "--weights-dir"}
+    reads |= {"--source", "--labels", "--run", "--runs", "--folds", "--weights-dir"}
     for parser in [*parsers, *commands.choices.values()]:
         flags = {
             flag for action in parser._actions if action.type in (Path, file_path) for flag in action.option_strings
