@@ -67,7 +67,7 @@ def test_the_table_says_what_the_run_recorded(trained):
     run = read_run("first", trained / "first")
     assert run.checkpoint is not None
     assert run.checkpoint.state_dict == {}
-    top1 = [row["val_top1"] for row in run.history]
+    top1 = [row["val_top1"] or 0.0 for row in run.history]
     assert rows["first"][2:5] == ["test_efficientnet", 32, "2 / 2"]
     assert rows["first"][6] == round(100 * max(top1), 2)
     assert rows["first"][5] == round(100 * run.checkpoint.metrics["val_top1_corrected"], 2)
