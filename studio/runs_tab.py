@@ -56,6 +56,8 @@ def build_runs(studio: Studio, _page: gr.Blocks) -> None:
     compared = gr.HTML(elem_id="compared")
     outputs, tab = [told, rows, notes, chosen], compared.parent
     assert isinstance(tab, gr.Tab)
-    for event in (tab.select, again.click):
-        event(look, chosen, outputs, **QUIET).then(compare, chosen, compared, **QUIET)
-    chosen.input(compare, chosen, compared, **QUIET)
+    tab.select(look, chosen, outputs, **QUIET)
+    # a run that goes on has longer curves, although the same runs are chosen
+    again.click(look, chosen, outputs, **QUIET).then(compare, chosen, compared, **QUIET)
+    # not `input`, which the button that removes all choices does not send
+    chosen.change(compare, chosen, compared, **QUIET)
