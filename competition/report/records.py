@@ -39,7 +39,7 @@ class Records:
 
     def table(self, name: str) -> list[dict[str, str]]:
         """Return the rows of a record, none if there is none."""
-        return read_table(self.found[name] / _PLACES[name][1]) if name in self.found else []
+        return read_csv_rows(self.found[name] / _PLACES[name][1]) if name in self.found else []
 
 
 def find_records(run: Path) -> Records:
@@ -102,7 +102,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
+def read_csv_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, none if there is no file."""
     if not path.is_file():
         return []

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
-from competition.report.records import Records, find_records, read_json, read_table
+from competition.report.records import Records, find_records, read_csv_rows, read_json
 from competition.report.request import check_trained
 from configs.compose import compose, from_plain, leaves_of, to_plain
 from configs.options import OPEN_MODEL
@@ -113,9 +113,9 @@ def _read_run(run: Path) -> Facts:
         parameters=parameter_count(model),
         megabytes=size_in_bytes(model) / 1e6,
         gflops=_gflops(model, checkpoint.input_size),
-        history=read_table(folder.history),
+        history=read_csv_rows(folder.history),
         hits=_read_hits(folder.validation_hits),
-        skipped_images=len(read_table(folder.skipped_images)),
+        skipped_images=len(read_csv_rows(folder.skipped_images)),
         prepared=_prepared(Path(config.dataset.root), checkpoint),
         near_duplicates=_near_duplicates(config),
         metrics=read_json(evaluation / "metrics.json") if "evaluation" in records.found else None,
@@ -139,7 +139,7 @@ def _read_run(run: Path) -> Facts:
 
 
 def _table_of(records: Records, name: str) -> list[dict[str, str]]:
-    return read_table(records.found["evaluation"] / name) if "evaluation" in records.found else []
+    return read_csv_rows(records.found["evaluation"] / name) if "evaluation" in records.found else []
 
 
 def _read_hits(path: Path) -> np.ndarray | None:

@@ -81,7 +81,7 @@ PRELUDE = r"""
 
 #let front(abstract-word, abstract, keywords-word, keywords) = place(top + center, scope: "parent", float: true, {
   set par(first-line-indent: 0pt)
-  text(size: 18pt, weight: "bold", title)
+  text(size: 18pt, weight: "bold", hyphenate: false, title)
   parbreak()
   text(size: 10.5pt, fill: luma(70), subtitle)
   if abstract != "" {

@@ -76,8 +76,9 @@ def test_the_picture_has_a_curve_with_the_temperature_and_one_without():
     correct = generator.uniform(0, 1, 200) < confidences
     curves = {name: (confidences**power, correct) for name, power in (("temperature 1", 2), ("1.5", 1))}
     bins = reliability(confidences, correct)
-    upper, lower = reliability_figure(curves).axes
-    assert [text.get_text() for text in upper.get_legend().get_texts()] == list(curves)
+    figure = reliability_figure(curves)
+    upper, lower = figure.axes
+    assert set(curves) <= {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     # a curve beside the diagonal, with a dot for each bin
     drawn = [line.get_xdata() for line in upper.get_lines() if len(line.get_xdata()) == len(bins)]
     np.testing.assert_allclose(drawn[-1], [it.confidence for it in bins])

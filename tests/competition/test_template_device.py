@@ -153,7 +153,11 @@ def test_nothing_of_a_pass_that_did_not_fit_is_left_at_the_next_try(template_pre
     found = template_predict.answer([(ENTRY, model)], images, config, CPU, None)
     assert model.sizes == [7, 3, 2, 1, 2, 2]
     assert model.left == [0] * len(model.sizes)
-    assert found == template_predict.answer([(ENTRY, plain)], images, of_size(8), CPU, None)
+    whole = template_predict.answer([(ENTRY, plain)], images, of_size(8), CPU, None)
+    assert [one and one[0] for one in found] == [one and one[0] for one in whole]
+    # a processor may add up a batch of another size in another order
+    both = [(one[1], other[1]) for one, other in zip(found, whole, strict=True) if one and other]
+    np.testing.assert_allclose(*zip(*both, strict=True), rtol=1e-6)
     assert [number for number, one in enumerate(found) if one is None] == [2]
     # later batches do not fail again
     assert template_predict.answer([(ENTRY, model)], images, config, CPU, None) == found

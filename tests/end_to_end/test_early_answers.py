@@ -82,7 +82,7 @@ CASES = [
     (CLI + " calibrate --checkpoint {model} --folds {empty}", "{empty}: 0 best_model.pt below it; the folds of a"),
     (CLI + " calibrate --checkpoint {model} --folds {empty} --data {empty}", "from labelled images or from folds."),
     (CLI + " oof {empty} --output {empty}/out", "{empty}: 0 best_model.pt below it; the folds of a cross-validation"),
-    (CLI + " report --language en --drop sumary", "sumary: no such section. Did you mean 'summary'?"),
+    (CLI + " report --language en --drop resluts", "resluts: no such section. Did you mean 'results'?"),
     (CLI + " report --run {empty} --output {empty}/out", "{empty}: no trained run here ("),
     (CLI + " report seed=1", "seed=1: report takes no keys; it tells what was recorded."),
     (CLI + " probe dataset.root={nowhere}", NO_DATA),

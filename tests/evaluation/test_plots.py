@@ -58,7 +58,7 @@ FIGURES = {
 }
 WITHOUT_NAMES = ("reliability_figure", "range_figure")
 # a benchmark; its names are those of class_labels
-ELSEWHERE = {"readme_picture.py"}
+ELSEWHERE = {"readme_picture.py", "run_curves.py"}
 
 
 def lines_of(figure: Figure) -> list[str]:
