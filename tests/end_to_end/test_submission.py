@@ -191,6 +191,7 @@ def test_the_zip_has_the_contests_layout_and_the_proof_its_figures(packed, predi
     assert figures["versions"].startswith(f"Python {platform.python_version()}, torch {torch.__version__}, timm ")
 
 
+@pytest.mark.slow
 def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
     for extra in ([], ["--input", test_folder]):
         done = run_script("prepare_submission.py", "--verify-only", packed, *extra)
@@ -232,6 +233,7 @@ def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, tes
     assert (proof["passed"], len(proof["views"])) == (True, 14)
 
 
+@pytest.mark.slow
 def test_what_another_runtime_predicted_is_not_packed(checkpoint, test_folder, tmp_path):
     output = tmp_path / "predictions.csv"
     words = ["--checkpoint", checkpoint, "--input", test_folder, "--output", output, "--format", "official"]
@@ -275,6 +277,7 @@ def test_a_table_as_kaggle_asks_for_is_packed(checkpoint, test_folder, tmp_path)
         assert "code/predict.py" in archive.namelist()
 
 
+@pytest.mark.slow
 def test_a_difference_is_an_error_and_no_zip_is_left(predicted, tmp_path):
     lines = predicted[0].read_text(encoding="utf-8").splitlines()
     name, category, confidence = lines[2].split(",")

@@ -50,6 +50,7 @@ def _bytes(path):
     return np.fromfile(path, np.uint8), cv2.IMREAD_COLOR
 
 
+@pytest.mark.slow
 def test_an_ablation_goes_on_where_it_ended(pictures, tmp_path):
     base = ["--base", *SHORT, f"dataset.root={pictures}", "training=finetune", "--output", tmp_path / "ablation"]
     first = run_script("cli/flower_cli.py", "ablate", *base, "--drop", "ema", "--seeds", "1")

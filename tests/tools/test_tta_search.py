@@ -84,7 +84,7 @@ def test_the_search_averages_as_the_pipeline_does(checkpoint, other, average):
     assert scores.correct(views).tolist() == (expected.argmax(axis=1) == images.labels).tolist()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_table_names_every_view(checkpoint):
     pipeline = load_pipeline([checkpoint])
     found = search_views(pipeline)
