@@ -1,6 +1,5 @@
 """summary.html: what was tried, what won, the curves, the honest figure, and what more hours would be for."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from common.progress import clock
 from competition.report.document import Block, Code, Document, Heading, Paragraph, Picture, Table
 from competition.report.figures.curves import curves_figure
 from competition.report.html_report import to_html
+from competition.report.records import read_csv_rows
+from evaluation.figure_style import english
 from evaluation.plots import save_figure
 from training.run_folder import RunFolder
 
@@ -81,26 +82,18 @@ def _tried(contest: Contest, runs: Sequence[PlannedRun]) -> list[Block]:
         folder = contest.folder / "runs" / run.name
         again = folder.with_name(f"{run.name}_again")
         folder = again if again.is_dir() else folder
-        history = _history(folder)
+        history = read_csv_rows(RunFolder(folder).history)
         best = max((float(row["val_top1"]) for row in history if row["val_top1"]), default=None)
         shown_best = "none" if best is None else f"{100 * best:.2f} %"
         rows.append((run.name, f"{run.minutes:g}", str(len(history)), shown_best, run.why))
         if len(history) > 1:
             path = folder / "curves.png"
             with as_warning(f"the picture {path}"):
-                save_figure(curves_figure(history, lambda english, _: english), path)
+                save_figure(curves_figure(history, english), path)
                 pictures.append(Picture(path, f"Losses and validation accuracy of {run.name}"))
     header = ("run", "minutes planned", "epochs", "best validation top-1", "why")
     caption = "Validation figures are optimistic: the epoch was chosen by them"
     return [*blocks, Table(caption, header, rows), *pictures]
-
-
-def _history(folder: Path) -> list[dict[str, str]]:
-    path = RunFolder(folder).history
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _models(found: dict[str, Any]) -> list[Block]:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from cli.early_checks import check_data_of, check_folder, check_labels
+from cli.entry import names_in
 
 HELP = "train a recipe with and without its ingredients over several seeds; table and plot of the paired differences"
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from configs.compose import compose
     from tools.variants import variants_of
 
-    names = [name.strip() for name in arguments.drop.split(",") if name.strip()]
+    names = names_in(arguments.drop)
     if arguments.seeds < 1:
         raise InputError("--seeds: expected at least 1.")
     variants = variants_of(overrides, names, arguments.variant)

@@ -88,6 +88,11 @@ def file_path(text: str) -> Path:
     return _read_path(text)
 
 
+def names_in(text: str) -> list[str]:
+    """Return the names of a flag such as `--drop a,b`; empty ones are left out."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def show(lines: Iterable[str]) -> None:
     """Print lines; what would end a line, colour it or turn its direction, such as in a class's name, is escaped."""
     for line in lines:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from cli.early_checks import early
+from cli.entry import names_in
 
 HELP = "write the technical report of a run: HTML, PDF of at most 10 pages, Word, in English or Chinese"
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         print(f"{output}: {compile_pdf(arguments.compile, output)} pages")
         return 0
     first, *others = arguments.run or [Path("results")]
-    dropped, forms = _names(arguments.drop), _names(arguments.format)
+    dropped, forms = names_in(arguments.drop), names_in(arguments.format)
     early(check_request)(first, arguments.output, arguments.language, dropped, forms, others)
 
     from competition.report.write import write_report
@@ -63,7 +64,3 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if report.pdf:
         print(f"{report.pdf} ({report.pages} pages); to edit: {report.pdf.with_suffix('.typ')}")
     return 0
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,16 +1,14 @@
 """What gradio reads from the environment when it is imported."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
-from common.errors import InputError
+from common.packages import require_package
 
 
 def prepare_gradio(results: Path) -> None:
     """Let gradio keep its files below `results`, and send nothing. Raises InputError if it is not installed."""
-    if find_spec("gradio") is None:
-        raise InputError("The page needs the package gradio: pip install -r requirements-studio.txt")
+    require_package("gradio", "The page needs the package gradio", "requirements-studio.txt")
     cache = (results / "cache").resolve()
     cache.mkdir(parents=True, exist_ok=True)
     os.environ.update(

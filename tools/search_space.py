@@ -6,10 +6,10 @@ import re
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 from common.errors import InputError
+from common.packages import require_package
 from configs.compose import FREE_KEYS, compose, expand_sweep, explicit_keys, leaf_keys, listed, parse_override
 from configs.options import GROUPS
 from configs.schema import Config
@@ -251,5 +251,4 @@ def _ignored_keys(word: str, config: Config) -> Iterator[str]:
 
 def check_optuna() -> None:
     """Raise InputError if the package that proposes the trials is not installed."""
-    if find_spec("optuna") is None:
-        raise InputError("A search needs the package optuna: pip install -r requirements-tune.txt")
+    require_package("optuna", "A search needs the package optuna", "requirements-tune.txt")

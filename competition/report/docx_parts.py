@@ -1,19 +1,17 @@
 """What python-docx has no call for, as the XML of Word: fields, links, rules of tables, fonts, numbered headings."""
 
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from common.errors import InputError
+from common.packages import require_package
 
 _LINKS_TO = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/hyperlink"
 
 
 def check_docx() -> None:
     """Raise InputError if the package that makes the Word file is not installed."""
-    if find_spec("docx") is None:
-        raise InputError("The Word file needs the package python-docx: pip install -r requirements-report.txt")
+    require_package("docx", "The Word file needs the package python-docx", "requirements-report.txt")
 
 
 def docx(module: str = "") -> ModuleType:

@@ -15,21 +15,21 @@ LANGUAGES = ("en", "zh")
 
 FORMS = (HTML, PDF, DOCX)
 
-# `competition.report.sections.SECTIONS` has the titles and the function of each
-SECTION_NAMES = (
-    "task",
-    "data",
-    "architecture",
-    "strategy",
-    "results",
-    "experiments",
-    "errors",
-    "calibration",
-    "cost",
-    "innovation",
-    "limitations",
-    "reproduce",
-)
+# in the report's order: name to the title in English and in Chinese
+SECTION_TITLES = {
+    "task": ("Task and limits", "任务与约束"),
+    "data": ("Data", "数据"),
+    "architecture": ("Architecture", "模型架构"),
+    "strategy": ("Training strategy", "训练策略"),
+    "results": ("Results", "实验结果"),
+    "experiments": ("Analysis of the experiments", "实验分析"),
+    "errors": ("Error analysis", "错误分析"),
+    "calibration": ("Calibration and abstention", "置信度校准与拒识"),
+    "cost": ("Cost and compliance", "资源开销与合规性"),
+    "innovation": ("Innovation", "创新点"),
+    "limitations": ("Limitations", "局限性"),
+    "reproduce": ("Reproduction", "复现方法"),
+}
 
 
 def check_request(
@@ -47,9 +47,9 @@ def check_request(
     for form in forms:
         check_choice(f"form {form!r}", form, FORMS)
     for name in dropped:
-        if name not in SECTION_NAMES:
+        if name not in SECTION_TITLES:
             raise InputError(
-                f"{name}: no such section.{did_you_mean(name, SECTION_NAMES)} Choose from {', '.join(SECTION_NAMES)}."
+                f"{name}: no such section.{did_you_mean(name, SECTION_TITLES)} Choose from {', '.join(SECTION_TITLES)}."
             )
     check_writable_folder(output)
     if DOCX in forms:

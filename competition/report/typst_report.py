@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +13,7 @@ from unicodedata import east_asian_width
 
 from common.errors import InputError, RunError
 from common.files import replacing
+from common.packages import require_package
 from competition.report.document import (
     PDF,
     Block,
@@ -90,8 +90,7 @@ def to_typst(document: Document, fonts: Sequence[str], folder: Path) -> str:
 
 def check_typst() -> None:
     """Raise InputError if the package that makes the PDF is not installed."""
-    if find_spec("typst") is None:
-        raise InputError("The PDF needs the package typst: pip install -r requirements-report.txt")
+    require_package("typst", "The PDF needs the package typst", "requirements-report.txt")
 
 
 def _typst() -> ModuleType:

@@ -173,7 +173,6 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, form, package):
     def find(name):
         return None if name in ("typst", "docx") else find_spec(name)
 
-    for module in ("typst_report", "docx_parts"):
-        monkeypatch.setattr(f"competition.report.{module}.find_spec", find)
+    monkeypatch.setattr("common.packages.find_spec", find)
     with pytest.raises(InputError, match=rf"needs the package {package}: pip install -r requirements-report\.txt"):
         write_report(tmp_path, tmp_path, "en", [], [form])

@@ -15,8 +15,9 @@ from competition.report.findings import find
 from competition.report.findings.difference import Verdict, paired_difference
 from competition.report.ingredients import holds, read_ingredients, read_references, sentences_of
 from competition.report.records import find_records
+from competition.report.request import SECTION_TITLES
 from competition.report.run_record import Facts, read_facts
-from competition.report.sections import SECTIONS, build_document
+from competition.report.sections import build_document
 from competition.report.writer import MINUS, Writer
 from configs.compose import compose
 from evaluation.evaluate import evaluate
@@ -124,7 +125,7 @@ def derived(facts: Facts) -> list[float]:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_full_run_has_every_section_and_cites_in_order(facts, language):
     document = build(facts, language)
-    assert [block.name for block in document.blocks if isinstance(block, Heading)] == list(SECTIONS)
+    assert [block.name for block in document.blocks if isinstance(block, Heading)] == list(SECTION_TITLES)
     cited = [int(number) for text in texts_of(document) for number in re.findall(r"\[(\d+)\]", text)]
     firsts = list(dict.fromkeys(cited))
     assert firsts == list(range(1, len(document.references) + 1))

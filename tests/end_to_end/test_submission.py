@@ -420,6 +420,7 @@ def test_the_judges_training_makes_a_model_that_their_predict_reads(packed, pict
             2,
             "not a checkpoint of this kit",
         ),
+        (["prepare_submission.py", "--predictions", "{csv}", "--checkpoint", "{zip}"], 2, "SHA-256 differs"),
         (["prepare_submission.py", "--verify-only", "z.zip", "--tta"], 2, "--tta has no effect"),
         (["prepare_submission.py", "--verify-only", "{zip}", "--python", "no/python"], 2, "no/python: no such program"),
         (["prepare_submission.py", "--predictions", "{csv}", "--python", "no/python"], 2, "no/python: no such program"),

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-import studio.gradio_settings as module
 from tests.helpers import REPOSITORY, run_script, run_words
 
 pytestmark = pytest.mark.integration
@@ -13,7 +12,7 @@ TOOL = ("cli/flower_cli.py", "studio")
 
 
 def test_without_gradio_a_line_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr("common.packages.find_spec", lambda name: None)
     done = run_script(*TOOL, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: The page needs the package gradio: pip install -r requirements-studio.txt\n"

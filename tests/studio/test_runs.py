@@ -11,13 +11,12 @@ import pytest
 from common.csv_files import write_rows
 from common.errors import InputError
 from common.torch_files import sha256
-from configs.compose import compose
 from evaluation.evaluate import ANSWER_COLUMNS
 from studio.context import Studio, open_studio
 from studio.run_answers import RunAnswers, compare_pair, compare_pairs
 from studio.run_list import find_runs, read_run
 from studio.run_view import compared_html, differing_keys, list_runs, run_rows
-from tests.conftest import TINY
+from tests.studio.conftest import evaluated_runs
 
 pytestmark = pytest.mark.integration
 
@@ -25,17 +24,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory) -> Path:
     """A folder with three runs: two finished ones, of which one is evaluated, and an archived copy; read only."""
-    from evaluation.evaluate import evaluate
-    from prediction.options import DEFAULTS
-    from prediction.pipeline import load_pipeline
-    from training.train import train
-
     root = tmp_path_factory.mktemp("runs") / "results"
-    for name, rate in (("first", "0.01"), ("花 <b>", "0.02")):
-        words = [*TINY, f"training.learning_rate={rate}", f"dataset.root={pictures}", f"output_dir={root / name}"]
-        train(compose("config", words))
-        best = root / name / "checkpoints" / "best_model.pt"
-        evaluate(load_pipeline(best, DEFAULTS, ["device=cpu"]), output_dir=root / name / "evaluation")
+    evaluated_runs(root, pictures, ("first", "花 <b>"))
     shutil.copytree(root / "first", root / "first" / "archive" / "2026-01-01_00-00-00")
     return root
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
 
-from configs.compose import compose
-from tests.conftest import TINY
+from tests.studio.conftest import evaluated_runs
 from tests.studio.test_browser import Visitor, served
 from tests.studio.test_browser import pytestmark as of_the_page
 
@@ -22,17 +21,8 @@ SECONDS = 240
 @pytest.fixture(scope="module")
 def runs(pictures, tmp_path_factory) -> Path:
     """Three runs of which two are evaluated, one of them with a damaged history."""
-    from evaluation.evaluate import evaluate
-    from prediction.options import DEFAULTS
-    from prediction.pipeline import load_pipeline
-    from training.train import train
-
     root = tmp_path_factory.mktemp("runs") / "all"
-    for name, rate in (("one", "0.01"), ("花 two", "0.02")):
-        words = [*TINY, f"training.learning_rate={rate}", f"dataset.root={pictures}", f"output_dir={root / name}"]
-        train(compose("config", words))
-        best = root / name / "checkpoints" / "best_model.pt"
-        evaluate(load_pipeline(best, DEFAULTS, ["device=cpu"]), output_dir=root / name / "evaluation")
+    evaluated_runs(root, pictures, ("one", "花 two"))
     shutil.copytree(root / "one", root / "broken")
     (root / "broken" / "history.csv").write_text("epoch\n1,2\n", encoding="utf-8")
     return root

@@ -224,7 +224,7 @@ def test_without_validation_images_nothing_is_searched(words, quick, tmp_path):
 
 
 def test_without_optuna_a_line_says_what_to_install(words, tmp_path, monkeypatch):
-    monkeypatch.setattr("tools.search_space.find_spec", lambda name: None)
+    monkeypatch.setattr("common.packages.find_spec", lambda name: None)
     done = run_script("cli/flower_cli.py", "tune", *words, "--output", tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: A search needs the package optuna: pip install -r requirements-tune.txt\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from competition.report.document import Block, Document, Heading
 from competition.report.findings import find
 from competition.report.ingredients import read_references
+from competition.report.request import SECTION_TITLES
 from competition.report.run_record import Facts
 from competition.report.sections.architecture import architecture
 from competition.report.sections.calibration import calibration
@@ -22,20 +23,19 @@ from competition.report.sections.results import results
 from competition.report.sections.strategy import strategy
 from competition.report.writer import Writer
 
-# in the report's order: the title in English and Chinese, and what writes it; `innovation` has the team's own text
-SECTIONS: dict[str, tuple[str, str, Callable[[Material], list[Block]] | None]] = {
-    "task": ("Task and limits", "任务与约束", task),
-    "data": ("Data", "数据", data),
-    "architecture": ("Architecture", "模型架构", architecture),
-    "strategy": ("Training strategy", "训练策略", strategy),
-    "results": ("Results", "实验结果", results),
-    "experiments": ("Analysis of the experiments", "实验分析", experiments),
-    "errors": ("Error analysis", "错误分析", errors),
-    "calibration": ("Calibration and abstention", "置信度校准与拒识", calibration),
-    "cost": ("Cost and compliance", "资源开销与合规性", cost),
-    "innovation": ("Innovation", "创新点", None),
-    "limitations": ("Limitations", "局限性", limitations),
-    "reproduce": ("Reproduction", "复现方法", reproduce),
+# what writes each section of `SECTION_TITLES`; `innovation`, which has the team's own text, is written apart
+_WRITERS: dict[str, Callable[[Material], list[Block]]] = {
+    "task": task,
+    "data": data,
+    "architecture": architecture,
+    "strategy": strategy,
+    "results": results,
+    "experiments": experiments,
+    "errors": errors,
+    "calibration": calibration,
+    "cost": cost,
+    "limitations": limitations,
+    "reproduce": reproduce,
 }
 
 
@@ -57,12 +57,12 @@ def build_document(
     writer = writer or Writer(language, read_references())
     material = Material(facts, find(facts), pictures, writer)
     blocks: list[Block] = []
-    for name, (english, chinese, write) in SECTIONS.items():
+    for name, titles in SECTION_TITLES.items():
         if name in dropped:
             continue
-        written = innovation(material, innovation_text) if write is None else write(material)
+        written = innovation(material, innovation_text) if name == "innovation" else _WRITERS[name](material)
         if written:
-            blocks += [Heading(writer.say(english, chinese), name), *written]
+            blocks += [Heading(writer.say(*titles), name), *written]
     classes = len(facts.checkpoint.classes)
     usual = writer.say(
         f"Fine-grained flower recognition in {classes} classes: technical report",
