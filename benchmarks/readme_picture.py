@@ -55,7 +55,7 @@ def draw(pipeline: Pipeline, answers: dict[Path, np.ndarray]) -> Figure:
         if heat is not None:
             axes[1, column].imshow(heat, cmap="jet", alpha=0.45)
         best = np.argsort(-probabilities)[:BARS][::-1]
-        names = class_labels([pipeline.classes[label] for label in best])
+        names = class_labels([pipeline.classes[label] for label in best], longest=40)
         axes[2, column].barh(range(len(best)), 100 * probabilities[best], color="tab:blue")
         axes[2, column].set(xlim=(0, 100), yticks=[])
         for place, (name, label) in enumerate(zip(names, best, strict=True)):
