@@ -150,8 +150,8 @@ def paired_interval(pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]
     Each pair is one seed: whether method and baseline are right, by image id; seeds may share images or not. Images and
     seeds are both a sample (two-way random effects): with S seeds the variance of the seeds' means has Student's t with
     S - 1 degrees of freedom, what images add to several seeds a normal quantile, and the squares are added (Howe 1974,
-    doi:10.1080/01621459.1974.10480178). With fewer than `FEWEST_SEEDS` seeds the images alone vary. In each seed two
-    images more are imagined, as in `paired_gain`.
+    Journal of the American Statistical Association 69, 789-794). With fewer than `FEWEST_SEEDS` seeds the images alone
+    vary. In each seed two images more are imagined, as in `paired_gain`.
     """
     # importing it takes a sixth of a second
     from scipy.special import stdtrit

@@ -103,8 +103,8 @@ def covariance(places: torch.Tensor) -> torch.Tensor:
 def covariance_root(places: torch.Tensor) -> torch.Tensor:
     """Return the square root (N, D, D) of the covariance over the P places of (N, D, P), divided by its trace.
 
-    Coupled Newton-Schulz iteration (Higham 2008, equation 6.35, as in Li et al. 2018, section 3.2). The root is not
-    multiplied by the root of the trace afterwards: how strong the channels are is in the averages already.
+    Coupled Newton-Schulz iteration (Higham 2008, chapter 6, as in Li et al. 2018). The root is not multiplied by the
+    root of the trace afterwards: how strong the channels are is in the averages already.
     """
     matrix = covariance(places)
     # a map without any difference between places has the trace 0

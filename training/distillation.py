@@ -73,9 +73,10 @@ def resized(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 class AveragedTeacher:
-    """The averaged weights of the run itself, as they are at each step (mean teacher, Tarvainen and Valpola 2017).
+    """The averaged weights of the run itself, as they are at each step: a mean teacher.
 
-    It sees the same pixels as the student, without dropout and drop path (arXiv:1703.01780).
+    The source is Tarvainen and Valpola 2017 (arXiv:1703.01780), where teacher and student each see noise of their own.
+    This one sees the same pixels as the student, without dropout and drop path.
     """
 
     def __init__(self) -> None:

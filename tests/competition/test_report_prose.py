@@ -245,6 +245,9 @@ def test_an_option_that_is_on_has_its_sentence_and_source(facts, word):
         ("swinv2_base_window12to16_192to256.ms_in22k_ft_in1k", "liu2022swin"),
         ("eva02_base_patch14_448.mim_in22k_ft_in22k_in1k", "fang2023"),
         ("tiny_vit_21m_512.dist_in22k_ft_in1k", "wu2022"),
+        ("convformer_s18.sail_in1k", "yu2022"),
+        ("maxxvit_rmlp_small_rw_256.sw_in1k", "tu2022"),
+        ("coatnet_2_rw_224.sw_in12k_ft_in1k", "dai2021"),
         ("resnet50.a1_in1k", "he2016"),
     ],
 )

@@ -105,9 +105,9 @@ def _corrections(it: Material) -> list[str]:
     cited = writer.cite("northcutt2021")
     return [
         writer.say(
-            f"Label errors distort both training and measurement {cited}, so doubtful labels were reviewed (changed: "
-            f"{changed}, images dropped: {dropped}, confirmed as they were: {kept}).",
-            f"标签错误既影响训练，也影响评估 {cited}，因此我们复核了可疑标签："
+            f"Label errors distort measurement {cited} and mislead training, so doubtful labels were reviewed "
+            f"(changed: {changed}, images dropped: {dropped}, confirmed as they were: {kept}).",
+            f"标签错误会使评估失真 {cited}，也会误导训练，因此我们复核了可疑标签："
             f"修改 {changed} 个，剔除图像 {dropped} 张，确认无误 {kept} 个。",
         )
     ]
