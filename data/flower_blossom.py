@@ -1,5 +1,7 @@
 """One blossom: its species fixes shape, number and colour of petals, the centre and the mark; all else varies."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from data.flower_kinds import DOTS, LARGE, NOTCHED, RING, SPURRED, VEINED, Species
@@ -23,6 +25,18 @@ RINGS = {"gold": (8, 210, 110), "dark": (24, 210, 230), "lime": (150, 150, 90)}
 NOTCH = 0.13
 
 
+@dataclass(frozen=True)
+class _Petal:
+    """`place` (2, 2) and `centre` (2,) carry the petal, drawn along the x axis, to its place; lengths in pixels."""
+
+    shape: str
+    hsv: tuple[float, float, float]
+    length: float
+    crowding: float
+    place: np.ndarray
+    centre: np.ndarray
+
+
 def draw_blossom(
     canvas: np.ndarray, kind: Species, centre: np.ndarray, radius: float, generator: np.random.Generator
 ) -> None:
@@ -39,57 +53,40 @@ def draw_blossom(
         for angle in turn + 2 * np.pi * (np.arange(kind.petals) + 0.5) / kind.petals:
             place = rotation(angle).T @ view.T
             _draw_spur(canvas, (hue, saturation, value), radius, place, centre, generator)
-    for petal in generator.permutation(kind.petals):
-        angle = turn + 2 * np.pi * petal / kind.petals + generator.normal(0, 0.05)
+    for number in generator.permutation(kind.petals):
+        angle = turn + 2 * np.pi * number / kind.petals + generator.normal(0, 0.05)
         place = rotation(angle).T @ view.T
         length = radius * generator.normal(1, 0.05)
-        _draw_petal(canvas, kind, (hue, saturation, value), length, crowding, place, centre, generator)
+        petal = _Petal(kind.shape, (hue, saturation, value), length, crowding, place, centre)
+        _draw_petal(canvas, petal, kind.mark, generator)
     _draw_centre(canvas, kind, centre, radius, view, generator)
 
 
-def _draw_petal(
-    canvas: np.ndarray,
-    kind: Species,
-    hsv: tuple[float, float, float],
-    length: float,
-    crowding: float,
-    place: np.ndarray,
-    centre: np.ndarray,
-    generator: np.random.Generator,
-) -> None:
-    hue, saturation, value = hsv
-    notch = NOTCH * generator.uniform(0.8, 1.2) if kind.mark == NOTCHED else 0.0
+def _draw_petal(canvas: np.ndarray, petal: _Petal, mark: str, generator: np.random.Generator) -> None:
+    hue, saturation, value = petal.hsv
+    notch = NOTCH * generator.uniform(0.8, 1.2) if mark == NOTCHED else 0.0
     for share, shade in ((1.0, -26), (0.88, 0), (0.5, 12)):
-        outline = petal_outline(kind.shape, length, share, crowding, notch if share > 0.5 else 0.0)
-        fill(canvas, outline @ place + centre, rgb(hue, saturation, value + shade, generator, 1.5, 4))
+        outline = petal_outline(petal.shape, petal.length, share, petal.crowding, notch if share > 0.5 else 0.0)
+        fill(canvas, outline @ petal.place + petal.centre, rgb(hue, saturation, value + shade, generator, 1.5, 4))
     vein = rgb(hue, saturation + 20, value - 40, generator, 1, 4)
-    line(canvas, np.array([[0.2, 0.0], [0.8, 0.0]]) * length @ place + centre, vein, length / 90)
-    if kind.mark == VEINED:
-        _draw_veins(canvas, kind, hsv, length, crowding, place, centre, generator)
+    middle = np.array([[0.2, 0.0], [0.8, 0.0]]) * petal.length
+    line(canvas, middle @ petal.place + petal.centre, vein, petal.length / 90)
+    if mark == VEINED:
+        _draw_veins(canvas, petal, generator)
 
 
-def _draw_veins(
-    canvas: np.ndarray,
-    kind: Species,
-    hsv: tuple[float, float, float],
-    length: float,
-    crowding: float,
-    place: np.ndarray,
-    centre: np.ndarray,
-    generator: np.random.Generator,
-) -> None:
+def _draw_veins(canvas: np.ndarray, petal: _Petal, generator: np.random.Generator) -> None:
     """Draw lines that fan out from the base of a petal to its edge."""
-    hue, saturation, value = hsv
+    hue, saturation, value = petal.hsv
     colour = rgb(hue, saturation + 45, value - 60, generator, 1, 6)
-    edge = petal_outline(kind.shape, 0.8 * length, 1.0, crowding)
-    half_width = edge[:, 1].max()
+    half_width = petal_outline(petal.shape, 0.8 * petal.length, 1.0, petal.crowding)[:, 1].max()
     for share in (-0.6, -0.3, 0.0, 0.3, 0.6):
         path = arc(
-            np.array([0.15 * length, 0.0]),
-            np.array([0.5 * length, 0.7 * share * half_width]),
-            np.array([(0.85 - 0.2 * abs(share)) * length, share * half_width]),
+            np.array([0.15 * petal.length, 0.0]),
+            np.array([0.5 * petal.length, 0.7 * share * half_width]),
+            np.array([(0.85 - 0.2 * abs(share)) * petal.length, share * half_width]),
         )
-        line(canvas, path @ place + centre, colour, length / 70)
+        line(canvas, path @ petal.place + petal.centre, colour, petal.length / 70)
 
 
 def _draw_spur(

@@ -357,15 +357,3 @@ def test_the_lock_of_a_killed_run_is_free(pictures, tmp_path, tiny, monkeypatch)
     process.kill()
     process.wait()
     train(tiny("training.epochs=3000", "training.resume=auto", "training.early_stopping.patience=1"))
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_run_goes_on(pictures, tmp_path, number):
-    words = tiny_training(pictures, tmp_path / "run", *ENDLESS)
-    process = subprocess.Popen(command(*words), cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)
-    assert any("epoch   2/" in line for line in process.stdout)
-    process.send_signal(number)
-    rest = process.stdout.read()
-    assert process.wait(timeout=30) == 130
-    assert "Saved" in rest
-    assert load_training_state(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] >= 10

@@ -17,7 +17,6 @@ from training.resume import load_training_state
 
 pytestmark = pytest.mark.integration
 
-EPOCHS = 30
 MOMENTS = ("write", "validation", "seconds", "rename", "step")
 
 
@@ -49,12 +48,12 @@ def weights(root: Path) -> dict[str, torch.Tensor]:
     return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_like_the_untouched_one(pictures, tmp_path, kills):
+@pytest.mark.parametrize(("kills", "epochs"), [(2, 8), pytest.param(20, 30, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_like_the_untouched_one(pictures, tmp_path, kills, epochs):
     generator = random.Random(kills)
     options = [
         *(option for option in TINY if not option.startswith(("training.epochs", "model.drop_path_rate"))),
-        "training.epochs=30",
+        f"training.epochs={epochs}",
         "training.early_stopping.patience=1000",
         "training.mixup_alpha=0.2",
         "training.ema_decay=0.9",
@@ -73,7 +72,7 @@ def test_a_killed_run_ends_like_the_untouched_one(pictures, tmp_path, kills):
     ended = run_script("train.py", *options, f"output_dir={killed_root}")
     assert ended.returncode == 0, ended.stderr
     assert "resumed from" in ended.stdout
-    assert len(history(killed_root)) == EPOCHS
+    assert len(history(killed_root)) == epochs
     assert history(killed_root) == history(tmp_path / "untouched")
     expected, found = weights(tmp_path / "untouched"), weights(killed_root)
     assert expected.keys() == found.keys()

@@ -68,7 +68,7 @@ def test_tensorboard_has_the_promised_tags(trained):
 def test_evaluation_gives_the_figure_that_training_logged(trained, tmp_path):
     root, _ = trained
     checkpoint = root / "checkpoints" / "best_model.pt"
-    done = run_process("evaluate.py", "--checkpoint", checkpoint, "--output-dir", tmp_path, "dataset.num_workers=1")
+    done = run_script("evaluate.py", "--checkpoint", checkpoint, "--output-dir", tmp_path, "dataset.num_workers=1")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     best = max(history(root), key=lambda row: float(row["val_top1"]))
@@ -174,6 +174,7 @@ def test_an_interrupt_saves_and_exits_130(pictures, tmp_path, number):
     process.send_signal(number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
+    assert "Saved" in output
     assert "Continue with the same command and training.resume=auto." in output
     assert "Traceback" not in output
     done = len(history(tmp_path))
@@ -248,7 +249,7 @@ def test_evaluating_when_the_images_are_gone_says_what_to_give(trained):
 def test_preparing_and_previewing_as_the_readme_says(tmp_path):
     source = tmp_path / "photographs"
     write_pictures(source, [3, 3])
-    done = run_process("cli/flower_cli.py", "prepare-data", "--source", source, "--output", tmp_path / "data")
+    done = run_script("cli/flower_cli.py", "prepare-data", "--source", source, "--output", tmp_path / "data")
     assert done.returncode == 0, done.stderr
     assert "images               6 in 2 classes" in done.stdout
     assert f"Next: python train.py dataset.root={tmp_path / 'data'}" in done.stdout

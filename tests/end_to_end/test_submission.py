@@ -15,7 +15,7 @@ import torch
 
 from competition.zip_layout import TEMPLATE_FILES
 from prediction.runtime_packages import missing_packages
-from tests.helpers import run_process, run_script
+from tests.helpers import run_script
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,7 @@ FILES = [
 def predicted(checkpoint, test_folder, tmp_path_factory):
     """Predictions with TTA in the contest's form; returns their path and what was printed."""
     output = tmp_path_factory.mktemp("predicted") / "预测 1" / "predictions.csv"
-    done = run_process(
+    done = run_script(
         *("inference.py", "--checkpoint", checkpoint, "--input", test_folder, "--tta", "--format", "official"),
         *("--output", output, "--save-probabilities", output.with_suffix(".npz"), "--top-k", "2"),
         "dataset.num_workers=0",
@@ -132,7 +132,7 @@ def test_the_benchmark_names_hardware_precision_views_and_limit(checkpoint):
 
 
 def test_the_gate_passes_and_its_json_says_the_same(predicted):
-    done = run_process(
+    done = run_script(
         "check_competition.py", "--predictions", predicted[0], "--json", "competition.max_latency_ms=10000"
     )
     assert done.returncode == 0, done.stdout
@@ -157,7 +157,7 @@ def test_the_gate_fails_with_exit_1_and_names_the_rules(predicted, tmp_path):
 @pytest.fixture(scope="module")
 def packed(predicted, tmp_path_factory):
     output = tmp_path_factory.mktemp("packed") / "submission.zip"
-    done = run_process(
+    done = run_script(
         "prepare_submission.py", "--predictions", predicted[0], "--output", output, "dataset.num_workers=0"
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -202,7 +202,8 @@ def test_a_zip_is_verified_with_and_without_images(packed, test_folder):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("profile", ["flower_2025", pytest.param("kit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["flower_2025", "kit"])
 def test_a_weighted_ensemble_with_views_is_packed_as_it_answered(checkpoint, test_folder, tmp_path, profile):
     payload = torch.load(checkpoint, weights_only=True)
     payload["state_dict"]["backbone.classifier.bias"] += torch.tensor([3.0, 0.0, 0.0, 0.0])

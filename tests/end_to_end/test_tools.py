@@ -11,7 +11,7 @@ from common.csv_files import write_rows
 from common.errors import InputError
 from prediction.probabilities import read_probabilities
 from tests.conftest import TINY, write_pictures
-from tests.helpers import run_process, run_script
+from tests.helpers import run_script
 
 pytestmark = pytest.mark.integration
 
@@ -148,7 +148,7 @@ def test_an_ensemble_of_models_and_of_their_probabilities_agree(checkpoint, pict
     assert run_script("train.py", *options).returncode == 0
     models = [checkpoint, tmp_path / "other" / "checkpoints" / "best_model.pt"]
     together, form = tmp_path / "together.csv", ["--format", "official"]
-    done = run_process("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together, *form)
+    done = run_script("ensemble.py", "--checkpoint", *models, "--input", test_folder, "--output", together, *form)
     assert done.returncode == 0, done.stderr
     saved = [tmp_path / f"{number}.npz" for number in range(2)]
     for model, path in zip(models, saved, strict=True):
