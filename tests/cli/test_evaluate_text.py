@@ -18,6 +18,8 @@ from prediction.options import PredictionOptions
 from prediction.pipeline import load_pipeline, uncalibrated
 from tools.calibrate_checkpoint import calibrate_checkpoint
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def measured(checkpoint, pictures):

@@ -33,6 +33,7 @@ def test_the_table_is_not_in_the_order_of_classes(demo):
     assert (np.diff(labels) != 0).sum() > 10
 
 
+@pytest.mark.integration
 def test_it_is_a_function_of_its_parameters(demo, tmp_path):
     draw_demo(tmp_path / "again", 5, 6, 96, seed=0)
     draw_demo(tmp_path / "other", 5, 6, 96, seed=1)
@@ -62,6 +63,7 @@ def test_a_complete_set_is_left_alone_and_a_broken_one_redrawn(tmp_path):
     assert victim.read_bytes() == before
 
 
+@pytest.mark.integration
 def test_other_parameters_draw_anew(tmp_path):
     draw_demo(tmp_path, 2, 3, 48, seed=0)
     draw_demo(tmp_path, 3, 3, 48, seed=0)

@@ -138,6 +138,7 @@ def test_a_view_of_the_whole_picture_is_what_a_model_of_that_fit_sees(checkpoint
     assert alone == pytest.approx(whole, abs=1e-6)
 
 
+@pytest.mark.integration
 def test_the_shipped_model_sees_what_validation_saw(tiny):
     config = tiny("training.epochs=1", "training.warmup_epochs=0", "model.fit=stretch")
     train(config)
