@@ -17,7 +17,6 @@ from competition.report.document import (
     Picture,
     Subheading,
     Table,
-    blocks_for,
 )
 from competition.report.docx_parts import (
     add_bookmark,
@@ -31,7 +30,7 @@ from competition.report.docx_parts import (
     set_fonts,
     set_language,
 )
-from competition.report.labels import CAPTION_GAP, COLUMN, joined_keywords, linked, numbered, numeric_columns, word
+from competition.report.labels import CAPTION_GAP, COLUMN, blocks_for, joined_keywords, linked, numeric_columns, word
 
 TEXT_CM, PICTURE_CM = 17.0, 20.0
 
@@ -57,7 +56,7 @@ def write_docx(document: Document, output: Path) -> None:
             paragraph = word_file.add_paragraph()
             paragraph.add_run(word(name, document.language) + gap).bold = True
             _add_text(paragraph, text, count)
-    for block, number in numbered(blocks_for(document, DOCX), document.language):
+    for block, number in blocks_for(document, DOCX):
         _add(word_file, block, number, document)
     if document.references:
         _add_references(word_file, document)

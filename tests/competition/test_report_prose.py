@@ -1,6 +1,7 @@
 """The prose of the report: every number stands in the run's records, every ingredient has its sentence and source."""
 
 import dataclasses
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from competition.report.request import SECTION_TITLES
 from competition.report.run_record import Facts, read_facts
 from competition.report.sections import build_document
 from competition.report.writer import MINUS, Writer
-from configs.compose import compose
+from configs.compose import compose, to_yaml
 from evaluation.evaluate import evaluate
 from evaluation.rank_correlation import rank_correlation
 from prediction.pipeline import load_pipeline
@@ -138,6 +139,68 @@ def test_a_full_run_has_every_section_and_cites_in_order(facts, language):
         assert not re.search(r"[\u4e00-\u9fff]", words)
 
 
+# words of the field, units, and packages, which Chinese texts leave as they are
+LATIN = {
+    *("softmax", "logit", "dropout", "drop", "path", "mixup", "CutMix", "EMA", "timm", "ImageNet", "Optuna", "Wilson"),
+    *("Spearman", "Grad", "CAM", "top", "GFLOPs", "SHA", "innovation", "txt", "config", "yaml", "code", "csv"),
+}
+
+
+@pytest.mark.integration
+def test_the_chinese_report_has_no_english_besides_names_and_words_of_the_field(facts):
+    writer = Writer("zh", read_references())
+    document = build(facts, "zh", writer)
+    strange = []
+    for text in (*texts_of(document), document.title, *document.keywords):
+        for name in sorted({*writer.names, *EXCEPTIONS}, key=len, reverse=True):
+            text = text.replace(name, " ")
+        text = re.sub(r"\{\w+\}", " ", text)
+        strange += [(word, text) for word in re.findall(r"[A-Za-z]{3,}", text) if word not in LATIN]
+    assert not strange
+    # a name is no way out for whole sentences of a record
+    assert not [name for name in writer.names if len(re.findall(r"[a-z]{2,} ", name)) > 3]
+
+
+@pytest.mark.integration
+def test_text_names_only_figures_and_tables_that_are_there_and_all_of_them(facts):
+    document = build(facts, "en")
+    keys = {block.key for block in document.blocks if isinstance(block, Picture | Table) and block.key}
+    named = {key for text in texts_of(document) for key in re.findall(r"\{(\w+)\}", text)}
+    assert named == keys
+    assert set(PICTURES) <= named
+    bare = build_document(facts, {}, "", "en", [])
+    assert not {key for text in texts_of(bare) for key in re.findall(r"\{(\w+)\}", text)} & set(PICTURES)
+
+
+@pytest.mark.integration
+def test_an_ablation_of_another_recipe_says_what_differs(facts, tmp_path):
+    shutil.copytree(facts.run.parent, tmp_path / "runs")
+    config = dataclasses.replace(facts.config, seed=7, training=dataclasses.replace(facts.config.training, epochs=9.0))
+    base = tmp_path / "runs" / "ablation" / "base" / "0" / "config.yaml"
+    base.parent.mkdir(parents=True)
+    base.write_text(to_yaml(config), encoding="utf-8")
+    text = "\n".join(texts_of(build(read_facts(tmp_path / "runs" / facts.run.name), "en")))
+    assert "The base differs from the run of this report (epochs=9.0)" in text
+    assert "The base differs" not in "\n".join(texts_of(build(facts, "en")))
+
+
+@pytest.mark.integration
+def test_the_images_of_the_measurement_are_named(facts):
+    metrics = {**facts.metrics, "images_from": "data/test.csv", "seen_in_training": 0}
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, metrics=metrics), "en")))
+    images = metrics["images"]
+    assert f"The model is measured on {images} held-back test images, none of which was trained on." in text
+    assert f"Of {images} held-back test images" in text
+
+
+@pytest.mark.integration
+def test_epochs_that_the_time_did_not_allow_are_said(facts):
+    training = dataclasses.replace(facts.config.training, epochs=len(facts.history) + 3.0, max_minutes=1.5)
+    config = dataclasses.replace(facts.config, training=training)
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, config=config), "en")))
+    assert "were skipped, so that it ended within 1.5 minutes" in text
+
+
 @pytest.mark.integration
 def test_findings_are_said_in_words(facts):
     text = "\n".join(texts_of(build(facts, "en")))
@@ -147,6 +210,7 @@ def test_findings_are_said_in_words(facts):
     assert "(changed: 3, images dropped: 2, confirmed as they were: 7)" in text
     assert f"{MINUS}1.11 percentage points (95% interval {MINUS}1.99 to {MINUS}0.23)" in text
     assert "gave up 1 early" in text
+    assert "Of 3 pretrained models 2 can be used here (out: too slow: 1). On 306 training images" in text
     assert "In a cross-validation each of 48 images was predicted by the one of 2 models" in text
     assert "this run differs from “b” by" in text
 
@@ -186,6 +250,15 @@ def test_a_record_of_another_model_is_not_used(facts, checkpoint, tmp_path):
     assert any("of another model" in note for note in found.notes)
     assert found.found["ablation"] == tmp_path / "runs" / "ablation"
     assert any("ablation was found in" in note for note in found.notes)
+    # a budget of this model, measured in a folder above
+    budget = tmp_path / "runs" / "budget" / "budget.json"
+    record = json.loads(budget.read_text(encoding="utf-8"))
+    record["choices"][0]["models"] = f"{tmp_path.name}/runs/c/checkpoints/best_model.pt"
+    budget.write_text(json.dumps(record), encoding="utf-8")
+    assert find_records(other).found["budget"] == budget.parent
+    record["choices"][0]["models"] = "elsewhere/runs/c/checkpoints/best_model.pt"
+    budget.write_text(json.dumps(record), encoding="utf-8")
+    assert "budget" not in find_records(other).found
 
 
 # what a config must be told, and the source whose sentence must follow

@@ -93,7 +93,7 @@ def curves_figure(
     accuracies.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     accuracies.set_xlabel(say("epoch", "轮次"))
     losses.set_ylabel(say("loss, nats", "损失，奈特"))
-    accuracies.set_ylabel(say("accuracy, %", "精度，%"))
+    accuracies.set_ylabel(say("accuracy, %", "准确率，%"))
     legend_above(figure, handles)
     return figure
 

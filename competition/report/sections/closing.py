@@ -1,5 +1,7 @@
 """The limits of the work, and how to reproduce it."""
 
+from pathlib import Path
+
 from competition.report.document import Block, Code, Paragraph
 from competition.report.sections.material import Material, is_validation
 
@@ -13,9 +15,9 @@ def _measurement(it: Material) -> list[str]:
     facts, say = it.facts, it.writer.say
     if facts.metrics is None:
         return [say("No accuracy was measured on held-back images.", "尚未在留出图像上测量准确率。")]
-    own = facts.metrics.get("images_from", "").startswith(("val ", "test ", "train ", "all "))
+    source, root = facts.metrics.get("images_from", ""), Path(facts.config.dataset.root)
     sentences = []
-    if own or "part_test" in facts.metrics.get("images_from", ""):
+    if source.startswith(("val ", "test ", "train ", "all ")) or Path(source).parent.name == root.name:
         sentences.append(
             say(
                 "The evaluated photographs come from the same source as those of training; photographs of other "

@@ -2,7 +2,7 @@
 
 from competition.report.document import Block, Paragraph
 from competition.report.findings.difference import Verdict
-from competition.report.sections.material import Material, measured_part
+from competition.report.sections.material import Material, measured_part, variant_text
 
 
 def abstract(it: Material) -> str:
@@ -72,11 +72,19 @@ def _analysis(it: Material) -> list[str]:
         clear = [effect for effect in found.ablation.variants if effect.difference.verdict is not Verdict.CHANCE]
         count = writer.count(len(found.ablation.variants))
         beyond = writer.count(len(clear))
+        strongest = ("", "")
+        if clear:
+            effect = max(clear, key=lambda effect: abs(effect.difference.value))
+            name, points = variant_text(effect.variant, writer), writer.points(effect.difference.value)
+            strongest = (
+                f"; “{name}” changes top-1 most ({points} points)",
+                f"，影响最大的是“{name}”（{points} 个百分点）",
+            )
         sentences.append(
             say(
                 f"In an ablation of {count} variant{_s(len(found.ablation.variants))}, the effect of {beyond} is "
-                "beyond chance.",
-                f"消融实验考察了 {count} 个变体，其中 {beyond} 个的影响超出随机波动。",
+                f"beyond chance{strongest[0]}.",
+                f"消融实验考察了 {count} 个变体，其中 {beyond} 个的影响超出随机波动{strongest[1]}。",
             )
         )
     kept = found.confidence.most if found.confidence else None

@@ -25,6 +25,8 @@ def _ingredients(it: Material) -> list[Block]:
     blocks: list[Block] = []
     for part, title in _PARTS:
         sentences = sentences_of(part, it.facts, it.writer)
+        if part == "optimizer":
+            sentences.append(it.writer.say("{recipe} lists all settings.", "全部设置见{recipe}。"))
         if sentences:
             lead = it.writer.say(*title)
             text = it.writer.sentences(sentences)
@@ -73,7 +75,7 @@ def _recipe(it: Material) -> Table:
         (say("seed", "随机种子"), config.seed),
     ]
     rows += [(name, writer.general(value)) for name, value in optional if value or name in ("seed", "随机种子")]
-    return Table(say("The recipe", "训练配置"), (say("setting", "项目"), say("value", "取值")), rows)
+    return Table(say("The recipe", "训练配置"), (say("setting", "项目"), say("value", "取值")), rows, key="recipe")
 
 
 def _augmentation(it: Material) -> list[Block]:
@@ -82,9 +84,10 @@ def _augmentation(it: Material) -> list[Block]:
     names = writer.listed([writer.name(name) for name in augmentation.train])
     sentences = sentences_of("augmentation", it.facts, writer)
     first = say(
-        f"Training images are varied anew in each epoch by {names}, in this order (option "
-        f"{writer.name(augmentation.name)}).",
-        f"每一轮都对训练图像重新做随机变换，依次为 {names}（选项 {writer.name(augmentation.name)}）。",
+        f"Option {writer.name(augmentation.name)}: training images are varied anew in each epoch by {names}, in this "
+        f"order{it.see('augmentation')}.",
+        f"采用选项 {writer.name(augmentation.name)}：每一轮都对训练图像重新做随机变换，依次为 "
+        f"{names}{it.see('augmentation')}。",
     )
     caption = say(
         "Each row: a training image as evaluation sees it, then as it appears in successive epochs",
@@ -129,11 +132,20 @@ def _length(it: Material, course: Course) -> list[str]:
     )
     sentences = [
         writer.say(
-            f"The run took {shown}{counted} for {epochs} epoch{'' if course.epochs == 1 else 's'}.",
-            f"训练共 {epochs} 轮，用时 {shown}{counted}。",
+            f"The run took {shown}{counted} for {epochs} epoch{'' if course.epochs == 1 else 's'}{it.see('curves')}.",
+            f"训练共 {epochs} 轮，用时 {shown}{counted}{it.see('curves')}。",
         )
     ]
-    if course.epochs < course.planned and it.facts.config.training.max_minutes is None:
+    limit = it.facts.config.training.max_minutes
+    if course.epochs < course.planned and limit is not None:
+        planned, minutes = writer.general(course.planned), writer.general(limit)
+        sentences.append(
+            writer.say(
+                f"The others of the {planned} epochs planned were skipped, so that it ended within {minutes} minutes.",
+                f"计划共 {planned} 轮，其余轮次被跳过，以便在 {minutes} 分钟内结束。",
+            )
+        )
+    elif course.epochs < course.planned:
         planned = writer.general(course.planned)
         sentences.append(
             writer.say(f"It ended before the {planned} epochs planned.", f"未跑满计划的 {planned} 轮即结束。")
