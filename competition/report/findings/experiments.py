@@ -122,7 +122,7 @@ def _base_differs(facts: Facts) -> dict[str, tuple[Any, Any]]:
     if path is None or not path.is_file():
         return {}
     try:
-        other = OmegaConf.to_container(OmegaConf.load(path))
+        other: Any = OmegaConf.to_container(OmegaConf.load(path))
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
     differs = differing_keys(to_plain(facts.config), other if isinstance(other, dict) else {})

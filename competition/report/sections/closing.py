@@ -1,6 +1,9 @@
 """The limits of the work, and how to reproduce it."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from competition.report.document import Block, Code, Paragraph
 from competition.report.sections.material import Material, is_validation
@@ -95,8 +98,30 @@ def reproduce(it: Material) -> list[Block]:
     )
     commands = [
         facts.train_command,
-        "python evaluate.py --checkpoint results/checkpoints/best_model.pt",
-        "python inference.py --checkpoint results/checkpoints/best_model.pt",
+        " ".join(["python evaluate.py --checkpoint", _checkpoints(facts.metrics), *_measured(facts.metrics)]),
+        " ".join(["python inference.py --checkpoint", _checkpoints(facts.recipe), *_views(facts.recipe)]),
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
     return [Paragraph(text), Code("\n".join(commands))]
+
+
+def _checkpoints(record: Mapping[str, Any] | None) -> str:
+    """Return the checkpoints that a record names, each below the folder of its run; the run's own where it has one."""
+    paths = [Path(entry["path"]) for entry in (record or {}).get("checkpoints", [])]
+    if len(paths) < 2:
+        return "results/checkpoints/best_model.pt"
+    return " ".join(shlex.quote(Path(*path.parts[-3:]).as_posix()) for path in paths)
+
+
+def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
+    """Return the flags of `evaluate.py` that measured."""
+    source = (metrics or {}).get("images_from", "val ")
+    part = source.split(" ")[0]
+    if part in ("val", "test", "train", "all"):
+        return [*(["--split", part] if part != "val" else []), *_views(metrics)]
+    return ["--data", shlex.quote(source), *_views(metrics)]
+
+
+def _views(record: Mapping[str, Any] | None) -> list[str]:
+    views = (record or {}).get("views") or ["identity"]
+    return ["--tta", ",".join(views)] if len(views) > 1 else []

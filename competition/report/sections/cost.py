@@ -146,7 +146,7 @@ def _agreement(it: Material, figures: Mapping[str, str]) -> Iterator[tuple[str, 
     for rule, figure in figures.items():
         match = re.match(r"(\d+) labels equal", figure)
         if match and rule.startswith(tuple(_COMPARISONS)):
-            equal = it.writer.name(match[1])
+            equal = it.writer.count(int(match[1]))
             measured = it.writer.say(f"{equal} labels equal", f"{equal} 个标签一致")
             yield _translated(it, rule, _COMPARISONS), measured, it.writer.say("all", "全部")
 

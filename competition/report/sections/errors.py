@@ -52,12 +52,19 @@ def _confusions(it: Material, found: Errors) -> list[str]:
             ),
         ]
     named = writer.listed([_confusion_text(it, confusion) for confusion in frequent])
-    sentences.append(
-        say(
-            f"Most frequent{it.see('pairs', 'confusion_matrix')}: {named}.",
-            f"最常见的混淆{it.see('pairs', 'confusion_matrix')}：{named}。",
+    see = it.see("pairs", "confusion_matrix")
+    if len(found.most_frequent) > _NAMED:
+        # the three that are named are no more frequent than the others
+        pairs, times = writer.count(len(found.most_frequent)), writer.count(frequent[0].count)
+        sentences.append(
+            say(
+                f"The most frequent confusions occur {times} times each, which {pairs} pairs of classes do{see}, among "
+                f"them {named}.",
+                f"最常见的混淆各出现 {times} 次，共有 {pairs} 对类别{see}，例如：{named}。",
+            )
         )
-    )
+    else:
+        sentences.append(say(f"Most frequent{see}: {named}.", f"最常见的混淆{see}：{named}。"))
     repeated = writer.percent(found.repeated / found.wrong, 0)
     sentences.append(
         say(

@@ -232,8 +232,9 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
         gain = writer.points(frontier.more_views)
         sentences.append(
             say(
-                f"Against a single view of the same model its views change top-1 by {gain} points.",
-                f"与同一模型的单视图相比，其多视图使 top-1 变化 {gain} 个百分点。",
+                f"Against a single view of the same model its views change top-1 by {gain} points; without an "
+                "interval, this may be chance.",
+                f"与同一模型的单视图相比，其多视图使 top-1 变化 {gain} 个百分点（未附区间，可能只是随机波动）。",
             )
         )
     elif frontier.best is frontier.plain:

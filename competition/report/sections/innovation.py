@@ -36,8 +36,8 @@ def _probe_start(it: Material) -> list[str]:
 def _start_mix(it: Material) -> list[str]:
     share = it.facts.checkpoint.metrics.get("start_share")
     writer, course = it.writer, it.findings.course
-    # what lowered the accuracy is no candidate
-    if not share or (course and course.mixed and course.mixed[1] < course.mixed[0]):
+    # what did not raise the accuracy is no candidate
+    if not share or (course and course.mixed and course.mixed[1] <= course.mixed[0]):
         return []
     shown = writer.general(share)
     measured = ""
@@ -78,9 +78,9 @@ def _budgeted_views(it: Material) -> list[str]:
     return [
         writer.say(
             f"Accuracy bought within the latency limit. {measured} combinations of models, runtimes and views were "
-            f"measured, and the most accurate within {limit} ms was chosen: {top1} at {latency} ms.",
+            f"measured; the most accurate within {limit} ms reaches {top1} at {latency} ms.",
             f"在时延预算内换取准确率。我们测量了 {measured} 种模型、运行时与视图的组合，"
-            f"选出 {limit} ms 以内最准确的一种：{top1}，{latency} ms。",
+            f"其中 {limit} ms 以内最准确的一种为 {top1}，{latency} ms。",
         )
     ]
 

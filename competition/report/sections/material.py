@@ -103,7 +103,10 @@ def verdict_text(difference: Difference, writer: Writer) -> str:
 
 
 def shown_keys(differs: Mapping[str, tuple[Any, Any]], writer: Writer) -> str:
-    """Return the keys in which another config differs with its values: `epochs=3, seed=1`; `…` stands for more."""
+    """Return the keys in which another config differs with its values: `epochs=3, seed=1`; `…` stands for more.
+
+    The name of a group stands for the group: `augmentation=medium`.
+    """
     keys = list(differs)
-    shown = [f"{key.rpartition('.')[2]}={differs[key][1]}" for key in keys[:_MOST_KEYS]]
+    shown = [f"{key.removesuffix('.name').rpartition('.')[2]}={differs[key][1]}" for key in keys[:_MOST_KEYS]]
     return writer.name(", ".join([*shown, *(["…"] if len(keys) > _MOST_KEYS else [])]))

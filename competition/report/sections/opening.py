@@ -96,8 +96,8 @@ def _analysis(it: Material) -> list[str]:
                 f"若只保留置信度最高的 {coverage} 的回答，其准确率为 {right}。",
             )
         )
-    if found.errors and found.errors.wrong and found.errors.confusions[0].count > 1:
-        worst = found.errors.confusions[0]
+    if found.errors and len(found.errors.most_frequent) == 1 and found.errors.confusions[0].count > 1:
+        (worst,) = found.errors.most_frequent
         pair = it.class_name(worst.label), it.class_name(worst.predicted)
         sentences.append(
             say(
@@ -131,8 +131,8 @@ def _cost(it: Material) -> list[str]:
 
 def _close(it: Material) -> str:
     return it.writer.say(
-        "All numbers come from the records of the runs and can be reproduced with the commands at the end.",
-        "文中数值均来自实验记录，可用文末命令复现。",
+        "All numbers come from the records of the runs; the commands at the end train, measure and pack it again.",
+        "文中数值均来自实验记录；用文末命令可重新训练、评估并打包模型。",
     )
 
 
@@ -188,9 +188,9 @@ def task(it: Material) -> list[Block]:
         ),
         Paragraph(
             say(
-                "All accuracies are given with 95% intervals, because differences on a few hundred images are easily "
+                "The main results have 95% intervals, because differences on a few hundred images are easily "
                 "due to chance; a difference whose interval contains zero is called within chance.",
-                "所有准确率均附 95% 区间，因为在几百张图像上，小的差异很可能只是随机波动；"
+                "主要结果均附 95% 区间，因为在几百张图像上，小的差异很可能只是随机波动；"
                 "若差异的区间包含零，本文称其在随机波动范围内。",
             )
         ),

@@ -15,6 +15,9 @@ _PARTS = (
     ("teacher", ("Distillation", "知识蒸馏")),
 )
 
+# epochs after which a course is called steady, or rising
+_STEADY = 2
+
 
 def strategy(it: Material) -> list[Block]:
     """Why each ingredient is there, the table of the recipe, the augmentation and the course."""
@@ -52,8 +55,8 @@ def _recipe(it: Material) -> Table:
         (
             say("schedule", "学习率调度"),
             say(
-                f"{recipe.scheduler}, warm-up epochs: {writer.general(recipe.warmup_epochs)}",
-                f"{recipe.scheduler}，预热 {writer.general(recipe.warmup_epochs)} 轮",
+                f"{writer.name(recipe.scheduler)}, warm-up epochs: {writer.general(recipe.warmup_epochs)}",
+                f"{writer.name(recipe.scheduler)}，预热 {writer.general(recipe.warmup_epochs)} 轮",
             ),
         ),
         (
@@ -174,7 +177,8 @@ def _convergence(it: Material, course: Course) -> list[str]:
                 f"验证 top-1 由第一轮后的 {first} 升至第 {epoch} 轮的 {best}，该轮权重被保留。",
             )
         ]
-    if course.settled is not None and 1 < course.settled < course.epochs:
+    # a last epoch or two alone show nothing
+    if course.settled is not None and 1 < course.settled <= course.last - _STEADY:
         settled = writer.count(course.settled)
         sentences.append(
             say(
@@ -182,14 +186,14 @@ def _convergence(it: Material, course: Course) -> list[str]:
                 f"自第 {settled} 轮起，其与最高值的差距不再超过一个百分点，可认为训练已经收敛。",
             )
         )
-    elif course.best_epoch == course.epochs > 1:
+    elif course.best_epoch == course.last > 1:
         sentences.append(
             say(
                 "The best epoch is the last one: more epochs might have gained more.",
                 "最佳轮次就是最后一轮，继续训练可能还有提升。",
             )
         )
-    if course.lowest_loss is not None and course.lowest_loss < course.epochs:
+    if course.lowest_loss is not None and course.lowest_loss <= course.last - _STEADY:
         lowest = writer.count(course.lowest_loss)
         sentences.append(
             say(
@@ -219,6 +223,14 @@ def _start_share(it: Material, course: Course) -> list[str]:
     writer = it.writer
     without, mixed = (writer.percent(top1) for top1 in course.mixed)
     share, images = writer.general(course.start_share), writer.count(course.images)
+    if course.mixed[0] == course.mixed[1]:
+        return [
+            writer.say(
+                f"Mixing a share of {share} of the initial weights into the final ones left top-1 on the {images} "
+                f"validation images at {mixed}.",
+                f"在最终权重中混入占 {share} 的初始权重后，{images} 张验证图像上的 top-1 仍为 {mixed}。",
+            )
+        ]
     return [
         writer.say(
             f"Mixing a share of {share} of the initial weights into the final ones took top-1 from {without} to "
