@@ -22,7 +22,8 @@ class Heading:
 class Paragraph:
     """Plain text; `only` names the one form (`HTML`, or `PDF` with Word) that shows it, None means all.
 
-    All blocks have this field. `[3]` in the text cites the third of the document's references.
+    All blocks have this field. `[3]` in the text cites the third of the document's references, and `{curves}` gives the
+    number of the picture or table with this key: `Figure 2`.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     wide: bool = False
     only: str | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Picture:
     wide: bool = False
     alt: str = ""
     only: str | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,3 @@ class Document:
     abstract: str = ""
     keywords: Sequence[str] = ()
     references: Sequence[str] = ()
-
-
-def blocks_for(document: Document, form: str) -> list[Block]:
-    """Return the blocks that `form` shows; Word shows what the PDF does."""
-    shown = PDF if form == DOCX else form
-    return [block for block in document.blocks if getattr(block, "only", None) in (None, shown)]

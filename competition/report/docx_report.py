@@ -17,7 +17,6 @@ from competition.report.document import (
     Picture,
     Subheading,
     Table,
-    blocks_for,
 )
 from competition.report.docx_parts import (
     add_bookmark,
@@ -31,9 +30,10 @@ from competition.report.docx_parts import (
     set_fonts,
     set_language,
 )
-from competition.report.labels import CAPTION_GAP, COLUMN, joined_keywords, linked, numbered, numeric_columns, word
+from competition.report.labels import CAPTION_GAP, blocks_for, joined_keywords, linked, numeric_columns, word
 
-TEXT_CM, PICTURE_CM = 17.0, 20.0
+# a picture made for one of the PDF's columns keeps the width, and so the letters, that it was drawn for
+TEXT_CM, COLUMN_CM, PICTURE_CM = 17.0, 8.5, 20.0
 
 # names of the fonts of Windows, which Word replaces elsewhere
 LATIN, CHINESE, CHINESE_HEADING, MONOSPACED = "Times New Roman", "SimSun", "SimHei", "Consolas"
@@ -57,7 +57,7 @@ def write_docx(document: Document, output: Path) -> None:
             paragraph = word_file.add_paragraph()
             paragraph.add_run(word(name, document.language) + gap).bold = True
             _add_text(paragraph, text, count)
-    for block, number in numbered(blocks_for(document, DOCX), document.language):
+    for block, number in blocks_for(document, DOCX):
         _add(word_file, block, number, document)
     if document.references:
         _add_references(word_file, document)
@@ -91,8 +91,8 @@ def _set_styles(styles: Any, language: str) -> None:
     styles.add_style("Code", docx(".enum.style").WD_STYLE_TYPE.PARAGRAPH).base_style = styles["Normal"]
     styles["Code"].element.get_or_add_pPr().append(element("shd", val="clear", color="auto", fill="F3F3F3"))
     for name, latin, chinese, size in (
-        ("Normal", LATIN, CHINESE, 10.5),
-        ("Title", LATIN, CHINESE_HEADING, 20),
+        ("Normal", LATIN, CHINESE, 10),
+        ("Title", LATIN, CHINESE_HEADING, 18),
         ("Subtitle", LATIN, CHINESE, 11),
         ("Heading 1", LATIN, CHINESE_HEADING, 14),
         ("Heading 2", LATIN, CHINESE_HEADING, 12),
@@ -113,7 +113,7 @@ def _set_styles(styles: Any, language: str) -> None:
     body.alignment = alignments.JUSTIFY
     if language == "zh":
         # two characters, as Chinese papers do
-        body.first_line_indent = points(21)
+        body.first_line_indent = points(20)
 
 
 def _add(word_file: Any, block: Block, number: str, document: Document) -> None:
@@ -191,9 +191,7 @@ def _add_picture(word_file: Any, block: Picture, number: str, document: Document
     cm, paragraph = docx(".shared").Cm, word_file.add_paragraph()
     paragraph.alignment = docx(".enum.text").WD_ALIGN_PARAGRAPH.CENTER
     paragraph.paragraph_format.keep_with_next = True
-    picture = paragraph.add_run().add_picture(
-        str(path), width=cm(TEXT_CM * block.width * (1 if block.wide else COLUMN))
-    )
+    picture = paragraph.add_run().add_picture(str(path), width=cm(block.width * (TEXT_CM if block.wide else COLUMN_CM)))
     share = min(1, cm(PICTURE_CM) / picture.height)
     picture.width, picture.height = int(picture.width * share), int(picture.height * share)
     picture._inline.docPr.set("descr", _clean(block.alt or block.caption))
@@ -211,6 +209,9 @@ def _add_references(word_file: Any, document: Document) -> None:
         paragraph.add_run(f"[{number}]\t")
         _add_text(paragraph, text, 0)
         add_bookmark(paragraph, bookmark_name(f"ref-{number}"), number)
+        paragraph.paragraph_format.space_after = docx(".shared").Pt(2)
+        for run in paragraph._p.iter(docx(".oxml.ns").qn("w:r")):
+            docx(".text.run").Run(run, paragraph).font.size = docx(".shared").Pt(9)
 
 
 def _clean(text: str) -> str:

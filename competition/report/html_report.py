@@ -15,10 +15,9 @@ from competition.report.document import (
     Picture,
     Subheading,
     Table,
-    blocks_for,
 )
 from competition.report.html_page import SCRIPT, STYLE
-from competition.report.labels import CAPTION_GAP, COLUMN, joined_keywords, linked, numbered, numeric_columns, word
+from competition.report.labels import CAPTION_GAP, COLUMN, blocks_for, joined_keywords, linked, numeric_columns, word
 
 _KINDS = {".svg": "svg+xml", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
@@ -26,7 +25,7 @@ _KINDS = {".svg": "svg+xml", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 def to_html(document: Document) -> str:
     """Return the whole page."""
     language, count = document.language, len(document.references)
-    blocks = list(numbered(blocks_for(document, HTML), language))
+    blocks = blocks_for(document, HTML)
     title = escape(document.title)
     parts = [
         f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">',

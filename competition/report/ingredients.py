@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from competition.report.document import Say
 from competition.report.run_record import Facts
 from competition.report.writer import Writer
 from configs.compose import leaves_of, to_plain
@@ -114,15 +115,15 @@ def _filled(ingredient: Ingredient, values: Mapping[str, Any], writer: Writer) -
     return _PLACE.sub(fill, ingredient.sentences[writer.language])
 
 
-def variant_name(variant: str, writer: Writer) -> str:
+def variant_name(variant: str, say: Say) -> str:
     """Return the name of an ablation's variant in words: `without ema` is one of the ingredients of `ablate`."""
     for prefix, words in (("without ", ("without", "去掉")), ("with ", ("with", "加入"))):
         names = _read_variants().get(variant.removeprefix(prefix)) if variant.startswith(prefix) else None
         if names:
             # between Chinese and Latin letters stands a space
             space = " " if names["zh"][0].isascii() else ""
-            return writer.say(f"{words[0]} {names['en']}", f"{words[1]}{space}{names['zh']}")
-    return writer.name(variant)
+            return say(f"{words[0]} {names['en']}", f"{words[1]}{space}{names['zh']}")
+    return variant
 
 
 @cache

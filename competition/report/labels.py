@@ -1,9 +1,21 @@
 """What all forms of a report share: the words of its frame, the numbers of its parts, the links in its text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from competition.report.document import Block, Heading, Picture, Subheading, Table
+from competition.report.document import (
+    DOCX,
+    PDF,
+    Block,
+    Document,
+    Draft,
+    Heading,
+    Paragraph,
+    Picture,
+    Subheading,
+    Table,
+)
 
 # between the number of a table or figure and its caption
 CAPTION_GAP = {"en": ": ", "zh": "\u3000"}
@@ -32,6 +44,8 @@ _LINK = re.compile(
     r"|arXiv: ?(?P<arxiv>\d{4}\.\d{4,5})",
     re.IGNORECASE,
 )
+
+_KEY = re.compile(r"\{(\w+)\}")
 
 _NUMBER = re.compile(r"[+\-\u2212]?\d")
 
@@ -66,6 +80,24 @@ def numbered(blocks: Sequence[Block], language: str) -> Iterator[tuple[Block, st
                 yield block, f"{word('Figure', language)} {figures}"
             case _:
                 yield block, ""
+
+
+def blocks_for(document: Document, form: str) -> list[tuple[Block, str]]:
+    """Return the blocks that `form` shows with their numbers, which also replace keys in the text: `{curves}`.
+
+    Word shows what the PDF does. Braces around anything but a key stay as they are.
+    """
+    shown = PDF if form == DOCX else form
+    kept = [block for block in document.blocks if getattr(block, "only", None) in (None, shown)]
+    blocks = list(numbered(kept, document.language))
+    numbers = {block.key: number for block, number in blocks if isinstance(block, Picture | Table) and block.key}
+    return [(_with_numbers(block, numbers), number) for block, number in blocks]
+
+
+def _with_numbers(block: Block, numbers: Mapping[str, str]) -> Block:
+    if not isinstance(block, Paragraph | Draft):
+        return block
+    return replace(block, text=_KEY.sub(lambda match: numbers.get(match[1], match[0]), block.text))
 
 
 def numeric_columns(table: Table) -> list[bool]:

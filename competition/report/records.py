@@ -17,6 +17,7 @@ _PLACES = {
     "tune": ("tune", "trials.csv"),
     "budget": ("budget", "budget.json"),
     "folds": ("oof", "metrics.json"),
+    "shortlist": ("", "shortlist.json"),
     "views": ("evaluation", "view_search.json"),
     "proof": ("", "submission_proof.json"),
     "recipe": ("", "predictions.json"),
@@ -84,8 +85,11 @@ def _folders(run: Path, folder: str) -> list[Path]:
 def _is_of(name: str, path: Path, best: Path, own: str) -> bool:
     """Say whether a record is of the checkpoint `best` with the hash `own`."""
     if name == "budget" and best.parents[1] not in path.parents:
-        choices = (read_json(path) or {}).get("choices", [])
-        return any(best.resolve().as_posix() in choice["models"] or str(best) in choice["models"] for choice in choices)
+        # it may name its models relative to the folder that it was measured in
+        parts = best.resolve().parts
+        names = [f" {Path(*parts[start:]).as_posix()} " for start in range(len(parts) - 2)]
+        models = [f" {choice['models']} ".replace("\\", "/") for choice in (read_json(path) or {}).get("choices", [])]
+        return any(name in model for model in models for name in names)
     if name not in _OF_CHECKPOINTS:
         return True
     named = (read_json(path) or {}).get("checkpoints")

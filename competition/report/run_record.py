@@ -42,8 +42,9 @@ class Facts:
     `hits` bool (epochs, N) says which validation images each epoch has right, None if that was not kept. `abstention`
     are the rows of abstention.csv. `prepared` is summary.json of the data set, which may hold more images than the run
     used, and `near_duplicates` counts the images that have a near-duplicate. `ablation`, `tune` (trials), `budget`,
-    `folds` (a cross-validation) and `views` (a search) come from the folders that `found` names. `others` are further
-    runs to compare with; they have none themselves. `notes` say where records were found, or why they were not used.
+    `folds` (a cross-validation), `views` (a search) and `shortlist` (models that were compared before training) come
+    from the folders that `found` names. `others` are further runs to compare with; they have none themselves. `notes`
+    say where records were found, or why they were not used.
     """
 
     run: Path
@@ -68,6 +69,7 @@ class Facts:
     budget: dict[str, Any] | None
     folds: dict[str, Any] | None
     views: dict[str, Any] | None
+    shortlist: dict[str, Any] | None
     found: dict[str, Path]
     notes: list[str]
     train_command: str
@@ -132,6 +134,7 @@ def _read_run(run: Path) -> Facts:
         budget=records.read("budget"),
         folds=records.read("folds"),
         views=records.read("views"),
+        shortlist=records.read("shortlist"),
         found=records.found,
         notes=records.notes,
         train_command=train_command(config),

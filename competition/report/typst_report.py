@@ -25,9 +25,8 @@ from competition.report.document import (
     Picture,
     Subheading,
     Table,
-    blocks_for,
 )
-from competition.report.labels import CAPTION_GAP, joined_keywords, linked, numeric_columns, word
+from competition.report.labels import CAPTION_GAP, blocks_for, joined_keywords, linked, numeric_columns, word
 from competition.report.typst_style import PRELUDE
 
 MAX_PAGES = 10
@@ -78,7 +77,7 @@ def to_typst(document: Document, fonts: Sequence[str], folder: Path) -> str:
     keywords = _text(joined_keywords(document.keywords, language))
     front = f"#front({names[0]}, {_inline(document.abstract, count)}, {names[1]}, {keywords})\n"
     body, told = [], False
-    for block in blocks_for(document, PDF):
+    for block, _ in blocks_for(document, PDF):
         body.append(_render(block, document, folder, told))
         told = isinstance(block, Paragraph | Draft | Code) or (told and not isinstance(block, Heading | Subheading))
     end = ['#section("")', "#context [#metadata(counter(page).final().first()) <last>]"]

@@ -24,7 +24,7 @@ PRELUDE = r"""
 #show regex("[/_=]|[A-Za-z0-9.:,-]{30}"): it => it + box()
 #show link: set text(fill: rgb("#004f80"))
 #show raw: set text(font: ("DejaVu Sans Mono", ..fonts))
-#show raw.where(block: true): it => block(fill: luma(243), inset: 5pt, width: 100%, {
+#show raw.where(block: true): it => block(fill: luma(243), inset: 5pt, width: 100%, breakable: false, {
   set par(justify: false, leading: 0.55em)
   text(size: 8pt, it)
 })
@@ -48,6 +48,10 @@ PRELUDE = r"""
 
 #let cited(number) = link(label("ref-" + str(number)), "[" + str(number) + "]")
 
+// below this share of its size the letters of a figure are too small to read
+#let least-share = 0.85
+#let caption-room = 16mm
+
 #let draft(mark, body) = block(
   width: 100%, fill: rgb("#fff4d6"), stroke: (left: 2pt + rgb("#d55e00")), inset: (x: 6pt, y: 5pt),
   {
@@ -58,10 +62,12 @@ PRELUDE = r"""
   },
 )
 
-// as wide as asked, but not higher than its column, which wide figures may have shortened; the caption needs 16 mm
+// as wide as asked, and as high as it is then: where wide figures have shortened a column too far for it, it floats to
+// the next one; only what is higher than its column shrinks a little, and what is higher than a page as far as it must
 #let picture(path, width, alt) = layout(size => {
   let full = measure(image(path, width: width * size.width))
-  let share = calc.clamp((size.height - 16mm) / full.height, 0.2, 1)
+  let room(height) = (height - caption-room) / full.height
+  let share = calc.min(1, calc.max(least-share, room(size.height)), room(page.height - 38mm))
   align(center, image(path, width: share * full.width, height: share * full.height, alt: alt))
 })
 
@@ -81,7 +87,7 @@ PRELUDE = r"""
 
 #let front(abstract-word, abstract, keywords-word, keywords) = place(top + center, scope: "parent", float: true, {
   set par(first-line-indent: 0pt)
-  text(size: 18pt, weight: "bold", hyphenate: false, title)
+  text(size: 16pt, weight: "bold", hyphenate: false, title)
   parbreak()
   text(size: 10.5pt, fill: luma(70), subtitle)
   if abstract != "" {

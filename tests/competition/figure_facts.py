@@ -60,7 +60,7 @@ def facts_of(folder: Path, count: int, *overrides: str) -> Any:
         config=config,
         parameters=parameter_count(checkpoint.build_model()),
         history=_history(12, 1.0),
-        others=[("an older run with another name that is long, without any warm-up", _history(9, 1.3))],
+        others=[SimpleNamespace(name="an older run with a name that is long, no warm-up", history=_history(9, 1.3))],
         metrics={"image_dir": str(folder / "train"), "views": ["identity", "hflip"], "checkpoints": [1]},
         answers=answers,
         per_class=[_class_row(answers, it, checkpoint) for it in classes],

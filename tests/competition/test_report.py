@@ -3,6 +3,7 @@
 # a None where a value should be fails the test like any other fault
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 
+import dataclasses
 import re
 import shlex
 import shutil
@@ -12,12 +13,15 @@ from matplotlib import font_manager
 
 from common.errors import InputError, RunError
 from competition.report.document import Code, Document, Heading, Paragraph
+from competition.report.findings import find
 from competition.report.html_report import to_html
 from competition.report.innovation import innovation_template, is_written
 from competition.report.run_record import read_facts, train_command
-from competition.report.sections import build_document
+from competition.report.sections import build_document, closing
+from competition.report.sections.material import Material
 from competition.report.typst_report import LATIN_FONT, compile_pdf, fonts_for, to_typst
 from competition.report.write import write_report
+from competition.report.writer import Writer
 from configs.compose import compose
 from evaluation import fonts
 from evaluation.evaluate import evaluate
@@ -141,6 +145,19 @@ def test_the_commands_that_it_prints_lead_from_training_to_the_zip(run):
     assert scripts == ["train.py", "evaluate.py", "inference.py", "prepare_submission.py"]
 
 
+@pytest.mark.integration
+def test_the_commands_measure_and_predict_as_the_records_say(run):
+    facts = read_facts(run)
+    metrics = {**facts.metrics, "images_from": "my data/test.csv", "views": ["identity", "hflip"]}
+    recipe = {"checkpoints": [{"path": f"/x/{name}/checkpoints/best_model.pt"} for name in "ab"], "views": ["identity"]}
+    document = build_document(dataclasses.replace(facts, metrics=metrics, recipe=None), {}, "", "en", [])
+    (code,) = [block for block in document.blocks if isinstance(block, Code)]
+    assert code.text.splitlines()[1].endswith("best_model.pt --data 'my data/test.csv' --tta identity,hflip")
+    sections = closing.reproduce(Material(dataclasses.replace(facts, recipe=recipe), find(facts), {}, Writer("en", {})))
+    predicts = sections[-1].text.splitlines()[2]
+    assert predicts.endswith("--checkpoint a/checkpoints/best_model.pt b/checkpoints/best_model.pt")
+
+
 def test_a_folder_without_a_run_is_bad_input(tmp_path):
     done = run_script("cli/flower_cli.py", "report", "--run", tmp_path, "--output", tmp_path / "out")
     assert done.returncode == 2
@@ -186,4 +203,6 @@ def test_title_team_and_other_runs_are_flags(run, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<h1>Our &lt;flowers&gt;</h1>" in page
     assert "The 花 team" in page
+    # the curves are those of both runs
+    assert "'curves'" not in done.stdout + done.stderr
     assert "this run differs from “other” by 0.00 percentage points" in page

@@ -3,6 +3,7 @@
 # a None where a value should be fails the test like any other fault
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
 
+import json
 import re
 import zipfile
 from importlib.util import find_spec
@@ -59,6 +60,9 @@ def test_all_forms_have_the_same_numbers_words_and_references(paper, tmp_path, l
         ):
             assert expected in shown, expected
     source = to_typst(document, [LATIN_FONT], folder)
+    # the numbers of parts that the text names; other braces stay
+    for shown in (page, text, source):
+        assert ("图 1 表 1 {nothing}" if language == "zh" else "Figure 1 Table 1 {nothing}") in shown
     assert source.count("cited(2)") == 24
     assert "cited(7)" not in source
     assert source.count(f'#let gap = "{names[0][3:] if language == "zh" else ": "}"') == 1
@@ -82,6 +86,26 @@ def test_the_paper_compiles_and_again_after_an_edit(paper, language):
     before = (folder / "paper.pdf").read_bytes()
     compile_pdf(source, folder / "paper.pdf")
     assert (folder / "paper.pdf").read_bytes() != before
+
+
+@pytest.mark.parametrize("height", [180, 300, 900])
+def test_a_figure_between_wide_ones_stays_readable(tmp_path, height):
+    """It waits for a column with room; what is higher than a page shrinks to it."""
+    typst = pytest.importorskip("typst", reason="typst is not installed (requirements-report.txt)")
+    for name, size in (("wide", (480, 230)), ("column", (240, height))):
+        content = f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}"></svg>'
+        (tmp_path / f"{name}.svg").write_text(content, encoding="utf-8")
+    text = Paragraph("word " * 120)
+    wide, column = Picture(tmp_path / "wide.svg", "W", wide=True), Picture(tmp_path / "column.svg", "C")
+    document = Document("T", "S", "en", [Heading("A", "a"), text, wide, text, column, text, wide, text])
+    source = tmp_path / "report.typ"
+    source.write_text(to_typst(document, [LATIN_FONT], tmp_path), encoding="utf-8")
+    assert compile_pdf(source, tmp_path / "report.pdf") == 2
+    images = json.loads(typst.Compiler(source, root=tmp_path).query("image"))
+    (drawn,) = (float(it["height"].removesuffix("pt").split()[-1]) for it in images if it["source"] == "column.svg")
+    whole = height * 237.5 / 240
+    assert drawn <= 742
+    assert drawn >= min(0.85 * whole, 680)
 
 
 def test_the_longest_sections_are_named_in_pages_and_columns(tmp_path):

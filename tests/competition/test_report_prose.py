@@ -1,6 +1,7 @@
 """The prose of the report: every number stands in the run's records, every ingredient has its sentence and source."""
 
 import dataclasses
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from competition.report.findings.difference import Verdict, paired_difference
 from competition.report.ingredients import holds, read_ingredients, read_references, sentences_of
 from competition.report.records import find_records
 from competition.report.request import SECTION_TITLES
-from competition.report.run_record import Facts, read_facts
+from competition.report.run_record import Answer, Facts, read_facts
 from competition.report.sections import build_document
+from competition.report.sections.material import shown_keys
 from competition.report.writer import MINUS, Writer
-from configs.compose import compose
+from configs.compose import compose, to_yaml
 from evaluation.evaluate import evaluate
 from evaluation.rank_correlation import rank_correlation
 from prediction.pipeline import load_pipeline
@@ -115,7 +117,14 @@ def derived(facts: Facts) -> list[float]:
     clear = sum(effect.difference.verdict is not Verdict.CHANCE for effect in found.variants)
     return [
         *(facts.megabytes / 2, facts.megabytes / facts.config.competition.max_model_mb),
-        *(images, errors.repeated / max(errors.wrong, 1), errors.images - errors.wrong, abs(confidence.gap), clear),
+        *(
+            len(errors.most_frequent),
+            images,
+            errors.repeated / max(errors.wrong, 1),
+            errors.images - errors.wrong,
+            abs(confidence.gap),
+            clear,
+        ),
         *(facts.metrics["images"] / len(checkpoint.classes) if facts.metrics else 0, max(checkpoint.class_counts)),
         sum(check["passed"] is True for check in facts.proof["checks"]) if facts.proof else 0,
     ]
@@ -138,6 +147,90 @@ def test_a_full_run_has_every_section_and_cites_in_order(facts, language):
         assert not re.search(r"[\u4e00-\u9fff]", words)
 
 
+# words that a name, a key or a unit does not have in a row
+ENGLISH = re.compile(r"(?<![\w.])[a-z]{2,}(?: [a-z]{2,}){2,}")
+
+
+@pytest.mark.integration
+def test_the_chinese_report_has_no_english_phrase(facts):
+    writer = Writer("zh", read_references())
+    document = build(facts, "zh", writer)
+    assert not [text for text in (*texts_of(document), *document.keywords, *writer.names) if ENGLISH.search(text)]
+    assert any(ENGLISH.search(text) for text in texts_of(build(facts, "en")))
+
+
+@pytest.mark.integration
+def test_text_names_only_figures_and_tables_that_are_there_and_all_of_them(facts):
+    document = build(facts, "en")
+    keys = {block.key for block in document.blocks if isinstance(block, Picture | Table) and block.key}
+    named = {key for text in texts_of(document) for key in re.findall(r"\{(\w+)\}", text)}
+    assert named == keys
+    assert set(PICTURES) <= named
+    bare = build_document(facts, {}, "", "en", [])
+    assert not {key for text in texts_of(bare) for key in re.findall(r"\{(\w+)\}", text)} & set(PICTURES)
+
+
+@pytest.mark.integration
+def test_an_ablation_of_another_recipe_says_what_differs(facts, tmp_path):
+    shutil.copytree(facts.run.parent, tmp_path / "runs")
+    config = dataclasses.replace(facts.config, seed=7, training=dataclasses.replace(facts.config.training, epochs=9.0))
+    base = tmp_path / "runs" / "ablation" / "base" / "0" / "config.yaml"
+    base.parent.mkdir(parents=True)
+    base.write_text(to_yaml(config), encoding="utf-8")
+    text = "\n".join(texts_of(build(read_facts(tmp_path / "runs" / facts.run.name), "en")))
+    assert "The base differs from the run of this report (epochs=9.0)" in text
+    assert "The base differs" not in "\n".join(texts_of(build(facts, "en")))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("pairs", "said"), [(1, "Most frequent"), (4, "which 4 pairs of classes do")])
+def test_the_most_frequent_confusion_is_named_only_if_no_other_is_as_frequent(facts, pairs, said):
+    right = [dataclasses.replace(answer, predicted=answer.label) for answer in facts.answers]
+    labels = [(label, other) for label in range(2) for other in range(4) if label != other][:pairs]
+    wrong = [Answer(f"{label} {other} {count}", label, other, 0.5) for label, other in labels for count in range(3)]
+    document = build(dataclasses.replace(facts, answers=[*right, *wrong]), "en")
+    assert said in "\n".join(texts_of(document))
+    assert ("The most frequent confusion is" in document.abstract) == (pairs == 1)
+
+
+@pytest.mark.integration
+def test_the_images_of_the_measurement_are_named(facts):
+    metrics = {**facts.metrics, "images_from": "data/test.csv", "seen_in_training": 0}
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, metrics=metrics), "en")))
+    images = metrics["images"]
+    assert f"The model is measured on {images} held-back test images, none of which was trained on." in text
+    assert f"Of {images} held-back test images" in text
+
+
+def course_text(facts: Facts, top1: list[float], **metrics: float) -> str:
+    """Return the prose of a run with these accuracies by epoch, and with further metrics of its checkpoint."""
+    rows = [{**facts.history[0], "epoch": str(epoch), "val_top1": str(it)} for epoch, it in enumerate(top1, 1)]
+    checkpoint = dataclasses.replace(facts.checkpoint, metrics={**facts.checkpoint.metrics, **metrics})
+    return "\n".join(texts_of(build(dataclasses.replace(facts, history=rows, checkpoint=checkpoint), "en")))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("top1", "steady"), [([0.5, 0.8, 0.79], False), ([0.5, 0.8, 0.79, 0.8, 0.8], True)])
+def test_a_run_is_called_converged_only_if_several_epochs_show_it(facts, top1, steady):
+    assert ("so the run had converged" in course_text(facts, top1)) == steady
+
+
+@pytest.mark.integration
+def test_a_mix_that_changes_nothing_is_no_innovation(facts):
+    text = course_text(facts, [0.5], **{"val_top1_with_start_share_0": 0.8888})
+    assert "validation images at 88.88%" in text
+    assert "Interpolated weights" not in text
+    assert "Interpolated weights" in course_text(facts, [0.5])
+
+
+@pytest.mark.integration
+def test_epochs_that_the_time_did_not_allow_are_said(facts):
+    training = dataclasses.replace(facts.config.training, epochs=len(facts.history) + 3.0, max_minutes=1.5)
+    config = dataclasses.replace(facts.config, training=training)
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, config=config), "en")))
+    assert "were skipped, so that it ended within 1.5 minutes" in text
+
+
 @pytest.mark.integration
 def test_findings_are_said_in_words(facts):
     text = "\n".join(texts_of(build(facts, "en")))
@@ -147,6 +240,7 @@ def test_findings_are_said_in_words(facts):
     assert "(changed: 3, images dropped: 2, confirmed as they were: 7)" in text
     assert f"{MINUS}1.11 percentage points (95% interval {MINUS}1.99 to {MINUS}0.23)" in text
     assert "gave up 1 early" in text
+    assert "Of 3 pretrained models 2 can be used here (out: too slow: 1). On 306 training images" in text
     assert "In a cross-validation each of 48 images was predicted by the one of 2 models" in text
     assert "this run differs from “b” by" in text
 
@@ -186,6 +280,21 @@ def test_a_record_of_another_model_is_not_used(facts, checkpoint, tmp_path):
     assert any("of another model" in note for note in found.notes)
     assert found.found["ablation"] == tmp_path / "runs" / "ablation"
     assert any("ablation was found in" in note for note in found.notes)
+    # a budget of this model, measured in a folder above
+    budget = tmp_path / "runs" / "budget" / "budget.json"
+    record = json.loads(budget.read_text(encoding="utf-8"))
+    record["choices"][0]["models"] = f"{tmp_path.name}/runs/c/checkpoints/best_model.pt"
+    budget.write_text(json.dumps(record), encoding="utf-8")
+    assert find_records(other).found["budget"] == budget.parent
+    record["choices"][0]["models"] = "elsewhere/runs/c/checkpoints/best_model.pt"
+    budget.write_text(json.dumps(record), encoding="utf-8")
+    assert "budget" not in find_records(other).found
+
+
+def test_another_config_is_told_by_its_options_and_values():
+    differs = {"augmentation.name": ("light", "medium"), "training.epochs": (4, 3), "training.optimizer": ("a", "b")}
+    assert shown_keys(differs, Writer("en", {})) == "augmentation=medium, epochs=3, optimizer=b"
+    assert shown_keys(differs | {"a.x": (1, 2), "a.y": (1, 2)}, Writer("en", {})).endswith("x=2, …")
 
 
 # what a config must be told, and the source whose sentence must follow

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from competition.report.document import Say
+from competition.report.ingredients import variant_name
 from competition.report.run_record import Facts
 from evaluation.figure_style import BLUE, GREY, ORANGE, in_print, legend_above, print_figure
 from evaluation.plots import differences_figure, front_figure
@@ -15,10 +16,11 @@ from evaluation.plots import differences_figure, front_figure
 def ablation_figure(facts: Facts, say: Say) -> Figure | None:
     """Return a forest plot of what each variant gives against the base."""
     points = []
-    for row in facts.ablation:
+    # in the order of the table beside it
+    for row in sorted(facts.ablation, key=lambda row: float(row["difference"])):
         if row["variant"] != "base":
             difference, low, high = (100 * float(row[name]) for name in ("difference", "low_95", "high_95"))
-            points.append((row["variant"], difference, low, high))
+            points.append((variant_name(row["variant"], say), difference, low, high))
     if not points:
         return None
     label = say("difference to the base in top-1, points (95 % interval)", "与基线的 top-1 之差，百分点（95 % 区间）")
@@ -58,8 +60,8 @@ def tune_figure(facts: Facts, say: Say) -> Figure | None:
     axes = figure.add_subplot()
     handles = []
     for chosen, marker, colour, label in (
-        (whole, "o", BLUE, say("finished trial", "完成的试验")),
-        (~whole, "x", GREY, say("trial that was stopped early", "提前终止的试验")),
+        (whole, "o", BLUE, say("finished", "完成")),
+        (~whole, "x", GREY, say("stopped early", "提前终止")),
     ):
         if chosen.any():
             handles += axes.plot(numbers[chosen], top1[chosen], marker, color=colour, label=label)

@@ -103,4 +103,4 @@ def _draw_classes(axes: Axes, rows: list[dict[str, str]], say: Say) -> None:
     axes.set_xlabel(
         say("training images of the class (area: classes; dash: mean)", "该类训练图像数（面积：类别数；横线：均值）")
     )
-    axes.set_ylabel(say("accuracy of the class, %", "类别精度，%"))
+    axes.set_ylabel(say("accuracy of the class, %", "类别准确率，%"))

@@ -38,7 +38,7 @@ def curves_of_run(facts: Facts, say: Say) -> Figure | None:
     """Return the curves of the run, of other runs in `facts.others`, and the phases of the training."""
     if not facts.history:
         return None
-    others = getattr(facts, "others", None) or ()
+    others = [(other.name, other.history) for other in getattr(facts, "others", ())]
     return curves_figure(facts.history, say, facts.checkpoint.epoch, _phases(facts, say), others)
 
 
@@ -93,7 +93,7 @@ def curves_figure(
     accuracies.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     accuracies.set_xlabel(say("epoch", "轮次"))
     losses.set_ylabel(say("loss, nats", "损失，奈特"))
-    accuracies.set_ylabel(say("accuracy, %", "精度，%"))
+    accuracies.set_ylabel(say("accuracy, %", "准确率，%"))
     legend_above(figure, handles)
     return figure
 

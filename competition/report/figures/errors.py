@@ -144,7 +144,7 @@ def per_class_figure(facts: Facts, say: Say) -> Figure | None:
     lower.set_ylim(end, 0)
     lower.set_xlim(-2, 102)
     lower.grid(axis="y", visible=False)
-    lower.set_xlabel(say("accuracy of the class, %", "类别精度，%"))
+    lower.set_xlabel(say("accuracy of the class, %", "类别准确率，%"))
     return figure
 
 
@@ -157,8 +157,8 @@ def _draw_ranks(axes: Axes, rows: Sequence[dict[str, str]], say: Say) -> None:
     axes.set_xlim(0, len(rows) + 1)
     axes.set_ylim(-2, 102)
     axes.grid(axis="x", visible=False)
-    axes.set_xlabel(say("classes by accuracy (orange: named below)", "按精度排序的类别（橙色：下方列名）"))
-    axes.set_ylabel(say("accuracy, %", "精度，%"))
+    axes.set_xlabel(say("classes by accuracy (orange: named below)", "按准确率排序的类别（橙色：下方列名）"))
+    axes.set_ylabel(say("accuracy, %", "准确率，%"))
 
 
 def _interval(row: dict[str, str]) -> tuple[float, float, float]:

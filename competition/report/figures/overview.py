@@ -145,7 +145,7 @@ def _augmentation_text(facts: Facts, say: Say) -> str:
         size, last = final_size(config), min(recipe.final_epochs, epoch_count(recipe))
         names = ", ".join(lists.final) or say("no augmentation", "无增强")
         epochs = "last epoch" if last == 1 else f"last {last} epochs"
-        lines.append(say(f"{epochs}: {names}; {size} px", f"最后{last}轮：{names}；{size} 像素"))
+        lines.append(say(f"{epochs}: {names}; {size} px", f"最后{last}轮：\n{names}；{size} 像素"))
     return "\n".join(lines)
 
 

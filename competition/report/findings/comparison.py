@@ -1,5 +1,6 @@
 """Several runs side by side: what differs in their configs, and in their answers to the same images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,10 @@ from competition.report.run_record import Facts
 from configs.compose import leaves_of, to_plain
 
 # keys that do not change what is learnt
-_NOT_COMPARED = ("output_dir", "experiment_name", "device", "dataset.num_workers", "training.resume", "competition.")
+_NOT_COMPARED = (
+    *("output_dir", "experiment_name", "device", "dataset.num_workers", "training.resume", "competition."),
+    *("augmentation.train", "augmentation.final"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,23 +40,25 @@ def compare_runs(facts: Facts) -> list[Comparison]:
 
 def _compare(facts: Facts, other: Facts) -> Comparison:
     metrics = other.metrics or {}
-    own, theirs = (dict(leaves_of(to_plain(it.config))) for it in (facts, other))
-    keys = [key for key in {**own, **theirs} if not key.startswith(_NOT_COMPARED)]
-    differs = {key: (own.get(key), theirs.get(key)) for key in keys if own.get(key) != theirs.get(key)}
     interval = metrics.get("top1_interval")
     return Comparison(
         name=other.name,
         images=metrics.get("images"),
         top1=metrics.get("top1"),
         interval=None if interval is None else (interval[0], interval[1]),
-        # an augmentation of another name has other transforms, which would fill the table
-        differs={
-            key: pair
-            for key, pair in differs.items()
-            if not key.startswith(("augmentation.train", "augmentation.final"))
-        },
+        differs=differing_keys(to_plain(facts.config), to_plain(other.config)),
         gain=_paired(facts, other),
     )
+
+
+def differing_keys(own: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the keys in which two plain configs differ in what is learnt, each with both values.
+
+    An augmentation of another name has other transforms, which are left out.
+    """
+    left, right = dict(leaves_of(own)), dict(leaves_of(other))
+    keys = [key for key in {**left, **right} if not key.startswith(_NOT_COMPARED)]
+    return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}
 
 
 def _paired(facts: Facts, other: Facts) -> Difference | None:

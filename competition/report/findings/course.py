@@ -16,13 +16,15 @@ SETTLED = 0.01
 class Course:
     """The course of a run; accuracies are those of validation, shares from 0 to 1, None without validation.
 
-    `settled` is the epoch from which on no epoch lay more than `SETTLED` below the best. `lowest_loss` is the epoch of
+    `epochs` ran; `last` is the number of the last one, which is higher where some were skipped. `settled` is the epoch
+    from which on no epoch lay more than `SETTLED` below the best. `lowest_loss` is the epoch of
     the lowest validation loss. `hours` holds validation and saving too, `training_hours` does not. `last_epochs` is
     what the best of the gentle last epochs gained over the best before them. `mixed` are the top-1 without and with the
     weights of the start, on `images` validation images.
     """
 
     epochs: int
+    last: int
     planned: float
     hours: float | None
     training_hours: float
@@ -51,6 +53,7 @@ def find_course(facts: Facts) -> Course | None:
     far = [epoch for epoch, value in top1.items() if best is not None and value < best - SETTLED]
     return Course(
         epochs=len(history),
+        last=int(history[-1]["epoch"]),
         planned=facts.config.training.epochs,
         hours=sum(map(float, walls)) / 3600 if all(walls) else None,
         training_hours=sum(float(row["seconds"]) for row in history) / 3600,

@@ -58,6 +58,11 @@ class Errors:
     confidence_wrong: float | None
     correlations: dict[str, RankCorrelation]
 
+    @property
+    def most_frequent(self) -> list[Confusion]:
+        """The confusions that no other exceeds; several if they are equally frequent."""
+        return [it for it in self.confusions if it.count == self.confusions[0].count]
+
 
 def find_errors(facts: Facts) -> Errors | None:
     """Return where the model errs; None without an evaluation."""

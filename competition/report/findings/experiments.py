@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from common.errors import InputError
+from competition.report.findings.comparison import differing_keys
 from competition.report.findings.difference import Difference
 from competition.report.run_record import Facts
+from configs.compose import to_plain
 
 BASE = "base"
 
@@ -27,10 +34,14 @@ class Effect:
 
 @dataclass(frozen=True)
 class Study:
-    """An ablation: the base, and the variants in the order of their effect, the most harmful first."""
+    """An ablation: the base, and the variants in the order of their effect, the most harmful first.
+
+    `differs` are the keys in which the base is not the run's own recipe, each with the run's value and the base's.
+    """
 
     base: Effect
     variants: list[Effect]
+    differs: dict[str, tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,20 @@ def find_ablation(facts: Facts) -> Study | None:
     effects = [_effect(row) for row in facts.ablation]
     base = next((effect for effect in effects if effect.variant == BASE), None)
     variants = sorted((it for it in effects if it.variant != BASE), key=lambda it: it.difference.value)
-    return Study(base, variants) if base and variants else None
+    return Study(base, variants, _base_differs(facts)) if base and variants else None
+
+
+def _base_differs(facts: Facts) -> dict[str, tuple[Any, Any]]:
+    """Compare the run's config with that of the base's first seed; nothing where it is not kept."""
+    path = facts.found["ablation"] / BASE / "0" / "config.yaml" if "ablation" in facts.found else None
+    if path is None or not path.is_file():
+        return {}
+    try:
+        other: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
+    differs = differing_keys(to_plain(facts.config), other if isinstance(other, dict) else {})
+    return {key: pair for key, pair in differs.items() if key != "seed"}
 
 
 def _effect(row: Mapping[str, str]) -> Effect:

@@ -1,5 +1,9 @@
 """The architecture: from the photograph to calibrated probabilities."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from competition.report.document import Block, Paragraph, Table
 from competition.report.ingredients import sentences_of
 from competition.report.sections.material import Material
@@ -16,6 +20,7 @@ def architecture(it: Material) -> list[Block]:
         Paragraph(it.writer.sentences([_way(it), _overview_sentence(it)])),
         *overview,
         *_backbone(it),
+        *_choice(it),
         *_head(it),
         Paragraph(_normalisation(it)),
         _table(it),
@@ -43,7 +48,7 @@ def _way(it: Material) -> str:
 def _overview_sentence(it: Material) -> str:
     if "overview" not in it.pictures:
         return ""
-    return it.writer.say("The overview figure shows the whole way.", "整个流程见系统总体框架图。")
+    return it.writer.say("{overview} shows the whole way.", "完整流程见{overview}。")
 
 
 def _backbone(it: Material) -> list[Block]:
@@ -60,6 +65,66 @@ def _backbone(it: Material) -> list[Block]:
     return [Paragraph(it.writer.sentences(sentences))]
 
 
+# what `shortlist` puts a model out by, in English and Chinese
+_OUT_BY = {
+    "size": ("too large", "体积超限"),
+    "weights": ("no weights at hand", "无可用权重"),
+    "latency": ("too slow", "时延超限"),
+    "speed": ("not trainable here", "无法在本机训练"),
+    "probe": ("features not computable", "无法提取特征"),
+}
+
+
+def _choice(it: Material) -> list[Block]:
+    """Say among which models the backbone was chosen, if this one was probed among others."""
+    facts, writer, probed = it.facts, it.writer, probed_models(it)
+    if not probed:
+        return []
+    models = (facts.shortlist or {})["models"]
+    say, best = writer.say, max(probed, key=lambda row: row["probe_top1"])
+    tried, kept, images = (writer.count(value) for value in (len(models), len(probed), best["probe_images"]))
+    gone = Counter(row["out_by"] for row in models if row["out_by"])
+    reasons = writer.listed([f"{say(*_OUT_BY[reason])}: {writer.count(count)}" for reason, count in gone.items()])
+    is_best = best["option"] == facts.config.model.name
+    return [
+        Paragraph(
+            say(
+                f"The backbone was chosen by measurement ({{backbones}}). Of {tried} pretrained models {kept} can be "
+                "used here" + (f" (out: {reasons})" if gone else "") + f". On {images} training images, logistic "
+                "regression on their frozen features was measured out of fold; no validation or test image took part. "
+                + ("The best of them was trained." if is_best else "This run trained one of them."),
+                f"骨干网络由实测选出（{{backbones}}）：候选预训练模型 {tried} 个，其中 {kept} 个可用"
+                + (f"（排除原因：{reasons}）" if gone else "")
+                + f"。在 {images} 张训练图像上，以冻结特征做逻辑回归并按折外预测评估，未使用验证与测试图像。"
+                + ("本文训练其中最好的一个。" if is_best else "本文训练其中之一。"),
+            )
+        ),
+        _candidates(it, probed),
+    ]
+
+
+def probed_models(it: Material) -> list[Mapping[str, Any]]:
+    """Return the models that were compared by their frozen features; none if this run's is not among several."""
+    models = (it.facts.shortlist or {}).get("models", [])
+    probed = [row for row in models if row["in"] and row["probe_top1"] is not None]
+    return probed if len(probed) > 1 and it.facts.config.model.name in [row["option"] for row in probed] else []
+
+
+def _candidates(it: Material, probed: Sequence[Mapping[str, Any]]) -> Table:
+    writer, say = it.writer, it.writer.say
+    rows = [
+        (
+            writer.name(row["option"]),
+            writer.decimal(row["megabytes"], 1),
+            "" if row["latency_ms"] is None else writer.decimal(row["latency_ms"], 1),
+            writer.share_with_interval(row["probe_top1"], row["probe_interval"]),
+        )
+        for row in probed
+    ]
+    header = (say("model", "模型"), "MB", "p95 ms", say("probe top-1 (95%)", "线性探测 top-1（95%）"))
+    return Table(say("Backbones that were compared", "骨干网络的比较"), header, rows, key="backbones")
+
+
 def _head(it: Material) -> list[Block]:
     sentences = sentences_of("head", it.facts, it.writer)
     return [Paragraph(it.writer.sentences(sentences))] if sentences else []
@@ -68,8 +133,8 @@ def _head(it: Material) -> list[Block]:
 def _normalisation(it: Material) -> str:
     return it.writer.say(
         "The normalisation of the colours is the first layer of the network itself. So training, evaluation and the "
-        "submitted copy cannot disagree about it.",
-        "颜色归一化是网络自身的第一层，因此训练、评估与提交的模型不会因预处理不一致而出现偏差。",
+        "submitted copy cannot disagree about it. {network} sums up the network.",
+        "颜色归一化是网络自身的第一层，因此训练、评估与提交的模型不会因预处理不一致而出现偏差。网络概况见{network}。",
     )
 
 
@@ -97,4 +162,4 @@ def _table(it: Material) -> Table:
         # a multiply-add counts as two operations
         rows.append((say("operations per image", "单张计算量"), f"{writer.decimal(facts.gflops, 2)} GFLOPs"))
     rows.append((say("weights submitted", "提交的权重"), say(f"{averaged} {epoch}", f"{averaged} {epoch} 轮")))
-    return Table(say("The network", "网络概况"), (say("property", "项目"), say("value", "取值")), rows)
+    return Table(say("The network", "网络概况"), (say("property", "项目"), say("value", "取值")), rows, key="network")

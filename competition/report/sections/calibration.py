@@ -48,8 +48,8 @@ def _calibration(it: Material, found: Confidence) -> list[str]:
     sentences.append(
         say(
             f"The calibration error, the mean distance between confidence and accuracy corrected for chance {cited}, "
-            f"is {error}{change}.",
-            f"校准误差（置信度与准确率的平均差距，已扣除随机波动 {cited}）为 {error}{change}。",
+            f"is {error}{change}{it.see('reliability')}.",
+            f"校准误差（置信度与准确率的平均差距，已扣除随机波动 {cited}）为 {error}{change}{it.see('reliability')}。",
         )
     )
     mean, gap = writer.percent(found.mean), writer.decimal(abs(found.gap), 2, 100)
@@ -78,13 +78,14 @@ def _abstention(it: Material, found: Confidence) -> list[str]:
     cited = writer.cite("geifman2017") if found.most or found.targets else ""
     if found.most:
         coverage, right = writer.percent(found.most.coverage, 0), writer.percent(found.most.right)
+        see = it.see("risk_coverage")
         bounds, threshold = writer.interval(found.most.interval), writer.decimal(found.most.threshold, 2)
         sentences.append(
             say(
-                f"Where a wrong answer is costly, the least confident ones can be withheld {cited}: of the "
+                f"Where a wrong answer is costly, the least confident ones can be withheld {cited}{see}: of the "
                 f"{coverage} of the answers with a confidence of at least {threshold}, {right} are right (95% "
                 f"interval {bounds}).",
-                f"若错误代价较高，可以拒绝回答置信度最低的图像 {cited}：保留置信度不低于 {threshold} 的回答（占 "
+                f"若错误代价较高，可以拒绝回答置信度最低的图像 {cited}{see}：保留置信度不低于 {threshold} 的回答（占 "
                 f"{coverage}），其准确率为 {right}（95% 区间 {bounds}）。",
             )
         )

@@ -1,5 +1,10 @@
 """The limits of the work, and how to reproduce it."""
 
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from competition.report.document import Block, Code, Paragraph
 from competition.report.sections.material import Material, is_validation
 
@@ -13,9 +18,9 @@ def _measurement(it: Material) -> list[str]:
     facts, say = it.facts, it.writer.say
     if facts.metrics is None:
         return [say("No accuracy was measured on held-back images.", "尚未在留出图像上测量准确率。")]
-    own = facts.metrics.get("images_from", "").startswith(("val ", "test ", "train ", "all "))
+    source, root = facts.metrics.get("images_from", ""), Path(facts.config.dataset.root)
     sentences = []
-    if own or "part_test" in facts.metrics.get("images_from", ""):
+    if source.startswith(("val ", "test ", "train ", "all ")) or Path(source).parent.name == root.name:
         sentences.append(
             say(
                 "The evaluated photographs come from the same source as those of training; photographs of other "
@@ -93,8 +98,30 @@ def reproduce(it: Material) -> list[Block]:
     )
     commands = [
         facts.train_command,
-        "python evaluate.py --checkpoint results/checkpoints/best_model.pt",
-        "python inference.py --checkpoint results/checkpoints/best_model.pt",
+        " ".join(["python evaluate.py --checkpoint", _checkpoints(facts.metrics), *_measured(facts.metrics)]),
+        " ".join(["python inference.py --checkpoint", _checkpoints(facts.recipe), *_views(facts.recipe)]),
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
     return [Paragraph(text), Code("\n".join(commands))]
+
+
+def _checkpoints(record: Mapping[str, Any] | None) -> str:
+    """Return the checkpoints that a record names, each below the folder of its run; the run's own where it has one."""
+    paths = [Path(entry["path"]) for entry in (record or {}).get("checkpoints", [])]
+    if len(paths) < 2:
+        return "results/checkpoints/best_model.pt"
+    return " ".join(shlex.quote(Path(*path.parts[-3:]).as_posix()) for path in paths)
+
+
+def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
+    """Return the flags of `evaluate.py` that measured."""
+    source = (metrics or {}).get("images_from", "val ")
+    part = source.split(" ")[0]
+    if part in ("val", "test", "train", "all"):
+        return [*(["--split", part] if part != "val" else []), *_views(metrics)]
+    return ["--data", shlex.quote(source), *_views(metrics)]
+
+
+def _views(record: Mapping[str, Any] | None) -> list[str]:
+    views = (record or {}).get("views") or ["identity"]
+    return ["--tta", ",".join(views)] if len(views) > 1 else []

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from competition.report.document import Block, Paragraph, Table
 from competition.report.run_record import images_of
-from competition.report.sections.material import Material
+from competition.report.sections.material import Material, measured_part
 
 
 def data(it: Material) -> list[Block]:
     """The images, their faults, the corrections, and the split."""
     sentences = [
-        [*_amount(it), *_sizes(it), *_faults(it)],
+        [*_amount(it), *_sizes(it), *_faults(it), *_measured(it)],
         _corrections(it),
         _split(it),
     ]
@@ -31,6 +31,22 @@ def _amount(it: Material) -> list[str]:
             + (f"each class has {low} training images." if same else f"a class has {low} to {high} training images."),
             f"本次实验的数据集含 {classes} 个类别、共 {images} 张带标签照片{cited}，"
             + (f"每类有 {low} 张训练图像。" if same else f"每类有 {low} 至 {high} 张训练图像。"),
+        )
+    ]
+
+
+def _measured(it: Material) -> list[str]:
+    """Say which images measure the model, if they are none of those that the run split."""
+    writer, metrics = it.writer, it.facts.metrics or {}
+    source = metrics.get("images_from", "")
+    if not source or source.startswith(("val ", "test ", "train ", "all ")):
+        return []
+    images, part = writer.count(metrics["images"]), measured_part(it)
+    unseen = ("", "") if metrics.get("seen_in_training") else (", none of which was trained on", "，均未参与训练")
+    return [
+        writer.say(
+            f"The model is measured on {images} {part}{unseen[0]}.",
+            f"评估使用 {images} {part}{unseen[1]}。",
         )
     ]
 
@@ -121,17 +137,17 @@ def _split(it: Material) -> list[str]:
     if _has_own_validation_table(it):
         return [
             say(
-                "The validation images are those of a table of their own.",
-                "验证图像由单独的表格指定。",
+                "Validation has images of its own, which were set apart before the training ({parts}).",
+                "验证集在训练前已单独划出（{parts}）。",
             )
         ]
     cited = writer.cite("barz2020")
     sentences = [
         say(
-            "The split is stratified by class. Near-duplicates, such as two frames of the same flower, "
+            "The split is stratified by class ({parts}). Near-duplicates, such as two frames of the same flower, "
             f"would make the measurement too favourable if they lay on both sides {cited}; a perceptual hash finds "
             "them, and each group stays on one side of the split.",
-            "数据按类别分层划分。若近重复图像（如同一朵花的连拍）同时出现在训练与评估两侧，测量结果会偏高"
+            "数据按类别分层划分（{parts}）。若近重复图像（如同一朵花的连拍）同时出现在训练与评估两侧，测量结果会偏高"
             f" {cited}；我们用感知哈希找出近重复图像，并保证同一组始终位于同一侧。",
         )
     ]
@@ -165,9 +181,18 @@ def _table(it: Material) -> list[Block]:
         "test": (say("test", "测试集"), say("one final measurement", "最终测量")),
     }
     rows = [(*names[part], writer.count(len(split[part]))) for part in names if split.get(part)]
+    if _measured(it) and not (it.facts.metrics or {}).get("seen_in_training"):
+        rows.append((say("evaluation", "评估集"), names["test"][1], writer.count((it.facts.metrics or {})["images"])))
     header = (say("part", "部分"), say("images", "图像数"), say("used for", "用途"))
     return (
-        [Table(say("The parts of the data", "数据划分"), header, [(row[0], row[2], row[1]) for row in rows])]
+        [
+            Table(
+                say("The parts of the data", "数据划分"),
+                header,
+                [(row[0], row[2], row[1]) for row in rows],
+                key="parts",
+            )
+        ]
         if (len(rows) > 1)
         else []
     )

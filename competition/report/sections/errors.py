@@ -20,6 +20,12 @@ def errors(it: Material) -> list[Block]:
         return [Paragraph(text), *_pictures(it)]
     return [
         Paragraph(it.writer.sentences([*_confusions(it, found), *_classes(it, found)])),
+        # a wide one first: a column's figure that waits for a free column would be shown after it
+        *it.picture(
+            "pairs",
+            it.writer.say("Confused photographs beside the class they were taken for", "混淆样例与被误认的类别"),
+            wide=True,
+        ),
         *_correlations(it, found),
         *_worst_table(it, found),
         *_all_classes(it),
@@ -46,7 +52,19 @@ def _confusions(it: Material, found: Errors) -> list[str]:
             ),
         ]
     named = writer.listed([_confusion_text(it, confusion) for confusion in frequent])
-    sentences.append(say(f"Most frequent: {named}.", f"最常见的混淆：{named}。"))
+    see = it.see("pairs", "confusion_matrix")
+    if len(found.most_frequent) > _NAMED:
+        # the three that are named are no more frequent than the others
+        pairs, times = writer.count(len(found.most_frequent)), writer.count(frequent[0].count)
+        sentences.append(
+            say(
+                f"The most frequent confusions occur {times} times each, which {pairs} pairs of classes do{see}, among "
+                f"them {named}.",
+                f"最常见的混淆各出现 {times} 次，共有 {pairs} 对类别{see}，例如：{named}。",
+            )
+        )
+    else:
+        sentences.append(say(f"Most frequent{see}: {named}.", f"最常见的混淆{see}：{named}。"))
     repeated = writer.percent(found.repeated / found.wrong, 0)
     sentences.append(
         say(
@@ -83,12 +101,15 @@ def _classes(it: Material, found: Errors) -> list[str]:
     if not found.measured:
         return []
     perfect, measured = writer.count(found.perfect), writer.count(found.measured)
+    see = it.see("per_class", tables=["worst"])
     sentences = [
         writer.say(
-            f"{perfect} of {measured} classes are recognised without an error."
+            f"{perfect} of {measured} classes are recognised without an error{see}."
             if found.perfect
-            else f"Each of the {measured} classes has an error.",
-            f"{measured} 个类别中有 {perfect} 个完全没有错误。" if found.perfect else f"{measured} 个类别均有错误。",
+            else f"Each of the {measured} classes has an error{see}.",
+            f"{measured} 个类别中有 {perfect} 个完全没有错误{see}。"
+            if found.perfect
+            else f"{measured} 个类别均有错误{see}。",
         )
     ]
     if found.confidence_right is not None and found.confidence_wrong is not None:
@@ -127,8 +148,10 @@ def _correlations(it: Material, found: Errors) -> list[Block]:
         )
     lead = say(
         "Which properties go with errors? The following rank correlations (Spearman's ρ, bootstrap 95% intervals) "
-        "relate whether an answer is right to properties of the image and its class.",
-        "错误与哪些因素有关？下面用 Spearman 秩相关系数 ρ（自助法 95% 区间）考察回答是否正确与图像及类别属性的关系。",
+        "relate whether an answer is right to properties of the image and its class"
+        f"{it.see('correlations')}.",
+        "错误与哪些因素有关？下面用 Spearman 秩相关系数 ρ（自助法 95% 区间）考察回答是否正确与图像及类别属性的关系"
+        f"{it.see('correlations')}。",
     )
     caption = say("What goes with right answers", "与回答正确相关的因素")
     return [Paragraph(writer.sentences([lead, *sentences])), *it.picture("correlations", caption)]
@@ -197,7 +220,7 @@ def _worst_table(it: Material, found: Errors) -> list[Block]:
         for row in found.worst
     ]
     header = (say("class", "类别"), say("training", "训练"), say("right", "正确"), say("95% interval", "95% 区间"))
-    return [Table(say("The classes with the lowest accuracy", "准确率最低的类别"), header, rows)]
+    return [Table(say("The classes with the lowest accuracy", "准确率最低的类别"), header, rows, key="worst")]
 
 
 def _all_classes(it: Material) -> list[Block]:
@@ -219,11 +242,6 @@ def _pictures(it: Material) -> list[Block]:
     blocks: list[Block] = [
         *it.picture("confusion_matrix", say("Confusion matrix", "混淆矩阵")),
         *it.picture("per_class", say("Accuracy of the classes", "各类别的准确率")),
-        *it.picture(
-            "pairs",
-            say("Confused photographs beside the class they were taken for", "混淆样例与被误认的类别"),
-            wide=True,
-        ),
     ]
     caption = say(
         "Photographs, the places that speak for the answer, and the five most probable classes. Left: right answers "
@@ -232,10 +250,10 @@ def _pictures(it: Material) -> list[Block]:
     )
     predictions = it.picture("predictions", caption, wide=True)
     if predictions:
-        cited = it.writer.cite("selvaraju2017")
+        cited, see = it.writer.cite("selvaraju2017"), it.see("predictions")
         text = say(
-            f"Grad-CAM {cited} marks the places that speak for the answer of the network; bright ones speak most.",
-            f"Grad-CAM {cited} 显示支持预测结果的区域，越亮表示支持越强。",
+            f"Grad-CAM {cited} marks the places that speak for the answer of the network{see}; bright ones speak most.",
+            f"Grad-CAM {cited} 显示支持预测结果的区域{see}，越亮表示支持越强。",
         )
         blocks += [Paragraph(text), *predictions]
     return blocks

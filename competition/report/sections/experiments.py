@@ -3,8 +3,14 @@
 from competition.report.document import Block, Paragraph, Subheading, Table
 from competition.report.findings.difference import Difference, Verdict
 from competition.report.findings.experiments import Effect, Frontier, Study, Way
-from competition.report.ingredients import variant_name
-from competition.report.sections.material import Material, difference_text, verdict_text
+from competition.report.sections.material import (
+    Material,
+    difference_text,
+    hardware_text,
+    shown_keys,
+    variant_text,
+    verdict_text,
+)
 
 
 def experiments(it: Material) -> list[Block]:
@@ -34,14 +40,23 @@ def _ablation_sentences(it: Material, study: Study) -> list[str]:
         say(
             "To see what each ingredient contributes, the recipe was trained with one ingredient changed at a time"
             + (f", with {seeds} seeds each" if several else "")
-            + f"; the unchanged recipe reaches {base}.",
+            + f"{it.see('ablation', tables=['variants'])}; the unchanged recipe reaches {base}.",
             "为考察各组成部分的作用，我们每次只改变一项重新训练"
             + (f"，每个变体使用 {seeds} 个种子" if several else "")
-            + f"；基线准确率为 {base}。",
+            + f"{it.see('ablation', tables=['variants'])}；基线准确率为 {base}。",
         )
     ]
+    if study.differs:
+        keys = shown_keys(study.differs, writer)
+        sentences.append(
+            say(
+                f"The base differs from the run of this report ({keys}), so compare its accuracy with the variants "
+                "alone.",
+                f"该基线与本文的实验设置不同（{keys}），其准确率只宜与各变体相比。",
+            )
+        )
     sentences += [_effect_sentence(it, effect) for effect in study.variants if _is_clear(effect)]
-    unclear = [f"“{variant_name(effect.variant, writer)}”" for effect in study.variants if not _is_clear(effect)]
+    unclear = [f"“{variant_text(effect.variant, writer)}”" for effect in study.variants if not _is_clear(effect)]
     if unclear:
         named = writer.listed(unclear)
         sentences.append(
@@ -68,7 +83,7 @@ def _is_clear(effect: Effect) -> bool:
 def _effect_sentence(it: Material, effect: Effect) -> str:
     writer = it.writer
     change, verdict = difference_text(effect.difference, writer), verdict_text(effect.difference, writer)
-    name = variant_name(effect.variant, writer)
+    name = variant_text(effect.variant, writer)
     return writer.say(
         f"The variant “{name}” changes top-1 by {change}; {verdict}.",
         f"变体“{name}”使 top-1 变化 {change}，{verdict}。",
@@ -83,7 +98,7 @@ def _ablation_table(it: Material, study: Study) -> Table:
         is_base = effect is study.base
         spread = "" if effect.spread is None else f" ± {writer.decimal(effect.spread, 2, 100)}"
         return (
-            say("base", "基线") if is_base else variant_name(effect.variant, writer),
+            say("base", "基线") if is_base else variant_text(effect.variant, writer),
             f"{writer.decimal(effect.top1, 2, 100)}{spread}",
             "" if is_base else _bounded(it, effect.difference),
             writer.count(effect.seeds),
@@ -91,7 +106,7 @@ def _ablation_table(it: Material, study: Study) -> Table:
 
     header = (say("variant", "变体"), "top-1 %", say("difference (95%)", "差异（95%）"), say("seeds", "种子数"))
     rows = [line(effect) for effect in (study.base, *study.variants)]
-    return Table(say("One ingredient changed at a time", "每次改变一项的结果"), header, rows)
+    return Table(say("One ingredient changed at a time", "每次改变一项的结果"), header, rows, key="variants")
 
 
 def _bounded(it: Material, difference: Difference) -> str:
@@ -110,15 +125,15 @@ def _trials(it: Material) -> list[Block]:
         writer.percent(trials.best),
         writer.percent(trials.median),
     )
-    words, cited = writer.name(trials.words), writer.cite("akiba2019")
+    words, cited, see = writer.name(trials.words), writer.cite("akiba2019"), it.see("tune")
     sentences = [
         say(
             f"A search with Optuna {cited} trained {finished} trials to their end"
             + (f" and gave up {writer.count(trials.pruned)} early" if trials.pruned else "")
-            + f". The best reached a validation top-1 of {best} with {words}, against a median of {median}.",
+            + f"{see}. The best reached a validation top-1 of {best} with {words}, against a median of {median}.",
             f"使用 Optuna {cited} 搜索超参数，完整训练 {finished} 组"
             + (f"，提前终止 {writer.count(trials.pruned)} 组" if trials.pruned else "")
-            + f"。最优组合为 {words}，验证 top-1 为 {best}；所有完整实验的中位数为 {median}。",
+            + f"{see}。最优组合为 {words}，验证 top-1 为 {best}；所有完整实验的中位数为 {median}。",
         ),
         say(
             "The best of several trials is measured on the images that chose it, so its lead over the median is partly "
@@ -161,7 +176,12 @@ def _views(it: Material) -> list[Block]:
         f"{plain}.",
         f"除原图外，我们在 {images} 张图像上测量了 {tried} 种视图；仅用原图时 top-1 为 {plain}。",
     )
-    return [Subheading(say("Views at test time", "测试时增强")), Paragraph(writer.sentences([first, result]))]
+    chosen_here = say(
+        "These images chose the views, so on others the gain is rather smaller.",
+        "视图由这些图像选出，因此在其他图像上的提升可能更小。",
+    )
+    sentences = [first, result, *([chosen_here] if len(views["chosen"]) > 1 else [])]
+    return [Subheading(say("Views at test time", "测试时增强")), Paragraph(writer.sentences(sentences))]
 
 
 def _points_text(it: Material, views: dict) -> str:
@@ -178,7 +198,7 @@ def _frontier(it: Material) -> list[Block]:
         return []
     caption = say("Accuracy against latency; the front is named", "准确率与时延；标注者为帕累托前沿")
     return [
-        Subheading(say("Accuracy within the latency limit", "时延约束下的精度")),
+        Subheading(say("Accuracy within the latency limit", "时延约束下的准确率")),
         Paragraph(it.writer.sentences(_frontier_sentences(it, frontier))),
         _frontier_table(it, frontier),
         *it.picture("pareto", caption),
@@ -189,13 +209,13 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     writer, say = it.writer, it.writer.say
     measured, limit = writer.count(frontier.measured), writer.general(frontier.limit_ms)
     fitting = writer.count(frontier.fitting)
-    hardware = writer.name(frontier.hardware)
+    hardware = hardware_text(frontier.hardware, writer)
     sentences = [
         say(
             f"{measured} ways to predict (models, runtimes, precisions and views) were measured on {hardware}; "
-            f"{fitting} keep the limit of {limit} ms and may be submitted.",
+            f"{fitting} keep the limit of {limit} ms and may be submitted{it.see('pareto', tables=['front'])}.",
             f"在 {hardware} 上测量了 {measured} 种推理方案（模型、运行时、精度与视图的组合），"
-            f"其中 {fitting} 种满足 {limit} ms 限制且可以提交。",
+            f"其中 {fitting} 种满足 {limit} ms 限制且可以提交{it.see('pareto', tables=['front'])}。",
         )
     ]
     if frontier.best is None:
@@ -204,16 +224,17 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     name = _named(it, frontier.best)
     sentences.append(
         say(
-            f"The most accurate of these is {name}: {top1} at {latency} ms.",
-            f"其中最准确的是 {name}：{top1}，{latency} ms。",
+            f"The most accurate of these is {name}: {top1} at {latency} ms, on the images that chose it.",
+            f"其中最准确的是 {name}：{top1}，{latency} ms（由同一批图像选出）。",
         )
     )
     if frontier.more_views is not None:
         gain = writer.points(frontier.more_views)
         sentences.append(
             say(
-                f"Against a single view of the same model its views change top-1 by {gain} points.",
-                f"与同一模型的单视图相比，其多视图使 top-1 变化 {gain} 个百分点。",
+                f"Against a single view of the same model its views change top-1 by {gain} points; without an "
+                "interval, this may be chance.",
+                f"与同一模型的单视图相比，其多视图使 top-1 变化 {gain} 个百分点（未附区间，可能只是随机波动）。",
             )
         )
     elif frontier.best is frontier.plain:
@@ -241,8 +262,8 @@ def _frontier_table(it: Material, frontier: Frontier) -> Table:
         )
         for way in frontier.front
     ]
-    title = say("The Pareto front of accuracy and latency", "精度与时延的帕累托前沿")
-    return Table(title, (say("way to predict", "方案"), "top-1 %", "p95 ms", "MB"), rows)
+    title = say("The Pareto front of accuracy and latency", "准确率与时延的帕累托前沿")
+    return Table(title, (say("way to predict", "方案"), "top-1 %", "p95 ms", "MB"), rows, key="front")
 
 
 def _folds(it: Material) -> list[Block]:

@@ -2,9 +2,9 @@
 
 from competition.report.document import Block, Draft
 from competition.report.findings.difference import Verdict
-from competition.report.ingredients import variant_name
 from competition.report.innovation import innovation_blocks, is_written
-from competition.report.sections.material import Material, difference_text, verdict_text
+from competition.report.sections.architecture import probed_models
+from competition.report.sections.material import Material, difference_text, variant_text, verdict_text
 
 
 def innovation(it: Material, text: str) -> list[Block]:
@@ -36,8 +36,8 @@ def _probe_start(it: Material) -> list[str]:
 def _start_mix(it: Material) -> list[str]:
     share = it.facts.checkpoint.metrics.get("start_share")
     writer, course = it.writer, it.findings.course
-    # what lowered the accuracy is no candidate
-    if not share or (course and course.mixed and course.mixed[1] < course.mixed[0]):
+    # what did not raise the accuracy is no candidate
+    if not share or (course and course.mixed and course.mixed[1] <= course.mixed[0]):
         return []
     shown = writer.general(share)
     measured = ""
@@ -78,9 +78,40 @@ def _budgeted_views(it: Material) -> list[str]:
     return [
         writer.say(
             f"Accuracy bought within the latency limit. {measured} combinations of models, runtimes and views were "
-            f"measured, and the most accurate within {limit} ms was chosen: {top1} at {latency} ms.",
-            f"在时延预算内换取精度。我们测量了 {measured} 种模型、运行时与视图的组合，"
-            f"选出 {limit} ms 以内最准确的一种：{top1}，{latency} ms。",
+            f"measured; the most accurate within {limit} ms reaches {top1} at {latency} ms.",
+            f"在时延预算内换取准确率。我们测量了 {measured} 种模型、运行时与视图的组合，"
+            f"其中 {limit} ms 以内最准确的一种为 {top1}，{latency} ms。",
+        )
+    ]
+
+
+def _measured_backbone(it: Material) -> list[str]:
+    probed = probed_models(it)
+    if not probed:
+        return []
+    count, images = it.writer.count(len(probed)), it.writer.count(probed[0]["probe_images"])
+    return [
+        it.writer.say(
+            f"Backbone chosen by measurement. Before any training, {count} backbones within the limits were compared "
+            f"on {images} training images by their frozen features; no validation or test image took part.",
+            f"由实测选择骨干网络。训练前在体积与时延限制内，用 {images} 张训练图像的冻结特征比较了 {count} 个骨干网络，"
+            "未使用验证与测试图像。",
+        )
+    ]
+
+
+def _abstention(it: Material) -> list[str]:
+    found, writer = it.findings.confidence, it.writer
+    if found is None or found.most is None or found.most.right <= found.mean - found.gap:
+        return []
+    coverage, right = writer.percent(found.most.coverage, 0), writer.percent(found.most.right)
+    accuracy = writer.percent((it.facts.metrics or {})["top1"])
+    return [
+        writer.say(
+            f"Knowing when to ask a person. Withholding the least confident answers raises the share of right ones "
+            f"from {accuracy} of all to {right} of the {coverage} kept.",
+            f"知道何时交由人工判断。拒绝回答置信度最低的图像后，准确率由全部图像的 {accuracy} 升至所保留 {coverage} 的 "
+            f"{right}。",
         )
     ]
 
@@ -130,7 +161,10 @@ def _corrections(it: Material) -> list[str]:
     ]
 
 
-_CANDIDATES = (_probe_start, _start_mix, _second_order, _budgeted_views, _calibration, _corrections, _proof)
+_CANDIDATES = (
+    *(_measured_backbone, _probe_start, _start_mix, _second_order, _budgeted_views, _calibration, _abstention),
+    *(_corrections, _proof),
+)
 
 
 def _evidence(it: Material, ingredient: str) -> str:
@@ -139,7 +173,7 @@ def _evidence(it: Material, ingredient: str) -> str:
     for effect in study.variants if study else []:
         if effect.variant in (f"without {ingredient}", f"with {ingredient}"):
             change = difference_text(effect.difference, writer)
-            name, verdict = variant_name(effect.variant, writer), verdict_text(effect.difference, writer)
+            name, verdict = variant_text(effect.variant, writer), verdict_text(effect.difference, writer)
             caution = effect.difference.verdict is Verdict.CHANCE
             text = writer.say(
                 f" In the ablation the variant “{name}” changed top-1 by {change}; {verdict}",

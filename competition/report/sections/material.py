@@ -1,14 +1,20 @@
 """What every section is written from, and wording that several of them share."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from competition.report.document import Picture
 from competition.report.findings import Findings
 from competition.report.findings.difference import Difference, Verdict
+from competition.report.ingredients import variant_name
 from competition.report.run_record import Facts
 from competition.report.writer import Writer
+
+# keys of a comparison that fit into a cell
+_MOST_KEYS = 4
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,14 @@ class Material:
 
     def picture(self, name: str, caption: str, width: float = 1.0, wide: bool = False) -> list[Picture]:
         """Return the picture of this name with its caption, nothing if it was not drawn."""
-        return [Picture(self.pictures[name], caption, width, wide)] if name in self.pictures else []
+        return [Picture(self.pictures[name], caption, width, wide, key=name)] if name in self.pictures else []
+
+    def see(self, *names: str, tables: Sequence[str] = ()) -> str:
+        """Return ` (Figure 3)`: where to look, without the pictures that were not drawn."""
+        drawn = [f"{{{name}}}" for name in (*tables, *(name for name in names if name in self.pictures))]
+        if not drawn:
+            return ""
+        return self.writer.say(f" ({', '.join(drawn)})", f"（{'、'.join(drawn)}）")
 
     def class_name(self, label: int) -> str:
         """Return the name of a class, else its category id."""
@@ -39,8 +52,8 @@ def measured_part(material: Material) -> str:
     part = source.split(" ")[0]
     if part == "val":
         return say("validation images", "张验证图像")
-    # the part that `compete.py` holds back until the end
-    if part == "test" or "part_test" in source:
+    # the part that `compete.py` holds back until the end, and the test images of the data set itself
+    if part == "test" or Path(source).name in ("part_test.csv", "test.csv"):
         return say("held-back test images", "张留出的测试图像")
     if part == "train":
         return say("training images", "张训练图像")
@@ -52,6 +65,24 @@ def measured_part(material: Material) -> str:
 def is_validation(material: Material) -> bool:
     """Say whether the evaluated images chose the best epoch."""
     return (material.facts.metrics or {}).get("images_from", "").startswith("val ")
+
+
+def variant_text(variant: str, writer: Writer) -> str:
+    """Return the name of an ablation's variant; one that the team named may have digits."""
+    return writer.name(variant_name(variant, writer.say))
+
+
+_THREADS = re.compile(r"(\d+) thread\(s\)")
+
+
+def hardware_text(recorded: str, writer: Writer) -> str:
+    """Return the name of a processor, as a record has it: `cpu (Xeon, 2 thread(s)), torch computing in float32`."""
+    device = recorded.partition(", torch computing in ")[0]
+    return writer.name(_THREADS.sub(lambda match: _threads(int(match[1]), writer), device))
+
+
+def _threads(count: int, writer: Writer) -> str:
+    return writer.say(f"{count} thread{'' if count == 1 else 's'}", f"{count} 线程")
 
 
 def difference_text(difference: Difference, writer: Writer) -> str:
@@ -69,3 +100,13 @@ def verdict_text(difference: Difference, writer: Writer) -> str:
         Verdict.CHANCE: ("the difference is within chance", "差异在随机波动范围内"),
     }
     return writer.say(*words[difference.verdict])
+
+
+def shown_keys(differs: Mapping[str, tuple[Any, Any]], writer: Writer) -> str:
+    """Return the keys in which another config differs with its values: `epochs=3, seed=1`; `…` stands for more.
+
+    The name of a group stands for the group: `augmentation=medium`.
+    """
+    keys = list(differs)
+    shown = [f"{key.removesuffix('.name').rpartition('.')[2]}={differs[key][1]}" for key in keys[:_MOST_KEYS]]
+    return writer.name(", ".join([*shown, *(["…"] if len(keys) > _MOST_KEYS else [])]))

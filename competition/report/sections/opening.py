@@ -2,7 +2,7 @@
 
 from competition.report.document import Block, Paragraph
 from competition.report.findings.difference import Verdict
-from competition.report.sections.material import Material, measured_part
+from competition.report.sections.material import Material, measured_part, variant_text
 
 
 def abstract(it: Material) -> str:
@@ -72,11 +72,19 @@ def _analysis(it: Material) -> list[str]:
         clear = [effect for effect in found.ablation.variants if effect.difference.verdict is not Verdict.CHANCE]
         count = writer.count(len(found.ablation.variants))
         beyond = writer.count(len(clear))
+        strongest = ("", "")
+        if clear:
+            effect = max(clear, key=lambda effect: abs(effect.difference.value))
+            name, points = variant_text(effect.variant, writer), writer.points(effect.difference.value)
+            strongest = (
+                f"; “{name}” changes top-1 most ({points} points)",
+                f"，影响最大的是“{name}”（{points} 个百分点）",
+            )
         sentences.append(
             say(
                 f"In an ablation of {count} variant{_s(len(found.ablation.variants))}, the effect of {beyond} is "
-                "beyond chance.",
-                f"消融实验考察了 {count} 个变体，其中 {beyond} 个的影响超出随机波动。",
+                f"beyond chance{strongest[0]}.",
+                f"消融实验考察了 {count} 个变体，其中 {beyond} 个的影响超出随机波动{strongest[1]}。",
             )
         )
     kept = found.confidence.most if found.confidence else None
@@ -88,8 +96,8 @@ def _analysis(it: Material) -> list[str]:
                 f"若只保留置信度最高的 {coverage} 的回答，其准确率为 {right}。",
             )
         )
-    if found.errors and found.errors.wrong and found.errors.confusions[0].count > 1:
-        worst = found.errors.confusions[0]
+    if found.errors and len(found.errors.most_frequent) == 1 and found.errors.confusions[0].count > 1:
+        (worst,) = found.errors.most_frequent
         pair = it.class_name(worst.label), it.class_name(worst.predicted)
         sentences.append(
             say(
@@ -123,8 +131,8 @@ def _cost(it: Material) -> list[str]:
 
 def _close(it: Material) -> str:
     return it.writer.say(
-        "All numbers come from the records of the runs and can be reproduced with the commands at the end.",
-        "文中数值均来自实验记录，可用文末命令复现。",
+        "All numbers come from the records of the runs; the commands at the end train, measure and pack it again.",
+        "文中数值均来自实验记录；用文末命令可重新训练、评估并打包模型。",
     )
 
 
@@ -180,9 +188,9 @@ def task(it: Material) -> list[Block]:
         ),
         Paragraph(
             say(
-                "All accuracies are given with 95% intervals, because differences on a few hundred images are easily "
+                "The main results have 95% intervals, because differences on a few hundred images are easily "
                 "due to chance; a difference whose interval contains zero is called within chance.",
-                "所有准确率均附 95% 区间，因为在几百张图像上，小的差异很可能只是随机波动；"
+                "主要结果均附 95% 区间，因为在几百张图像上，小的差异很可能只是随机波动；"
                 "若差异的区间包含零，本文称其在随机波动范围内。",
             )
         ),

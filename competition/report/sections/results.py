@@ -11,11 +11,9 @@ from competition.report.sections.material import (
     difference_text,
     is_validation,
     measured_part,
+    shown_keys,
     verdict_text,
 )
-
-# keys of a comparison that fit into a cell
-_MOST_KEYS = 4
 
 
 def results(it: Material) -> list[Block]:
@@ -42,8 +40,9 @@ def _accuracy(it: Material) -> list[str]:
     sentences = [
         writer.say(
             f"Of {images} {part}, {right} are classified correctly: a top-1 accuracy of {top1} with a 95% confidence "
-            f"interval of {interval}.",
-            f"在 {images} {part}中，{right} 张分类正确，top-1 准确率为 {top1}，95% 置信区间为 {interval}。",
+            f"interval of {interval}{it.see(tables=['results'])}.",
+            f"在 {images} {part}中，{right} 张分类正确，top-1 准确率为 {top1}，95% 置信区间为 {interval}"
+            f"{it.see(tables=['results'])}。",
         )
         if it.facts.answers
         else writer.say(
@@ -157,7 +156,9 @@ def _table(it: Material) -> Table:
             rows.append((say(english, chinese), writer.percent(groups[key]["balanced_accuracy"]), ""))
     images, part = writer.count(metrics["images"]), measured_part(it)
     caption = say(f"Results on {images} {part}", f"{images} {part}上的结果")
-    return Table(caption, (say("metric", "指标"), say("value", "数值"), say("95% interval", "95% 区间")), rows)
+    return Table(
+        caption, (say("metric", "指标"), say("value", "数值"), say("95% interval", "95% 区间")), rows, key="results"
+    )
 
 
 def _bounds(it: Material, interval: Any) -> str:
@@ -169,8 +170,9 @@ def _comparison(it: Material) -> list[Block]:
     if not compared:
         return []
     say = it.writer.say
-    sentences = [_compared(it, other) for other in compared if other.gain is not None]
-    if sentences:
+    listed = say("{runs} lists the runs.", "各次实验见{runs}。")
+    sentences = [listed, *(_compared(it, other) for other in compared if other.gain is not None)]
+    if len(sentences) > 1:
         cited = it.writer.cite("agresti2005")
         sentences.append(
             say(
@@ -178,10 +180,9 @@ def _comparison(it: Material) -> list[Block]:
                 f"差异按图像配对计算 {cited}，比直接比较两个区间更灵敏。",
             )
         )
-    text = it.writer.sentences(sentences)
     return [
         Subheading(say("Beside other runs", "与其他实验的比较")),
-        *([Paragraph(text)] if text else []),
+        Paragraph(it.writer.sentences(sentences)),
         _table_of_runs(it),
     ]
 
@@ -212,15 +213,14 @@ def _table_of_runs(it: Material) -> Table:
         say("top-1 (95% interval)", "top-1（95% 区间）"),
         say("this run against it, points", "本实验与之相差（百分点）"),
     )
-    return Table(say("Runs", "各次实验"), header, rows, wide=True)
+    return Table(say("Runs", "各次实验"), header, rows, wide=True, key="runs")
 
 
 def _row(it: Material, other: Comparison) -> tuple[str, ...]:
     writer = it.writer
-    keys = [key for key in other.differs if key != "seed" or len(other.differs) == 1]
-    shown = [f"{key.rpartition('.')[2]}={other.differs[key][1]}" for key in keys[:_MOST_KEYS]]
-    more = ["…"] if len(keys) > _MOST_KEYS else []
-    differs = writer.name(", ".join([*shown, *more]))
+    differs = shown_keys(
+        {key: pair for key, pair in other.differs.items() if key != "seed" or len(other.differs) == 1}, writer
+    )
     top1 = "" if other.top1 is None else writer.share_with_interval(other.top1, other.interval)
     gain = "" if other.gain is None else writer.points(other.gain.value)
     if other.gain is not None:

@@ -15,6 +15,9 @@ _PARTS = (
     ("teacher", ("Distillation", "知识蒸馏")),
 )
 
+# epochs after which a course is called steady, or rising
+_STEADY = 2
+
 
 def strategy(it: Material) -> list[Block]:
     """Why each ingredient is there, the table of the recipe, the augmentation and the course."""
@@ -25,6 +28,8 @@ def _ingredients(it: Material) -> list[Block]:
     blocks: list[Block] = []
     for part, title in _PARTS:
         sentences = sentences_of(part, it.facts, it.writer)
+        if part == "optimizer":
+            sentences.append(it.writer.say("{recipe} lists all settings.", "全部设置见{recipe}。"))
         if sentences:
             lead = it.writer.say(*title)
             text = it.writer.sentences(sentences)
@@ -50,8 +55,8 @@ def _recipe(it: Material) -> Table:
         (
             say("schedule", "学习率调度"),
             say(
-                f"{recipe.scheduler}, warm-up epochs: {writer.general(recipe.warmup_epochs)}",
-                f"{recipe.scheduler}，预热 {writer.general(recipe.warmup_epochs)} 轮",
+                f"{writer.name(recipe.scheduler)}, warm-up epochs: {writer.general(recipe.warmup_epochs)}",
+                f"{writer.name(recipe.scheduler)}，预热 {writer.general(recipe.warmup_epochs)} 轮",
             ),
         ),
         (
@@ -73,7 +78,7 @@ def _recipe(it: Material) -> Table:
         (say("seed", "随机种子"), config.seed),
     ]
     rows += [(name, writer.general(value)) for name, value in optional if value or name in ("seed", "随机种子")]
-    return Table(say("The recipe", "训练配置"), (say("setting", "项目"), say("value", "取值")), rows)
+    return Table(say("The recipe", "训练配置"), (say("setting", "项目"), say("value", "取值")), rows, key="recipe")
 
 
 def _augmentation(it: Material) -> list[Block]:
@@ -82,9 +87,10 @@ def _augmentation(it: Material) -> list[Block]:
     names = writer.listed([writer.name(name) for name in augmentation.train])
     sentences = sentences_of("augmentation", it.facts, writer)
     first = say(
-        f"Training images are varied anew in each epoch by {names}, in this order (option "
-        f"{writer.name(augmentation.name)}).",
-        f"每一轮都对训练图像重新做随机变换，依次为 {names}（选项 {writer.name(augmentation.name)}）。",
+        f"Option {writer.name(augmentation.name)}: training images are varied anew in each epoch by {names}, in this "
+        f"order{it.see('augmentation')}.",
+        f"采用选项 {writer.name(augmentation.name)}：每一轮都对训练图像重新做随机变换，依次为 "
+        f"{names}{it.see('augmentation')}。",
     )
     caption = say(
         "Each row: a training image as evaluation sees it, then as it appears in successive epochs",
@@ -129,11 +135,20 @@ def _length(it: Material, course: Course) -> list[str]:
     )
     sentences = [
         writer.say(
-            f"The run took {shown}{counted} for {epochs} epoch{'' if course.epochs == 1 else 's'}.",
-            f"训练共 {epochs} 轮，用时 {shown}{counted}。",
+            f"The run took {shown}{counted} for {epochs} epoch{'' if course.epochs == 1 else 's'}{it.see('curves')}.",
+            f"训练共 {epochs} 轮，用时 {shown}{counted}{it.see('curves')}。",
         )
     ]
-    if course.epochs < course.planned and it.facts.config.training.max_minutes is None:
+    limit = it.facts.config.training.max_minutes
+    if course.epochs < course.planned and limit is not None:
+        planned, minutes = writer.general(course.planned), writer.general(limit)
+        sentences.append(
+            writer.say(
+                f"The others of the {planned} epochs planned were skipped, so that it ended within {minutes} minutes.",
+                f"计划共 {planned} 轮，其余轮次被跳过，以便在 {minutes} 分钟内结束。",
+            )
+        )
+    elif course.epochs < course.planned:
         planned = writer.general(course.planned)
         sentences.append(
             writer.say(f"It ended before the {planned} epochs planned.", f"未跑满计划的 {planned} 轮即结束。")
@@ -162,7 +177,8 @@ def _convergence(it: Material, course: Course) -> list[str]:
                 f"验证 top-1 由第一轮后的 {first} 升至第 {epoch} 轮的 {best}，该轮权重被保留。",
             )
         ]
-    if course.settled is not None and 1 < course.settled < course.epochs:
+    # a last epoch or two alone show nothing
+    if course.settled is not None and 1 < course.settled <= course.last - _STEADY:
         settled = writer.count(course.settled)
         sentences.append(
             say(
@@ -170,14 +186,14 @@ def _convergence(it: Material, course: Course) -> list[str]:
                 f"自第 {settled} 轮起，其与最高值的差距不再超过一个百分点，可认为训练已经收敛。",
             )
         )
-    elif course.best_epoch == course.epochs > 1:
+    elif course.best_epoch == course.last > 1:
         sentences.append(
             say(
                 "The best epoch is the last one: more epochs might have gained more.",
                 "最佳轮次就是最后一轮，继续训练可能还有提升。",
             )
         )
-    if course.lowest_loss is not None and course.lowest_loss < course.epochs:
+    if course.lowest_loss is not None and course.lowest_loss <= course.last - _STEADY:
         lowest = writer.count(course.lowest_loss)
         sentences.append(
             say(
@@ -207,6 +223,14 @@ def _start_share(it: Material, course: Course) -> list[str]:
     writer = it.writer
     without, mixed = (writer.percent(top1) for top1 in course.mixed)
     share, images = writer.general(course.start_share), writer.count(course.images)
+    if course.mixed[0] == course.mixed[1]:
+        return [
+            writer.say(
+                f"Mixing a share of {share} of the initial weights into the final ones left top-1 on the {images} "
+                f"validation images at {mixed}.",
+                f"在最终权重中混入占 {share} 的初始权重后，{images} 张验证图像上的 top-1 仍为 {mixed}。",
+            )
+        ]
     return [
         writer.say(
             f"Mixing a share of {share} of the initial weights into the final ones took top-1 from {without} to "
