@@ -148,12 +148,13 @@ def test_the_commands_that_it_prints_lead_from_training_to_the_zip(run):
 @pytest.mark.integration
 def test_the_commands_measure_and_predict_as_the_records_say(run):
     facts = read_facts(run)
-    metrics = {**facts.metrics, "images_from": "my data/test.csv", "views": ["identity", "hflip"]}
+    metrics = {**(facts.metrics or {}), "images_from": "my data/test.csv", "views": ["identity", "hflip"]}
     recipe = {"checkpoints": [{"path": f"/x/{name}/checkpoints/best_model.pt"} for name in "ab"], "views": ["identity"]}
     document = build_document(dataclasses.replace(facts, metrics=metrics, recipe=None), {}, "", "en", [])
     (code,) = [block for block in document.blocks if isinstance(block, Code)]
     assert code.text.splitlines()[1].endswith("best_model.pt --data 'my data/test.csv' --tta identity,hflip")
     sections = closing.reproduce(Material(dataclasses.replace(facts, recipe=recipe), find(facts), {}, Writer("en", {})))
+    assert isinstance(sections[-1], Code)
     predicts = sections[-1].text.splitlines()[2]
     assert predicts.endswith("--checkpoint a/checkpoints/best_model.pt b/checkpoints/best_model.pt")
 

@@ -98,11 +98,20 @@ def reproduce(it: Material) -> list[Block]:
     )
     commands = [
         facts.train_command,
-        " ".join(["python evaluate.py --checkpoint", _checkpoints(facts.metrics), *_measured(facts.metrics)]),
-        " ".join(["python inference.py --checkpoint", _checkpoints(facts.recipe), *_views(facts.recipe)]),
+        _answering("evaluate", facts.metrics, **_measured(facts.metrics)),
+        _answering("inference", facts.recipe),
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
     return [Paragraph(text), Code("\n".join(commands))]
+
+
+def _answering(script: str, record: Mapping[str, Any] | None, **options: str) -> str:
+    """Return the command whose models and views are those of a record."""
+    views = (record or {}).get("views") or ["identity"]
+    if len(views) > 1:
+        options["tta"] = ",".join(views)
+    flags = [f"--{name} {shlex.quote(value)}" for name, value in options.items()]
+    return " ".join([f"python {script}.py --checkpoint {_checkpoints(record)}", *flags])
 
 
 def _checkpoints(record: Mapping[str, Any] | None) -> str:
@@ -113,15 +122,10 @@ def _checkpoints(record: Mapping[str, Any] | None) -> str:
     return " ".join(shlex.quote(Path(*path.parts[-3:]).as_posix()) for path in paths)
 
 
-def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
-    """Return the flags of `evaluate.py` that measured."""
+def _measured(metrics: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the option of `evaluate.py` that says which images measured; none for its validation images."""
     source = (metrics or {}).get("images_from", "val ")
     part = source.split(" ")[0]
-    if part in ("val", "test", "train", "all"):
-        return [*(["--split", part] if part != "val" else []), *_views(metrics)]
-    return ["--data", shlex.quote(source), *_views(metrics)]
-
-
-def _views(record: Mapping[str, Any] | None) -> list[str]:
-    views = (record or {}).get("views") or ["identity"]
-    return ["--tta", ",".join(views)] if len(views) > 1 else []
+    if part in ("test", "train", "all"):
+        return {"split": part}
+    return {} if part == "val" else {"data": source}
