@@ -21,22 +21,22 @@ _ABSOLUTE = re.compile(r"^(/(home|root|Users|mnt|data|kaggle|content|workspace|t
 
 def check_code(folder: Path, requirements: Path, template: bool) -> list[Check]:
     """Check all Python files below `folder`. Files of the template must parse with `OLDEST_PYTHON`."""
-    trees, broken = {}, []
+    files, broken = {}, []
     for path in sorted(folder.rglob("*.py")):
         try:
             source = path.read_text(encoding="utf-8")
-            trees[path.relative_to(folder).as_posix()] = ast.parse(
-                source, feature_version=OLDEST_PYTHON if template else None
-            )
+            tree = ast.parse(source, feature_version=OLDEST_PYTHON if template else None)
+            # walked once, because each rule looks at all of them
+            files[path.relative_to(folder).as_posix()] = list(ast.walk(tree))
         except (SyntaxError, ValueError) as error:
             broken.append(f"{path.name}: {error}")
     version = ".".join(map(str, OLDEST_PYTHON)) if template else "this Python"
-    checks = [Check("code syntax", not broken, "; ".join(broken)[:200] or f"{len(trees)} files", version)]
+    checks = [Check("code syntax", not broken, "; ".join(broken)[:200] or f"{len(files)} files", version)]
     faults = {
-        "imports": _unlisted_imports(trees, folder, requirements),
-        "absolute paths": list(_absolute_paths(trees)),
-        "downloads": list(_downloads(trees)),
-        "safe loading": list(_unsafe_loads(trees)),
+        "imports": _unlisted_imports(files, folder, requirements),
+        "absolute paths": list(_absolute_paths(files)),
+        "downloads": list(_downloads(files)),
+        "safe loading": list(_unsafe_loads(files)),
     }
     allowed = {
         "imports": f"standard library, own files, {requirements.name}",
@@ -60,12 +60,12 @@ def required_distributions(requirements: Path) -> set[str]:
     return names
 
 
-def _unlisted_imports(trees: dict[str, ast.Module], folder: Path, requirements: Path) -> list[str]:
+def _unlisted_imports(files: dict[str, list[ast.AST]], folder: Path, requirements: Path) -> list[str]:
     own = {path.stem for path in folder.rglob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
     listed, providers = required_distributions(requirements), _packages_distributions()
     faults = []
-    for name, tree in trees.items():
-        for module in sorted(set(_imported(tree))):
+    for name, nodes in files.items():
+        for module in sorted(set(_imported(nodes))):
             if module in own or module in sys.stdlib_module_names:
                 continue
             candidates = {_normalised(provider) for provider in (*providers.get(module, []), module)}
@@ -74,8 +74,8 @@ def _unlisted_imports(trees: dict[str, ast.Module], folder: Path, requirements: 
     return faults
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imported(nodes: list[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -87,16 +87,16 @@ def _same_package(candidate: str, given: str) -> bool:
     return candidate == given or (candidate.startswith("opencv-") and given.startswith("opencv-"))
 
 
-def _absolute_paths(trees: dict[str, ast.Module]) -> Iterator[str]:
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
+def _absolute_paths(files: dict[str, list[ast.AST]]) -> Iterator[str]:
+    for name, nodes in files.items():
+        for node in nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _ABSOLUTE.match(node.value):
                 yield f"{name}, line {node.lineno}: {node.value[:60]!r}"
 
 
-def _downloads(trees: dict[str, ast.Module]) -> Iterator[str]:
-    for name, tree in trees.items():
-        for call in _calls(tree):
+def _downloads(files: dict[str, list[ast.AST]]) -> Iterator[str]:
+    for name, nodes in files.items():
+        for call in _calls(nodes):
             if _called(call) == "load_state_dict_from_url":
                 yield f"{name}, line {call.lineno}: load_state_dict_from_url"
             for keyword in call.keywords:
@@ -113,17 +113,17 @@ def _names_folder(call: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and str(name.value).startswith("local-dir:")
 
 
-def _unsafe_loads(trees: dict[str, ast.Module]) -> Iterator[str]:
-    for name, tree in trees.items():
-        for call in _calls(tree):
+def _unsafe_loads(files: dict[str, list[ast.AST]]) -> Iterator[str]:
+    for name, nodes in files.items():
+        for call in _calls(nodes):
             for keyword in call.keywords:
                 unsafe = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
                 if keyword.arg == "weights_only" and unsafe:
                     yield f"{name}, line {call.lineno}: {_called(call)}(weights_only=False)"
 
 
-def _calls(tree: ast.Module) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+def _calls(nodes: list[ast.AST]) -> Iterator[ast.Call]:
+    return (node for node in nodes if isinstance(node, ast.Call))
 
 
 def _called(call: ast.Call) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 from hydra import compose as hydra_compose
@@ -126,9 +127,10 @@ def leaves_of(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", value
 
 
-def leaf_keys() -> dict[str, Any]:
+@functools.cache
+def leaf_keys() -> Mapping[str, Any]:
     """Return every key of the schema with its declared type, `{"training.epochs": int, ...}`."""
-    return dict(_leaves(Config, ""))
+    return MappingProxyType(dict(_leaves(Config, "")))
 
 
 def listed(overrides: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 So preprocessing is stored with the weights and cannot differ between training, inference and the judges.
 """
 
+import functools
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -190,6 +191,7 @@ def _check_input_size(architecture: str, input_size: int) -> None:
     raise InputError(f"model.input_size={input_size}: {architecture} does not take it. The nearest is {accepted}.")
 
 
+@functools.cache
 def _accepts(architecture: str, input_size: int) -> bool:
     """Say whether a forward pass works on the meta device, which computes shapes only."""
     try:

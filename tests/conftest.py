@@ -128,7 +128,18 @@ def test_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def tiny(pictures, tmp_path):
+def no_pictures(monkeypatch) -> None:
+    """Draw none of TensorBoard's pictures, which take longer than the epochs of a tiny model; a module may draw them.
+
+    What fails while they are drawn ends no run, so no other test could see it.
+    """
+    from training.tensorboard import EventLog
+
+    monkeypatch.setattr(EventLog, "pictures", lambda *arguments: None)
+
+
+@pytest.fixture
+def tiny(pictures, tmp_path, no_pictures):
     """Return a function that composes a tiny run on `pictures` into tmp_path/run; overrides come last."""
 
     def compose_tiny(*overrides: str):

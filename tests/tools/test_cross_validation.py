@@ -2,28 +2,40 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from cli.oof import describe
 from common.errors import InputError
+from configs.compose import compose
 from prediction.probabilities import read_probabilities
+from tests.conftest import TINY
 from tools.cross_validation import join_folds
 from training.train import train
 
 
-@pytest.fixture
-def folds(tiny, tmp_path):
-    """Two runs that held back one half of the pictures each."""
+@pytest.fixture(scope="module")
+def halves(pictures, tmp_path_factory):
+    """Two runs that held back one half of the pictures each; read only."""
+    root = tmp_path_factory.mktemp("sweep")
+    words = [word for word in TINY if not word.startswith("training.epochs")]
+    words += ["training.epochs=1", "dataset.num_folds=2", f"dataset.root={pictures}"]
     for fold in range(2):
-        train(tiny(f"dataset.fold={fold}", "dataset.num_folds=2", f"output_dir={tmp_path / 'sweep' / str(fold)}"))
-    return tmp_path / "sweep"
+        train(compose("config", [*words, f"dataset.fold={fold}", f"output_dir={root / str(fold)}"]))
+    return root
+
+
+@pytest.fixture
+def folds(halves, tmp_path):
+    """A copy of the two runs."""
+    return shutil.copytree(halves, tmp_path / "sweep")
 
 
 @pytest.mark.integration
-def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
-    found = join_folds(folds, ("identity",), tmp_path / "oof")
+def test_the_folds_together_answer_for_every_image(halves, pictures, tmp_path):
+    found = join_folds(halves, ("identity",), tmp_path / "oof")
     assert (found.metrics.images, found.models, found.not_held_back, found.unreadable) == (48, 2, 0, 0)
     lines = describe(found)
     assert lines[0].startswith("images             48, each answered by the one of 2 models")
@@ -43,14 +55,15 @@ def test_the_folds_together_answer_for_every_image(folds, pictures, tmp_path):
 
 @pytest.mark.integration
 def test_a_missing_fold_is_said_and_one_twice_refused(folds, tiny, tmp_path):
+    quarter = ["dataset.num_folds=4", "training.epochs=1"]
     (folds / "1" / "checkpoints" / "best_model.pt").unlink()
     with pytest.raises(InputError, match=r"1 best_model\.pt below it"):
         join_folds(folds, ("identity",), tmp_path / "oof", [])
-    train(tiny("dataset.fold=0", "dataset.num_folds=4", "seed=7", f"output_dir={folds / '1'}"))
+    train(tiny(*quarter, "dataset.fold=0", "seed=7", f"output_dir={folds / '1'}"))
     with pytest.raises(InputError, match="both held back"):
         join_folds(folds, ("identity",), tmp_path / "oof", [])
-    train(tiny("dataset.fold=0", "dataset.num_folds=4", f"output_dir={folds / '0'}"))
-    train(tiny("dataset.fold=1", "dataset.num_folds=4", f"output_dir={folds / '1'}"))
+    train(tiny(*quarter, "dataset.fold=0", f"output_dir={folds / '0'}"))
+    train(tiny(*quarter, "dataset.fold=1", f"output_dir={folds / '1'}"))
     found = join_folds(folds, ("identity",), tmp_path / "oof")
     assert (found.not_held_back, found.images_of_runs) == (24, 48)
     assert describe(found)[-1] == "warning: 24 of 48 images were held back by none of these models."

@@ -1,5 +1,7 @@
 """float16's scale of gradients, with torch's own scaler on a CPU: an overflow is a search, not a fault."""
 
+import math
+
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ from training.train import train
 pytestmark = pytest.mark.integration
 
 # no gradient of the tiny model overflows here, and all do there, for at least ten halvings
-SMALL, TOO_LARGE = 16.0, 2.0**40
+SMALL, TOO_LARGE = 16.0, 2.0**32
 
 
 @pytest.fixture(params=["host", "device"], autouse=True)
@@ -59,12 +61,12 @@ def test_a_run_without_overflows_says_nothing(tiny, tmp_path, monkeypatch, capsy
 
 def test_many_overflows_in_a_row_are_a_search(tiny, tmp_path, monkeypatch, capsys):
     start_at(monkeypatch, TOO_LARGE)
-    train(tiny("training.epochs=8", "training.max_bad_steps=2", "training.ema_decay=0.9"))
+    train(tiny("training.epochs=4", "training.max_bad_steps=2", "training.ema_decay=0.9"))
     state, said = saved(tmp_path / "run"), capsys.readouterr().out
     lowered = state["lowered_scales"]
     assert lowered >= 10
     assert state["scaler"]["scale"] == TOO_LARGE / 2**lowered
-    assert (state["skipped_steps"], state["bad_steps"], state["step"]) == (0, 0, 40)
+    assert (state["skipped_steps"], state["bad_steps"], state["step"]) == (0, 0, 20)
     # one note an epoch, and its count if there were more; no image is named
     first = [line for line in said.splitlines() if "float16 gradients overflowed, so" in line]
     assert [line.split(",")[0] for line in first] == [f"note: epoch {n + 1}" for n in range(len(first))]
@@ -80,8 +82,6 @@ def test_many_overflows_in_a_row_are_a_search(tiny, tmp_path, monkeypatch, capsy
 
 def test_a_step_that_overflows_changes_nothing(tiny, tmp_path, monkeypatch):
     start_at(monkeypatch, TOO_LARGE)
-    train(tiny("training.epochs=1", "training.ema_decay=0.9", "dataset.val_split=0"))
-    state = saved(tmp_path / "run")
     start, fresh = {}, training.state.new_state
 
     def remember(model, *arguments):
@@ -89,7 +89,9 @@ def test_a_step_that_overflows_changes_nothing(tiny, tmp_path, monkeypatch):
         return fresh(model, *arguments)
 
     monkeypatch.setattr("training.start.new_state", remember)
-    train(tiny("training.epochs=1", f"output_dir={tmp_path / 'again'}"))
+    train(tiny("training.epochs=1", "training.ema_decay=0.9", "dataset.val_split=0"))
+    state = saved(tmp_path / "run")
+    assert start.keys() == state["model"].keys()
     assert [name for name, value in start.items() if not torch.equal(value, state["model"][name])] == []
     assert [name for name, value in start.items() if not torch.equal(value, state["ema"][name])] == []
 
@@ -114,11 +116,11 @@ def test_the_scale_grows_again(tiny, tmp_path, monkeypatch):
 
 def test_overflows_that_come_back_with_growth_never_end_a_run(tiny, tmp_path, monkeypatch):
     start_at(monkeypatch, TOO_LARGE, interval=1)
-    train(tiny("training.epochs=10", "training.max_bad_steps=1"))
+    train(tiny("training.epochs=6", "training.max_bad_steps=1"))
     state = saved(tmp_path / "run")
-    # about every second step overflows, once the scale is at its edge
-    assert state["lowered_scales"] > 25
-    assert (state["skipped_steps"], state["step"]) == (0, 50)
+    # about every second step overflows, once the scale is at its edge: it has grown and come back more than thrice
+    assert state["lowered_scales"] > math.log2(TOO_LARGE / state["scaler"]["scale"]) + 3
+    assert (state["skipped_steps"], state["step"]) == (0, 30)
 
 
 def test_a_scale_below_one_is_a_bad_step_with_names(tiny, monkeypatch, capsys):
@@ -152,12 +154,12 @@ def test_a_loss_that_is_not_finite_is_a_bad_step_at_once(tiny, tmp_path, monkeyp
     assert "not finite in epoch 1, optimizer step 2 (images" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("looks", [(3,), (2, 7, 14)])
-def test_a_resumed_run_goes_on_with_its_scale(tiny, tmp_path, monkeypatch, looks):
-    start_at(monkeypatch, 2.0**30, interval=3)
-    options = ["training.epochs=4", "training.ema_decay=0.9"]
+def test_a_resumed_run_goes_on_with_its_scale(tiny, tmp_path, monkeypatch):
+    start_at(monkeypatch, 2.0**26, interval=3)
+    options = ["training.epochs=3", "training.ema_decay=0.9"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
-    stop_and_go_on(monkeypatch, tiny(*options, "training.resume=auto"), looks)
+    # once in each epoch
+    stop_and_go_on(monkeypatch, tiny(*options, "training.resume=auto"), looks=(3, 6, 9))
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
     straight, resumed = saved(tmp_path / "straight"), saved(tmp_path / "run")
     assert straight["lowered_scales"] > 0
@@ -167,8 +169,8 @@ def test_a_resumed_run_goes_on_with_its_scale(tiny, tmp_path, monkeypatch, looks
 
 def test_a_range_test_does_not_call_an_overflow_diverged(tiny, tmp_path, monkeypatch):
     start_at(monkeypatch, TOO_LARGE)
-    found = lr_range(tiny("dataset.val_split=0"), 1e-5, 1e-3, 30, tmp_path)
-    assert len(found.rates) == 30
+    found = lr_range(tiny("dataset.val_split=0"), 1e-5, 1e-3, 20, tmp_path)
+    assert len(found.rates) == 20
 
 
 def test_a_rank_whose_first_step_has_no_image_joins_it(tiny, monkeypatch):

@@ -1,10 +1,14 @@
 """Resuming with another recipe, by force, or with another precision: what counts, and what is said."""
 
+import shutil
+
 import pytest
 import torch
 
 import training.run
 from common.device import Precision
+from configs.compose import compose
+from tests.conftest import TINY
 from training.resume import load_training_state
 from training.run_folder import RunFolder, write_history
 from training.train import train
@@ -16,10 +20,24 @@ def groups_of(tmp_path) -> list[dict]:
     return load_training_state(RunFolder(tmp_path / "run").last)["state"]["optimizer"]["param_groups"]
 
 
+@pytest.fixture(scope="module")
+def begun(pictures, tmp_path_factory):
+    """A run of one epoch; read only."""
+    root = tmp_path_factory.mktemp("begun")
+    words = [word for word in TINY if not word.startswith("training.epochs")]
+    train(compose("config", [*words, "training.epochs=1", f"dataset.root={pictures}", f"output_dir={root}"]))
+    return root
+
+
+@pytest.fixture
+def one_epoch(begun, tmp_path):
+    """Copy the run to where `tiny` writes."""
+    shutil.copytree(begun, tmp_path / "run")
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("other", ["training.weight_decay=0.2", "training.weight_decay=0"])
-def test_a_forced_weight_decay_counts(tiny, tmp_path, capsys, other):
-    train(tiny("training.epochs=1"))
+def test_a_forced_weight_decay_counts(tiny, one_epoch, tmp_path, capsys, other):
     assert {group["weight_decay"] for group in groups_of(tmp_path)} == {0.0, 0.05}
     train(tiny(*FORCED, other))
     assert "training.weight_decay (was 0.05), which count from here on" in capsys.readouterr().out
@@ -27,8 +45,7 @@ def test_a_forced_weight_decay_counts(tiny, tmp_path, capsys, other):
 
 
 @pytest.mark.integration
-def test_a_forced_layer_decay_counts_and_keeps_the_moments(tiny, tmp_path):
-    train(tiny("training.epochs=1"))
+def test_a_forced_layer_decay_counts_and_keeps_the_moments(tiny, one_epoch, tmp_path):
     assert {group["lr_scale"] for group in groups_of(tmp_path)} == {1.0}
     train(tiny(*FORCED, "training.layer_decay=0.5", "training.head_lr_multiplier=3"))
     assert len({group["lr_scale"] for group in groups_of(tmp_path)}) > 3
@@ -38,9 +55,7 @@ def test_a_forced_layer_decay_counts_and_keeps_the_moments(tiny, tmp_path):
 
 
 @pytest.mark.integration
-def test_a_run_goes_on_in_float16_and_back(tiny, tmp_path, monkeypatch, capsys):
-    train(tiny("training.epochs=1"))
-
+def test_a_run_goes_on_in_float16_and_back(tiny, one_epoch, tmp_path, monkeypatch, capsys):
     def in_float16(*_arguments):
         return Precision("cpu", torch.float16)
 

@@ -45,7 +45,7 @@ def test_a_random_classifier_is_never_mixed_in(tiny, start, tmp_path, capsys):
 
 
 def test_a_given_share_is_mixed_into_the_best_epochs_averages(tiny, start, tmp_path, capsys):
-    averages = [*start, "training.ema_decay=0.9", "dataset.val_split=0"]
+    averages = [*start, "training.ema_decay=0.9", "dataset.val_split=0", "training.epochs=1"]
     train(tiny(*averages, f"output_dir={tmp_path / 'plain'}"))
     train(tiny(*averages, "training.start_mix=0.25"))
     said = capsys.readouterr().out
@@ -94,14 +94,14 @@ def test_auto_without_validation_images_says_what_it_takes(tiny, start, tmp_path
 
 
 def test_a_stopped_run_mixes_the_start_of_its_first_part(tiny, start, tmp_path, monkeypatch):
-    options = [*start, "training.epochs=4", "training.start_mix=auto", "training.early_stopping.patience=2"]
+    options = [*start, "training.epochs=3", "training.start_mix=auto", "training.early_stopping.patience=2"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
     stop_and_go_on(monkeypatch, tiny(*options, "training.resume=auto"), looks=(2, 7))
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
 def test_a_run_killed_before_it_mixed_mixes_when_it_is_resumed_and_only_once(tiny, start, tmp_path, monkeypatch):
-    resumed = tiny(*start, "training.start_mix=0.5", "training.resume=auto")
+    resumed = tiny(*start, "training.start_mix=0.5", "training.epochs=1", "training.resume=auto")
     with monkeypatch.context() as patch:
         patch.setattr("training.train.mix_into_best_model", lambda run, state: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -18,6 +18,11 @@ from training.train import train
 SHORT = ("training.epochs=2", "training.early_stopping.patience=9")
 
 
+@pytest.fixture
+def no_pictures() -> None:
+    """Let the runs of this file draw."""
+
+
 class Anything(Exception):
     """What a library may raise."""
 
@@ -50,6 +55,7 @@ def test_a_run_goes_on_without_its_pictures_and_curves(tiny, tmp_path, monkeypat
     assert warning in printed.out + printed.err
 
 
+@pytest.mark.integration
 def test_the_state_is_saved_before_a_picture_is_drawn(tiny, tmp_path, monkeypatch):
     folder, seen = RunFolder(tmp_path / "run"), []
 

@@ -1,6 +1,8 @@
 """training.max_minutes: how many epochs fit into a time, and whether a run ends in it on a machine that slows down."""
 
 import dataclasses
+import functools
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ import training.trainer
 from common.errors import InputError
 from configs.compose import compose
 from configs.epochs import epoch_count
+from tests.conftest import TINY
 from tests.training.interrupted_runs import assert_same_run, history, stop_and_go_on
 from training.resume import load_training_state
 from training.run_folder import RunFolder
@@ -24,7 +27,9 @@ TIMES = RunTimes(head_only_step=0.2, first_step=0.5, final_step=1.0, epoch_start
 STEPS_PER_EPOCH = 40
 
 
+@functools.cache
 def config_of(*overrides: str):
+    """Return a config, which no test changes."""
     return compose("config", ["training=finetune", *overrides])
 
 
@@ -199,20 +204,28 @@ def test_a_resumed_run_is_that_of_the_printed_numbers(tiny, tmp_path, monkeypatc
     assert f"# training.max_minutes=0.1: {numbers}" in RunFolder(tmp_path / "limited").config.read_text("utf-8")
 
 
+@pytest.fixture(scope="module")
+def whole(pictures, tmp_path_factory):
+    """A run whose last epoch is a part of one, and its result; read only."""
+    root = tmp_path_factory.mktemp("whole")
+    words = [word for word in TINY if not word.startswith("training.epochs")]
+    config = compose("config", [*words, "training.epochs=1.6", f"dataset.root={pictures}", f"output_dir={root}"])
+    return train(config), RunFolder(root)
+
+
 @pytest.mark.integration
-def test_the_last_epoch_may_be_a_part_of_one(tiny, tmp_path):
-    result = train(tiny("training.epochs=1.6"))
+def test_the_last_epoch_may_be_a_part_of_one(whole):
+    result, folder = whole
     # 39 images in batches of 8 are five steps
-    assert load_training_state(RunFolder(tmp_path / "run").last)["state"]["step"] == 8
+    assert load_training_state(folder.last)["state"]["step"] == 8
     assert (result.epochs, result.stopped_early) == (2, False)
-    assert [row["epoch"] for row in history(RunFolder(tmp_path / "run"))] == ["1", "2"]
+    assert [row["epoch"] for row in history(folder)] == ["1", "2"]
 
 
 @pytest.mark.integration
-def test_a_part_of_an_epoch_is_resumed_exactly(tiny, tmp_path, monkeypatch):
+def test_a_part_of_an_epoch_is_resumed_exactly(tiny, tmp_path, monkeypatch, whole):
     stop_and_go_on(monkeypatch, tiny("training.epochs=1.6", "training.resume=auto"), [7])
-    train(tiny("training.epochs=1.6", f"output_dir={tmp_path / 'whole'}"))
-    assert_same_run(RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole"))
+    assert_same_run(RunFolder(tmp_path / "run"), whole[1])
 
 
 @pytest.mark.integration
@@ -252,35 +265,44 @@ def test_only_the_first_rank_decides_on_a_shortening(monkeypatch):
 
 @pytest.mark.integration
 def test_measuring_leaves_no_trace_in_the_weights(tiny, tmp_path, monkeypatch, capsys):
-    real, fixed = training.train.measure_run, RunTimes(0.1, 0.1, 0.1, epoch_start=0.0, validation=0.1, saving=0.1)
+    real, fixed = training.train.measure_run, RunTimes(0.2, 0.2, 0.2, epoch_start=0.0, validation=0.1, saving=0.1)
+    clock = training.train.time.perf_counter
+    now = clock()
 
     def measured_but_fixed(run, seconds):
+        # the run takes no time, besides what it measures
+        monkeypatch.setattr(training.train.time, "perf_counter", clock)
         real(run, 0.1)
+        monkeypatch.setattr(training.train.time, "perf_counter", lambda: now)
         return fixed
 
+    monkeypatch.setattr(training.train.time, "perf_counter", lambda: now)
+
     monkeypatch.setattr(training.train, "measure_run", measured_but_fixed)
-    config = limited(tiny, f"output_dir={tmp_path / 'limited'}", "model.drop_rate=0.2")
-    train(dataclasses.replace(config, training=dataclasses.replace(config.training, max_minutes=0.5)))
+    train(limited(tiny, f"output_dir={tmp_path / 'limited'}", "model.drop_rate=0.2"))
     said = capsys.readouterr().out
-    words = said.partition("training.max_minutes=0.5: training.epochs")[2].partition(" (")[0].split()
+    words = said.partition("training.max_minutes=0.1: training.epochs")[2].partition(" (")[0].split()
     numbers = [f"training.epochs{words[0]}", *words[1:]]
     train(tiny(*numbers, "model.drop_rate=0.2", f"output_dir={tmp_path / 'plain'}"))
     assert_same_run(RunFolder(tmp_path / "limited"), RunFolder(tmp_path / "plain"))
 
 
 @pytest.mark.integration
-def test_a_run_in_epochs_does_not_go_on_in_minutes(tiny):
-    train(tiny("training.epochs=1"))
+def test_a_run_in_epochs_does_not_go_on_in_minutes(tiny, tmp_path, whole):
+    shutil.copytree(whole[1].root, tmp_path / "run")
     with pytest.raises(InputError, match=r"was planned in epochs. Give training.epochs instead"):
         train(limited(tiny, "training.resume=auto"))
 
 
 @pytest.mark.integration
-def test_the_parts_of_a_run_are_measured(tiny, tmp_path, capsys):
+def test_the_parts_of_a_run_are_measured(tiny, tmp_path, monkeypatch, capsys):
+    # a busy machine has time for it, and still measures less than a second
+    monkeypatch.setattr("training.time_limit._MEASURING_SHARE", 0.01)
     config = limited(tiny)
-    train(dataclasses.replace(config, training=dataclasses.replace(config.training, max_minutes=0.15)))
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, max_minutes=1.0))
+    train(config, after_epoch=lambda row: True)
     said = capsys.readouterr().out
-    assert "training.max_minutes=0.15: some steps are timed first" in said
+    assert "training.max_minutes=1: some steps are timed first" in said
     assert "images/s" in said.partition("(measured: ")[2].partition(")")[0]
     state = load_training_state(RunFolder(tmp_path / "run").last)["state"]
     assert state["times"]["first_step"] > 0
@@ -288,10 +310,9 @@ def test_the_parts_of_a_run_are_measured(tiny, tmp_path, capsys):
 
 
 @pytest.mark.integration
-def test_a_run_that_stops_in_its_last_validation_validates_again(tiny, tmp_path, monkeypatch):
+def test_a_run_that_stops_in_its_last_validation_validates_again(tiny, tmp_path, monkeypatch, whole):
     # 39 images in batches of 8: five looks in each epoch, then those of the validation
     stop_and_go_on(monkeypatch, tiny("training.epochs=1.6", "training.resume=auto"), [10])
     state = load_training_state(RunFolder(tmp_path / "run").last)["state"]
     assert (state["step"], state["epoch"]) == (8, 2)
-    train(tiny("training.epochs=1.6", f"output_dir={tmp_path / 'whole'}"))
-    assert_same_run(RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole"))
+    assert_same_run(RunFolder(tmp_path / "run"), whole[1])

@@ -5,13 +5,14 @@
 
 import csv
 import itertools
-from pathlib import Path
+import shutil
 
 import pytest
 import timm
 import torch
 
 from common.errors import InputError, RunError
+from configs.compose import compose
 from data.dataloader import BatchReader
 from data.inputs import find_inputs
 from data.table import write_table
@@ -19,7 +20,7 @@ from models.checkpoint import load_checkpoint
 from models.losses import CrossEntropy
 from prediction.pipeline import load_pipeline, predict_images
 from prediction.probabilities import save_probabilities
-from tests.conftest import write_pictures
+from tests.conftest import TINY, write_pictures
 from tests.training.interrupted_runs import assert_same_run, final_tensors, history, interrupt, stop_and_go_on
 from training.resume import load_training_state
 from training.run_folder import HISTORY_COLUMNS, RunFolder
@@ -28,10 +29,22 @@ from training.train import train
 pytestmark = pytest.mark.integration
 
 
-def test_a_run_writes_what_it_promises(tiny):
-    config = tiny()
-    result = train(config)
-    folder = RunFolder(root=Path(config.output_dir))
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    """A tiny run of two epochs, whose pictures are drawn, and its result; read only."""
+    root = tmp_path_factory.mktemp("trained")
+    return train(compose("config", [*TINY, f"dataset.root={pictures}", f"output_dir={root}"])), RunFolder(root)
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """The folder of the same run, copied to where `tiny` writes."""
+    shutil.copytree(trained[1].root, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_run_writes_what_it_promises(trained):
+    result, folder = trained
     rows = history(folder)
     assert tuple(rows[0]) == HISTORY_COLUMNS
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -47,7 +60,7 @@ def test_a_run_writes_what_it_promises(tiny):
 
 
 def test_the_best_model_holds_nothing_of_the_optimizer(tiny, tmp_path):
-    train(tiny("training.ema_decay=0.9"))
+    train(tiny("training.ema_decay=0.9", "training.epochs=1"))
     payload = torch.load(tmp_path / "run" / "checkpoints" / "best_model.pt", weights_only=True)
     assert not {"optimizer", "scaler", "ema"} & payload.keys()
     assert payload["averaged_weights"] is True
@@ -71,36 +84,64 @@ def files(checkpoint, pictures, tmp_path_factory):
     }
 
 
+# options that do not touch each other share a run
 RECIPES = {
     "plain": [],
-    "mixup and cutmix": ["training.mixup_alpha=0.4", "training.cutmix_alpha=1", "training.mix_off_epochs=1"],
-    "averaged weights": ["training.ema_decay=0.95"],
-    "accumulation": ["training.accumulation_steps=3", "dataset.batch_size=4"],
-    "drops": ["model.drop_path_rate=0.2", "model.drop_rate=0.3"],
-    "layers": ["training.layer_decay=0.8", "training.head_lr_multiplier=3", "training.freeze_epochs=2"],
-    "late backbone": ["training.backbone_warmup_epochs=3", "training.layer_decay=0.8", "training.clip_grad_norm=null"],
-    "focal and sampler": ["training=focal", "dataset.sampler=sqrt"],
-    "balanced sampler": ["dataset.sampler=balanced"],
-    "early stopping": ["training.early_stopping.patience=3", "training.early_stopping.min_delta=0.5"],
-    "final epochs": ["training.final_epochs=2", "training.final_input_size=48", "model.eval_input_size=64"],
-    "final epochs end mixing": ["training.final_epochs=1", "training.mixup_alpha=0.4"],
-    "head from a probe": ["training.head_init=probe"],
-    "kept statistics": ["training.freeze_batchnorm=true", "model.pretrained=true", "model.weights={weights}"],
-    "frozen layers": ["training.freeze_layers=0.5", "model.pretrained=true", "model.weights={weights}"],
-    "whole pictures, drawn transforms": ["model.fit=pad", "augmentation=randaugment"],
-    "lamb": ["training.optimizer=lamb"],
-    "class-balanced focal": ["training.loss_function=class_balanced_focal", "training.class_balance_beta=0.9"],
+    "frozen and late parts, sampler, early stopping": [
+        "training.layer_decay=0.8",
+        "training.head_lr_multiplier=3",
+        "training.freeze_epochs=2",
+        "dataset.sampler=balanced",
+        "training.early_stopping.patience=2",
+        "training.early_stopping.min_delta=0.5",
+    ],
+    "late backbone, focal loss, other sampler": [
+        "training=focal",
+        "training.backbone_warmup_epochs=3",
+        "training.layer_decay=0.8",
+        "training.clip_grad_norm=null",
+        "dataset.sampler=sqrt",
+    ],
+    "final epochs at another size end mixing, lamb, teacher": [
+        "training.final_epochs=2",
+        "training.final_input_size=48",
+        "model.eval_input_size=64",
+        "training.cutmix_alpha=1",
+        "training.optimizer=lamb",
+        "training.teacher={teacher}",
+    ],
+    "weights from a file, kept statistics, frozen layers, whole pictures, hard teacher": [
+        "model.pretrained=true",
+        "model.weights={weights}",
+        "training.head_init=probe",
+        "training.freeze_batchnorm=true",
+        "training.freeze_layers=0.5",
+        "model.fit=pad",
+        "augmentation=randaugment",
+        "training.teacher=[{teacher}]",
+        "training.distillation_hard_labels=true",
+    ],
     "few shot": ["training=few_shot"],
-    "teacher": ["training.teacher={teacher}", "training.cutmix_alpha=1"],
-    "own teacher": [
+    # without clipping it diverges from kept statistics
+    "sgd": ["training.optimizer=sgd", "training.clip_grad_norm=null"],
+    "own teacher, accumulation": [
         "training.teacher=ema",
         "training.ema_decay=0.9",
-        "model.drop_rate=0.3",
         "training.mixup_alpha=0.4",
+        "model.drop_path_rate=0.2",
+        "model.drop_rate=0.3",
+        "training.accumulation_steps=3",
+        "dataset.batch_size=4",
     ],
-    "saved teacher": ["training.teacher={saved_teacher}", "training.mixup_alpha=0.4"],
-    "hard teacher": ["training.teacher=[{teacher}]", "training.distillation_hard_labels=true"],
-    "sgd": ["training.optimizer=sgd", "training.clip_grad_norm=null"],
+    "saved teacher, mixing, class-balanced focal loss": [
+        "training.teacher={saved_teacher}",
+        "training.mixup_alpha=0.4",
+        "training.cutmix_alpha=1",
+        "training.mix_off_epochs=1",
+        "training.ema_decay=0.95",
+        "training.loss_function=class_balanced_focal",
+        "training.class_balance_beta=0.9",
+    ],
 }
 
 
@@ -181,50 +222,46 @@ def test_a_run_may_stop_after_any_step(tiny, tmp_path, monkeypatch, files):
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))
 
 
-def test_another_seed_is_another_run(tiny, tmp_path):
-    train(tiny("seed=0"))
-    first = final_tensors(RunFolder(tmp_path / "run"))
+def test_a_new_run_moves_the_older_one_away_and_another_seed_is_another_run(tiny, finished):
+    older, first = finished.best.read_bytes(), final_tensors(finished)
     train(tiny("seed=1"))
-    second = final_tensors(RunFolder(tmp_path / "run"))
+    archived = list((finished.root / "archive").glob("*/checkpoints/best_model.pt"))
+    assert [path.read_bytes() for path in archived] == [older]
+    second = final_tensors(finished)
     assert not all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def test_resuming_with_more_epochs_says_so(tiny, tmp_path, capsys):
-    train(tiny("training.epochs=1"))
+def test_resuming_with_more_epochs_says_so(tiny, finished, capsys):
     train(tiny("training.epochs=3", "training.resume=auto"))
-    assert "training.epochs is 3, was 1: the learning-rate schedule is recomputed" in capsys.readouterr().out
-    assert [row["epoch"] for row in history(RunFolder(tmp_path / "run"))] == ["1", "2", "3"]
+    assert "training.epochs is 3, was 2: the learning-rate schedule is recomputed" in capsys.readouterr().out
+    assert [row["epoch"] for row in history(finished)] == ["1", "2", "3"]
 
 
-def test_a_complete_run_is_not_trained_again(tiny, tmp_path, capsys):
-    train(tiny())
-    before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
+def test_a_complete_run_is_not_trained_again(tiny, finished, capsys):
+    before = finished.last.read_bytes()
     train(tiny("training.resume=auto"))
     assert "Nothing to train: the run is complete after 2 epochs." in capsys.readouterr().out
-    assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
+    assert finished.last.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "change", ["training.weight_decay=0.1", "dataset.batch_size=4", "seed=7", "augmentation=medium"]
 )
-def test_resuming_with_another_recipe_is_refused(tiny, change):
-    train(tiny("training.epochs=1"))
+def test_resuming_with_another_recipe_is_refused(tiny, finished, change):
     with pytest.raises(InputError, match="its run had other values of"):
-        train(tiny("training.epochs=2", "training.resume=auto", change))
+        train(tiny("training.epochs=3", "training.resume=auto", change))
 
 
-def test_resuming_with_another_recipe_can_be_forced(tiny, tmp_path, capsys):
-    train(tiny("training.epochs=1"))
+def test_resuming_with_another_recipe_can_be_forced(tiny, finished, capsys):
     forced = ["training.resume=auto", "training.resume_force=true", "training.weight_decay=0.1"]
-    train(tiny("training.epochs=2", *forced))
+    train(tiny("training.epochs=3", *forced))
     assert "goes on with other values of training.weight_decay (was 0.05)" in capsys.readouterr().out
-    assert len(history(RunFolder(tmp_path / "run"))) == 2
+    assert len(history(finished)) == 3
 
 
-def test_harmless_changes_are_said_and_go_on(tiny, capsys):
-    train(tiny("training.epochs=1"))
+def test_harmless_changes_are_said_and_go_on(tiny, finished, capsys):
     harmless = ["dataset.max_bad_fraction=0.5", "experiment_name=again", "competition.max_latency_ms=50"]
-    train(tiny("training.epochs=2", "training.resume=auto", *harmless, "dataset.test_dir=elsewhere"))
+    train(tiny("training.epochs=3", "training.resume=auto", *harmless, "dataset.test_dir=elsewhere"))
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "without effect on the result" in line]
     for change in (
         "dataset.max_bad_fraction (was 0.01)",
@@ -237,38 +274,28 @@ def test_harmless_changes_are_said_and_go_on(tiny, capsys):
 
 def test_resuming_with_other_images_is_refused(tiny, tmp_path):
     write_pictures(tmp_path / "data", [6, 6])
-    train(tiny(f"dataset.root={tmp_path / 'data'}"))
+    train(tiny(f"dataset.root={tmp_path / 'data'}", "training.epochs=1"))
     rows = [f"{number:04d}.png" for number in range(11)]
     write_table(tmp_path / "data" / "train.csv", rows, [number % 2 for number in range(11)])
     with pytest.raises(InputError, match="other images or another split"):
-        train(tiny(f"dataset.root={tmp_path / 'data'}", "training.resume=auto"))
+        train(tiny(f"dataset.root={tmp_path / 'data'}", "training.epochs=2", "training.resume=auto"))
 
 
-def test_resuming_from_what_is_not_a_state_is_refused(tiny, tmp_path):
-    train(tiny())
+def test_resuming_from_what_is_not_a_state_is_refused(tiny, finished, tmp_path):
     with pytest.raises(InputError, match=r"last\.pt for resuming"):
-        train(tiny(f"training.resume={tmp_path / 'run' / 'checkpoints' / 'best_model.pt'}"))
+        train(tiny(f"training.resume={finished.best}"))
     broken = tmp_path / "broken.pt"
-    broken.write_bytes((tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()[:5000])
+    broken.write_bytes(finished.last.read_bytes()[:5000])
     with pytest.raises(InputError, match="damaged"):
         train(tiny(f"training.resume={broken}"))
     with pytest.raises(InputError, match="no such checkpoint"):
         train(tiny(f"training.resume={tmp_path / 'none.pt'}"))
 
 
-def test_a_new_run_moves_the_older_one_away(tiny, tmp_path):
-    train(tiny("seed=0"))
-    older = (tmp_path / "run" / "checkpoints" / "best_model.pt").read_bytes()
-    train(tiny("seed=1"))
-    archived = list((tmp_path / "run" / "archive").glob("*/checkpoints/best_model.pt"))
-    assert [path.read_bytes() for path in archived] == [older]
-
-
-def test_a_run_that_cannot_start_leaves_the_older_one_alone(tiny, tmp_path):
-    train(tiny())
+def test_a_run_that_cannot_start_leaves_the_older_one_alone(tiny, finished, tmp_path):
     with pytest.raises(InputError):
         train(tiny("model.pretrained=true", f"model.weights={tmp_path / 'none.pth'}"))
-    assert (tmp_path / "run" / "checkpoints" / "best_model.pt").is_file()
+    assert finished.best.is_file()
 
 
 def test_without_validation_the_last_epoch_is_shipped(tiny, tmp_path):
@@ -289,7 +316,7 @@ def test_fewer_epochs_than_warm_up_says_so(tiny, capsys):
 
 def test_a_class_with_one_image_is_trained_on(tiny, tmp_path, capsys):
     write_pictures(tmp_path / "data", [8, 8, 1])
-    train(tiny(f"dataset.root={tmp_path / 'data'}"))
+    train(tiny(f"dataset.root={tmp_path / 'data'}", "training.epochs=1"))
     assert "1 classes have one image, which is used for training" in capsys.readouterr().out
 
 
@@ -335,7 +362,8 @@ def test_an_unreadable_image_is_left_out_and_listed(tiny, tmp_path, capsys):
     write_pictures(tmp_path / "data", [8, 8])
     (tmp_path / "data" / "train" / "0003.png").write_bytes(b"not an image")
     (tmp_path / "data" / "train" / "0004.png").unlink()
-    train(tiny(f"dataset.root={tmp_path / 'data'}", "dataset.val_split=0", "dataset.max_bad_fraction=0.2"))
+    broken = ["dataset.val_split=0", "dataset.max_bad_fraction=0.2", "training.epochs=1"]
+    train(tiny(f"dataset.root={tmp_path / 'data'}", *broken))
     rows = list(csv.reader((tmp_path / "run" / "skipped_images.csv").open(encoding="utf-8", newline="")))
     assert [row[0] for row in rows] == ["image_id", "0003.png", "0004.png"]
     assert rows[1][1] == str(tmp_path / "data" / "train" / "0003.png")
