@@ -29,11 +29,11 @@ def finish_best(run: Run, state: TrainingState) -> list[str]:
     """Write into best_model.pt what only a finished run knows, and return a line on each.
 
     That is the temperature, and the top-1 to expect on new images. Without validation images the temperature is that of
-    the teacher, or 1. A model that has one already keeps it.
+    the teacher, or 1. A model that has one already keeps it; its top-1 to expect changes with the epochs that followed.
     """
     checkpoint = load_best(run)
     if checkpoint.temperature_source:
-        return []
+        return _correct_again(run, state, checkpoint)
     if run.val_loader is None:
         return _take_from_teacher(run, checkpoint)
     with progress("calibration", len(run.split.val)) as advance:
@@ -68,6 +68,15 @@ def _correction(run: Run, state: TrainingState, checkpoint: Checkpoint) -> tuple
         f"Validation top-1, corrected for the choice of the epoch: {100 * corrected:.2f} % "
         f"(measured: {100 * raw:.2f} %)."
     ]
+
+
+def _correct_again(run: Run, state: TrainingState, checkpoint: Checkpoint) -> list[str]:
+    """Write the top-1 to expect after further epochs, of which none was better, and return the line on it."""
+    metrics, lines = _correction(run, state, checkpoint)
+    if metrics.get(CORRECTED) in (None, checkpoint.metrics.get(CORRECTED)):
+        return []
+    _write(run, checkpoint, checkpoint.temperature, checkpoint.temperature_source, metrics)
+    return lines
 
 
 def describe_calibration(found: Calibration) -> str:

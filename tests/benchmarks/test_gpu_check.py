@@ -362,6 +362,7 @@ def test_a_card_that_only_emulates_bfloat16_is_not_asked_for_it(monkeypatch):
     assert machine._refusal("fp16") == machine._refusal("fp32") == ""
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("facts", [H100, CPU])
 def test_every_training_of_the_checks_has_a_config(facts, monkeypatch, tmp_path):
     given = []

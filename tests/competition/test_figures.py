@@ -68,7 +68,13 @@ def figure_of(facts):
     return cache(lambda name, language: FIGURES[name](facts, SAY[language]))
 
 
-def drawn_texts(figure, monkeypatch):
+@pytest.fixture(scope="module")
+def texts_of(figure_of):
+    """Return a function that gives the texts of the same figures, which are drawn for it once."""
+    return cache(lambda name, language: drawn_texts(figure_of(name, language)))
+
+
+def drawn_texts(figure):
     """The texts that are drawn, with their boxes in dots; labels of ticks outside of the axes are not."""
     found, draw = [], Text.draw
 
@@ -77,7 +83,7 @@ def drawn_texts(figure, monkeypatch):
             found.append((self.get_text(), self.get_window_extent(renderer)))
         draw(self, renderer)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Text, "draw", record)
         figure.draw_without_rendering()
     return found
@@ -95,11 +101,11 @@ def needs_chinese(language):
 
 @pytest.mark.parametrize("language", SAY)
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_text_is_cut_or_lies_on_another(figure_of, name, language, monkeypatch):
+def test_no_text_is_cut_or_lies_on_another(figure_of, texts_of, name, language):
     needs_chinese(language)
     figure = figure_of(name, language)
     assert round(72 * figure.get_figwidth()) == (PAGE if name in WIDE else COLUMN)
-    texts = drawn_texts(figure, monkeypatch)
+    texts = texts_of(name, language)
     slack = 0.5 * figure.dpi / 72
     for text, box in texts:
         assert box.x0 >= -slack, text
@@ -122,17 +128,17 @@ def test_letters_have_seven_points(figure_of, name):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_chinese_figures_have_chinese_words(figure_of, name, monkeypatch):
+def test_chinese_figures_have_chinese_words(texts_of, name):
     needs_chinese("zh")
-    english, chinese = ({text for text, _ in drawn_texts(figure_of(name, language), monkeypatch)} for language in SAY)
+    english, chinese = ({text for text, _ in texts_of(name, language)} for language in SAY)
     own = "".join(chinese - english)
     for image_name in LONG_NAMES:
         own = own.replace(image_name, "")
     assert any("\u4e00" <= letter <= "\u9fff" for letter in own)
 
 
-def test_names_of_classes_are_whole(facts, figure_of, monkeypatch):
-    texts = drawn_texts(figure_of("confusion_matrix", "en"), monkeypatch)
+def test_names_of_classes_are_whole(facts, texts_of):
+    texts = texts_of("confusion_matrix", "en")
     text = "".join("".join(text.split()) for text, _ in texts)
     labels = confused_classes(matrix_of(facts))
     assert len(labels) == min(len(facts.checkpoint.classes), 20)
@@ -185,9 +191,9 @@ def test_the_confused_classes_are_those_of_the_most_frequent_pairs():
     assert len(confused_classes(10 * np.eye(30, dtype=int), most=20)) == 20
 
 
-def test_the_predictions_are_those_of_the_network(small, monkeypatch):
+def test_the_predictions_are_those_of_the_network(small):
     """Both columns hold answers, and a network that disagrees with the evaluation is not shown."""
-    joined = " ".join(text for text, _ in drawn_texts(FIGURES["predictions"](small, SAY["en"]), monkeypatch))
+    joined = " ".join(text for text, _ in drawn_texts(FIGURES["predictions"](small, SAY["en"])))
     assert "right answer" in joined
     assert "wrong answer" in joined
     others = [replace(it, predicted=(it.predicted + 1) % 4) for it in small.answers]
@@ -205,7 +211,7 @@ def test_broken_lines_fit_and_lose_nothing(text):
 
 @pytest.mark.parametrize("architecture", ["test_efficientnet", "test_convnext", "test_vit"])
 @pytest.mark.parametrize("head", HEADS)
-def test_the_overview_shows_every_head(small, architecture, head, tmp_path, monkeypatch):
+def test_the_overview_shows_every_head(small, architecture, head, tmp_path):
     size = 160 if architecture == "test_vit" else 64
     config = tiny_config(
         tmp_path,
@@ -217,14 +223,14 @@ def test_the_overview_shows_every_head(small, architecture, head, tmp_path, monk
         "training.mixup_alpha=0.2",
     )
     own = changed(small, config=config, checkpoint=tiny_checkpoint(config, small.checkpoint.classes))
-    check_overview(own, monkeypatch)
+    check_overview(own)
     texts = [box.text for column in plan_of(own, SAY["en"]).columns for box in column]
     assert ("iSQRT-COV" in "".join("".join(texts).split())) == (head == "second_order")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs" / "model").glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_overview_of_each_model_option_fits(small, path, tmp_path, monkeypatch):
+def test_the_overview_of_each_model_option_fits(small, path, tmp_path):
     if path.stem == "timm":
         pytest.skip("names no architecture")
     option = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -233,10 +239,10 @@ def test_the_overview_of_each_model_option_fits(small, path, tmp_path, monkeypat
     size, architecture = option["input_size"], option["architecture"]
     meta = changed(small.checkpoint, architecture=architecture, input_size=size)
     meta.meta_model = lambda: meta_classifier(architecture, 102, size)
-    check_overview(changed(small, config=config, checkpoint=meta), monkeypatch)
+    check_overview(changed(small, config=config, checkpoint=meta))
 
 
-def check_overview(facts, monkeypatch):
+def check_overview(facts):
     """Every text lies within a box, and boxes lie on no other, besides the stages within the network."""
     for say in SAY.values():
         plan = plan_of(facts, say)
@@ -247,7 +253,7 @@ def check_overview(facts, monkeypatch):
             assert apart, (first.title, second.title)
         figure = FIGURES["overview"](facts, say)
         scale = figure.dpi / 72
-        for text, extent in drawn_texts(figure, monkeypatch):
+        for text, extent in drawn_texts(figure):
             assert any(
                 extent.x0 / scale >= box.left
                 and extent.x1 / scale <= box.left + box.width

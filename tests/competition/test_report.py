@@ -82,18 +82,6 @@ def test_text_is_shown_as_it_is_in_both_forms(tmp_path):
     assert "a &quot;quote&quot; &lt;b&gt;" in to_html(document)
 
 
-@pytest.mark.integration
-def test_the_teams_text_is_kept_and_shown(run, tmp_path):
-    (tmp_path / "innovation.txt").write_text("# Our idea\n\nWe froze\nthe stem.\n\n% a hint\n", encoding="utf-8")
-    written = write_report(run, tmp_path, "en", ["calibration"])
-    page = written.html.read_text(encoding="utf-8")
-    assert re.search(r"<h3>\d\.\d Our idea</h3>", page)
-    assert "<p>We froze the stem.</p>" in page
-    assert "a hint" not in page
-    assert 'id="calibration"' not in page
-    assert (tmp_path / "innovation.txt").read_text(encoding="utf-8").startswith("# Our idea")
-
-
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_empty_template_says_that_it_is_empty(language):
     assert not is_written(innovation_template(language))
@@ -196,9 +184,13 @@ def test_a_run_without_an_evaluation_is_told_how_to_get_one(run, tmp_path):
 
 
 @pytest.mark.integration
-def test_title_team_and_other_runs_are_flags(run, tmp_path):
+def test_the_teams_text_is_kept_and_title_team_other_runs_and_what_is_dropped_are_flags(run, tmp_path):
     shutil.copytree(run, tmp_path / "other")
+    text = tmp_path / "out" / "innovation.txt"
+    text.parent.mkdir()
+    text.write_text("# Our idea\n\nWe froze\nthe stem.\n\n% a hint\n", encoding="utf-8")
     words = ["--run", run, "--run", tmp_path / "other", "--title", "Our <flowers>", "--team", "The 花 team"]
+    words += ["--drop", "calibration"]
     done = run_script("cli/flower_cli.py", "report", *words, "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -206,4 +198,9 @@ def test_title_team_and_other_runs_are_flags(run, tmp_path):
     assert "The 花 team" in page
     # the curves are those of both runs
     assert "'curves'" not in done.stdout + done.stderr
+    assert re.search(r"<h3>\d\.\d Our idea</h3>", page)
+    assert "<p>We froze the stem.</p>" in page
+    assert "a hint" not in page
+    assert 'id="calibration"' not in page
+    assert text.read_text(encoding="utf-8").startswith("# Our idea")
     assert "this run differs from “other” by 0.00 percentage points" in page

@@ -30,16 +30,14 @@ needs_packages = pytest.mark.skipif(bool(missing_packages(OPTIONAL)), reason="re
 @pytest.mark.integration
 @needs_packages
 @pytest.mark.parametrize(("runtime", "precision"), COMBINATIONS)
-def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, test_folder, tmp_path, runtime, precision):
-    output = tmp_path / "出 口" / f"model{SUFFIX_OF[runtime]}"
-    # ten images of a tiny model say little of what int8 costs
-    exported = export(checkpoint, runtime, precision, output, tolerance=0.3 if precision == "int8" else None)
-    assert exported.files[0] == output
-    assert exported.within_tolerance
-    gain = exported.comparison.gain
+def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, exported, test_folder, runtime, precision):
+    output, figures = exported(runtime, precision)
+    assert figures.files[0] == output
+    assert figures.within_tolerance
+    gain = figures.comparison.gain
     assert gain.low < gain.points < gain.high
     assert precision == "int8" or gain.points == 0
-    assert len(describe(exported)) == 4
+    assert len(describe(figures)) == 4
     assert {path.suffix for path in output.parent.iterdir()} <= {SUFFIX_OF[runtime], ".bin"}
     inputs = find_inputs([test_folder])
     before, after = load_pipeline([checkpoint]), load_pipeline([output])
@@ -142,11 +140,10 @@ def test_what_is_no_export_is_refused(tmp_path, name, content):
 
 @pytest.mark.integration
 @needs_packages
-def test_a_strangers_model_is_checked_like_a_checkpoint(checkpoint, tmp_path):
+def test_a_strangers_model_is_checked_like_a_checkpoint(exported, tmp_path):
     import onnx
 
-    export(checkpoint, "onnx", "fp32", tmp_path / "a.onnx")
-    model = onnx.load(str(tmp_path / "a.onnx"))
+    model = onnx.load(str(exported("onnx", "fp32")[0]))
     facts = json.loads(model.metadata_props[0].value)
     for changed, message in (
         ({"classes": facts["classes"][:1]}, "less than two classes"),
@@ -167,12 +164,11 @@ def test_a_precision_that_the_runtime_does_not_choose_is_refused(checkpoint):
 
 @pytest.mark.integration
 @needs_packages
-def test_the_gate_counts_an_exported_models_parameters_and_refuses_its_runtime(checkpoint, tmp_path):
-    export(checkpoint, "openvino", "fp32", tmp_path / "model.xml")
+def test_the_gate_counts_an_exported_models_parameters_and_refuses_its_runtime(checkpoint, exported):
     limits = compose("config").competition
     checks = {
         path.suffix: {check.rule: check for check in check_models(load_pipeline([path]), limits)}
-        for path in (checkpoint, tmp_path / "model.xml")
+        for path in (checkpoint, exported("openvino", "fp32")[0])
     }
     assert checks[".xml"]["parameters"] == checks[".pt"]["parameters"]
     assert [checks[suffix]["runtime"].passed for suffix in (".pt", ".xml")] == [True, False]

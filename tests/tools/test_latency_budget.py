@@ -67,16 +67,15 @@ def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, t
 
 
 @pytest.mark.integration
-def test_exported_models_are_refused_where_weights_are_needed(checkpoint, tmp_path):
+def test_exported_models_are_refused_where_weights_are_needed(exported, tmp_path):
     pytest.importorskip("openvino")
-    path = tmp_path / "model.xml"
-    export(checkpoint, "openvino", "fp32", path)
-    exported = load_pipeline([path])
+    path, _ = exported("openvino", "fp32")
+    pipeline = load_pipeline([path])
     for what, refuse in {
         "budget": lambda: find_best([path], compose("config").competition, [("identity",)], None, tmp_path, []),
         "export": lambda: export(path, "onnx", "fp32", tmp_path / "model.onnx"),
-        "soup": lambda: soup(exported, None, tmp_path / "soup.pt"),
-        "comparing input sizes": lambda: compare_sizes(exported, [64]),
+        "soup": lambda: soup(pipeline, None, tmp_path / "soup.pt"),
+        "comparing input sizes": lambda: compare_sizes(pipeline, [64]),
     }.items():
         with pytest.raises(InputError, match=f"^{what}: needs best_model.pt in torch; a model of openvino is fixed"):
             refuse()

@@ -30,6 +30,7 @@ def test_the_best_run_stands_first_and_a_failed_one_last(tiny, tmp_path):
     assert rows[0]["output_dir"].endswith("2")
 
 
+@pytest.mark.integration
 def test_the_table_stands_after_each_run(tiny, tmp_path, monkeypatch):
     def interrupted(config):
         if config.seed == 1:

@@ -60,9 +60,9 @@ def rows_of(folder):
 
 
 @pytest.mark.integration
-def test_a_search_as_a_user_runs_it(words, tmp_path):
+def test_a_search_as_a_user_runs_it(words, tmp_path, no_pictures):
     folder = tmp_path / "搜索 a?b#c%20"
-    command = ["cli/flower_cli.py", "tune", *words, "--output", folder]
+    command = ["cli/flower_cli.py", "tune", *words[:-1], "training.epochs=1", "--output", folder]
     first = run_script(*command, "--trials", "2")
     assert first.returncode == 0, first.stderr
     assert "training.learning_rate=0.0001..0.1: sampled on a log scale" in first.stdout
@@ -87,7 +87,7 @@ def test_a_search_as_a_user_runs_it(words, tmp_path):
 
 
 @pytest.mark.integration
-def test_an_interrupted_trial_is_trained_on(words, tmp_path, monkeypatch):
+def test_an_interrupted_trial_is_trained_on(words, tmp_path, monkeypatch, no_pictures):
     told = Pruning.after_epoch
 
     def interrupt(self, row):

@@ -95,7 +95,7 @@ def test_both_ways_train_and_skip_the_same_steps(tiny, tmp_path, monkeypatch, ca
 @pytest.mark.parametrize("option", ["training.ema_decay=0.9", "training.optimizer=sgd"])
 def test_a_run_that_decides_on_the_device_resumes_exactly(tiny, tmp_path, monkeypatch, option):
     decide_on_device(monkeypatch)
-    options = [option, "training.epochs=3", "training.mixup_alpha=0.4"]
+    options = [option, "training.epochs=2", "training.mixup_alpha=0.4"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
     stop_and_go_on(monkeypatch, tiny(*options, "training.resume=auto"), (2, 7))
     assert_same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run"))

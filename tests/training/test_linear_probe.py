@@ -76,6 +76,7 @@ def test_a_run_starts_with_the_probes_answers(tiny):
     assert (found.argmax(axis=1) == labels).mean() > 0.6
 
 
+@pytest.mark.integration
 def test_the_cache_answers_for_the_same_weights_only(tiny):
     run = set_up_run(tiny())
     model = build_model(run).eval()

@@ -51,7 +51,7 @@ def test_the_run_is_that_of_its_rate_and_every_file_says_how_it_was_chosen(tiny,
 
 @pytest.mark.integration
 def test_a_resumed_run_takes_the_stored_rate_and_sentence(tiny, tmp_path, short, monkeypatch, capsys):
-    stop_and_go_on(monkeypatch, tiny(AUTO, "training.resume=auto", "training.epochs=3"), looks=(7,))
+    stop_and_go_on(monkeypatch, tiny(AUTO, "training.resume=auto"), looks=(7,))
     said = capsys.readouterr().out
     assert said.count("a range test of 60 optimizer steps comes first") == 1
     folder = RunFolder(tmp_path / "run")
