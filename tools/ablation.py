@@ -219,13 +219,17 @@ def markdown(found: Sequence[Difference]) -> str:
         difference = "" if base else f"{100 * item.gain:+.2f}"
         interval = "" if base else f"{100 * low:+.2f} to {100 * high:+.2f}"
         lines.append(
-            f"| {_plain(item.variant.name)} | {100 * item.top1:.2f} | {100 * item.spread:.2f} | {difference} | "
-            f"{interval} | "
-            f"{'' if np.isnan(item.few_shot) else f'{100 * item.few_shot:.2f}'} | {item.minutes:.1f} | {item.seeds} |"
+            f"| {_plain(item.variant.name)} | {_points(item.top1)} | {_points(item.spread)} | {difference} | "
+            f"{interval} | {_points(item.few_shot)} | {item.minutes:.1f} | {item.seeds} |"
         )
     if any(item.seeds < FEWEST_SEEDS for item in found):
         lines += ["", f"Intervals of fewer than {FEWEST_SEEDS} seeds cover other images, but not another training."]
     return "\n".join(lines) + "\n"
+
+
+def _points(share: float) -> str:
+    """Return a share in points, or nothing for NaN: one seed has no spread, and not all data few-shot classes."""
+    return "" if np.isnan(share) else f"{100 * share:.2f}"
 
 
 def _plain(text: str) -> str:

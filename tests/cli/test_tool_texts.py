@@ -39,10 +39,12 @@ def test_ablation():
     found = [
         Difference(Variant(BASE, ()), 2, 0.9, 0.01, float("nan"), 3.21, 0.0, (0.0, 0.0)),
         Difference(Variant("without ema", ("training.ema_decay=null",)), 2, 0.89, 0.02, 0.5, 3.0, -0.01, (-0.02, 0.0)),
+        Difference(Variant("sgd", ()), 1, 0.88, float("nan"), 0.5, 3.0, -0.02, (-0.03, 0.0)),
     ]
     assert markdown(found).splitlines()[2:] == [
         "| base | 90.00 | 1.00 |  |  |  | 3.2 | 2 |",
         "| without ema | 89.00 | 2.00 | -1.00 | -2.00 to +0.00 | 50.00 | 3.0 | 2 |",
+        "| sgd | 88.00 |  | -2.00 | -3.00 to +0.00 | 50.00 | 3.0 | 1 |",
         "",
         "Intervals of fewer than 3 seeds cover other images, but not another training.",
     ]
