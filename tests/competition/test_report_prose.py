@@ -224,6 +224,16 @@ def test_a_mix_that_changes_nothing_is_no_innovation(facts):
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(("language", "said"), [("en", "which this machine exceeds"), ("zh", "本机超出该上限")])
+@pytest.mark.parametrize("p95", [99.9, 208.9])
+def test_a_latency_over_the_limit_is_said(facts, language, said, p95):
+    proof = {**facts.proof, "latency_ms": {**facts.proof["latency_ms"], "p95_ms": p95}}
+    found = "".join(texts_of(build(dataclasses.replace(facts, proof=proof), language)))
+    assert str(p95) in found
+    assert (said in found) == (p95 > 100)
+
+
+@pytest.mark.integration
 def test_epochs_that_the_time_did_not_allow_are_said(facts):
     training = dataclasses.replace(facts.config.training, epochs=len(facts.history) + 3.0, max_minutes=1.5)
     config = dataclasses.replace(facts.config, training=training)

@@ -66,13 +66,15 @@ def _latency(it: Material) -> str:
         )
     latency = facts.proof["latency_ms"]
     median, p95 = writer.decimal(latency["median_ms"], 1), writer.decimal(latency["p95_ms"], 1)
+    over = latency["p95_ms"] > facts.config.competition.max_latency_ms
+    exceeded = writer.say(", which this machine exceeds", "，本机超出该上限") if over else ""
     hardware = hardware_text(latency["hardware"], writer)
     caveat = writer.say(", which is not the judges' hardware", "，并非评审硬件") if latency["on_cpu"] else ""
     return writer.say(
         f"From the file to the answer an image takes {median} ms (median) and {p95} ms (95th percentile) with all "
-        f"models and views; the limit is {limit} ms. This was measured on {hardware}{caveat}.",
+        f"models and views; the limit is {limit} ms{exceeded}. This was measured on {hardware}{caveat}.",
         f"从读取文件到给出结果，含全部模型与视图，单张图像中位耗时 {median} ms，第 95 百分位 {p95} ms，上限为 "
-        f"{limit} ms；测量环境为 {hardware}{caveat}。",
+        f"{limit} ms{exceeded}；测量环境为 {hardware}{caveat}。",
     )
 
 

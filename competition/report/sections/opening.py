@@ -38,10 +38,10 @@ def _task_and_method(it: Material) -> list[str]:
         )
     return [
         say(
-            f"This report describes a system that assigns photographs of flowers to {classes} classes under the limits "
-            f"of the contest: {megabytes} MB for all models and {latency} ms per image.",
-            f"本文介绍一个花卉细粒度识别系统，将照片划分为 {classes} 个类别，"
-            f"并满足竞赛限制：全部模型不超过 {megabytes} MB，单张图像推理不超过 {latency} ms。",
+            f"This report describes a system that assigns photographs of flowers to {classes} classes. The contest "
+            f"allows {megabytes} MB for all models and {latency} ms per image.",
+            f"本文介绍一个花卉细粒度识别系统，将照片划分为 {classes} 个类别。"
+            f"竞赛限制为全部模型不超过 {megabytes} MB，单张图像推理不超过 {latency} ms。",
         ),
         method,
     ]
