@@ -52,7 +52,7 @@ def parse_training(words):
     name, rest = "config", list(words)
     if rest and rest[0] == "--config-name":
         name, rest = rest[1], rest[2:]
-    flags = [word for word in rest if word in ("-m", "--multirun", "--cfg", "job")]
+    flags = [word for word in rest if word in ("-m", "--multirun", "--cfg", "job", "--plan")]
     overrides = [word for word in rest if word not in flags]
     for job in expand_sweep(overrides) if {"-m", "--multirun"} & set(flags) else [overrides]:
         compose(name, job)

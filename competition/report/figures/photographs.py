@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from competition.report.document import Say
 from competition.report.figures.errors import matrix_of
 from competition.report.run_record import Answer, Facts
+from configs.epochs import first_final_epoch
 from data.images import attempt, read_image
 from data.prepared import load_table
 from data.preview import contact_sheet
@@ -54,15 +55,18 @@ def augmentation_figure(facts: Facts, say: Say) -> Figure | None:
     table = load_table(facts.config.dataset)
     seed, fit = facts.config.seed, facts.config.model.fit
     transform = train_transform(facts.config)
-    sheet = contact_sheet(table, transform, SHEET_IMAGES, SHEET_EPOCHS, SHEET_TILE, seed, fit)
+    # the last epochs have transforms of their own
+    epochs = max(min(SHEET_EPOCHS, len(facts.history), first_final_epoch(facts.config.training)), 1)
+    sheet = contact_sheet(table, transform, SHEET_IMAGES, epochs, SHEET_TILE, seed, fit)
     side = COLUMN / (1 + SHEET_EPOCHS)
+    width = side * (1 + epochs)
     height = side * sheet.shape[0] / SHEET_TILE
     figure = print_figure(height + LINE + 3, layout=None)
-    axes = _place(figure, 0, LINE + 3, COLUMN, height)
+    axes = _place(figure, (COLUMN - width) / 2, LINE + 3, width, height)
     axes.imshow(sheet, aspect="auto")
     titles = [
         say("evaluation", "评估"),
-        *(say(f"epoch {number}", f"第 {number} 轮") for number in range(1, SHEET_EPOCHS + 1)),
+        *(say(f"epoch {number}", f"第 {number} 轮") for number in range(1, epochs + 1)),
     ]
     for column, title in enumerate(titles):
         x = (column + 0.5) / len(titles)
@@ -126,7 +130,7 @@ class _Prediction:
 def predictions_figure(facts: Facts, say: Say, images: int = 8) -> Figure | None:
     """Return photographs, heat maps (Grad-CAM) and the most probable classes, the right answers left, the wrong right.
 
-    Right ones are spread evenly from the least to the most confident; the wrong ones are the most confident of all, one
+    Right ones are spread evenly from the most to the least confident; the wrong ones are the most confident of all, one
     of each true class. An image is passed over if the checkpoint alone does not give the answer of the evaluation,
     which may average several. Returns None if the photographs are missing, or the architecture gives no heat map.
     """

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from common.errors import InputError
 from competition.report.findings.comparison import differing_keys
@@ -123,7 +121,7 @@ def _base_differs(facts: Facts) -> dict[str, tuple[Any, Any]]:
         return {}
     try:
         other: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    except Exception as error:
         raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
     differs = differing_keys(to_plain(facts.config), other if isinstance(other, dict) else {})
     return {key: pair for key, pair in differs.items() if key != "seed"}

@@ -102,6 +102,11 @@ def reproduce(it: Material) -> list[Block]:
         _answering("inference", facts.recipe),
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
+    if len((facts.recipe or {}).get("checkpoints", [])) > 1:
+        text += writer.say(
+            " They train the model of this report; the others of the submission have a config.yaml of their own.",
+            "命令训练的是本报告的模型；提交中的其他模型见各自的 config.yaml。",
+        )
     return [Paragraph(text), Code("\n".join(commands))]
 
 

@@ -42,7 +42,7 @@ def _training(it: Material) -> list[str]:
     speed = ""
     if course.images_per_second:
         images = writer.decimal(course.images_per_second, 0)
-        speed = writer.say(f" at {images} images per second", f"，速度为每秒 {images} 张图像")
+        speed = writer.say(f" at a median of {images} images per second", f"，速度中位数为每秒 {images} 张图像")
     return [writer.say(f"Training took {shown}{speed}.", f"训练用时 {shown}{speed}。")]
 
 

@@ -155,8 +155,10 @@ def _split(it: Material) -> list[str]:
         count = writer.count(facts.near_duplicates)
         sentences.append(
             say(
-                f"{count} images have such a near-duplicate." if facts.near_duplicates else "No such pair was found.",
-                f"共有 {count} 张图像存在近重复。" if facts.near_duplicates else "本数据集中未发现近重复图像。",
+                f"{count} images have such a near-duplicate."
+                if facts.near_duplicates
+                else "No such pair was found among the images for training and validation.",
+                f"共有 {count} 张图像存在近重复。" if facts.near_duplicates else "训练与验证图像中未发现近重复图像。",
             )
         )
     return sentences
@@ -178,7 +180,7 @@ def _table(it: Material) -> list[Block]:
             say("choice of the epoch", "选择轮次")
             + (say(", temperature", "、拟合温度") if "validation" in it.facts.checkpoint.temperature_source else ""),
         ),
-        "test": (say("test", "测试集"), say("one final measurement", "最终测量")),
+        "test": (say("test", "测试集"), say("measurement", "测量")),
     }
     rows = [(*names[part], writer.count(len(split[part]))) for part in names if split.get(part)]
     if _measured(it) and not (it.facts.metrics or {}).get("seen_in_training"):

@@ -245,8 +245,8 @@ def _pictures(it: Material) -> list[Block]:
     ]
     caption = say(
         "Photographs, the places that speak for the answer, and the five most probable classes. Left: right answers "
-        "from the least to the most confident; right: the most confident wrong ones. Green is the true class",
-        "照片、支持预测结果的区域与概率最高的五个类别。左：由低到高各置信度的正确预测；右：置信度最高的错误预测。绿色为真实类别",
+        "from the most to the least confident; right: the most confident wrong ones. Green is the true class",
+        "照片、支持预测结果的区域与概率最高的五个类别。左：由高到低各置信度的正确预测；右：置信度最高的错误预测。绿色为真实类别",
     )
     predictions = it.picture("predictions", caption, wide=True)
     if predictions:

@@ -240,8 +240,8 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     elif frontier.best is frontier.plain:
         sentences.append(
             say(
-                "It needs a single view: more views cost time and did not raise top-1 here.",
-                "它只需单视图：更多视图增加耗时，而 top-1 没有提高。",
+                "It needs a single view: no way with more views was more accurate and kept the limits.",
+                "它只需单视图：没有更准确且满足限制的多视图方案。",
             )
         )
     return sentences

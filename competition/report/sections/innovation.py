@@ -129,8 +129,9 @@ def _calibration(it: Material) -> list[str]:
     )
     return [
         writer.say(
-            f"{title}. The submitted confidences are calibrated: the calibration error went from {before} to {after}.",
-            f"{title}。提交的置信度经过校准，校准误差由 {before} 变为 {after}。",
+            f"{title}. The confidences of this run are calibrated: the calibration error went from {before} to "
+            f"{after}.",
+            f"{title}。本实验的置信度经过校准，校准误差由 {before} 变为 {after}。",
         )
     ]
 

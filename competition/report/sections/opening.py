@@ -118,13 +118,16 @@ def _cost(it: Material) -> list[str]:
                 f"单个网络含 {millions} M 参数，体积为 {megabytes} MB。",
             )
         ]
-    latency = writer.decimal(facts.proof["latency_ms"]["p95_ms"], 1)
+    latency, models = writer.decimal(facts.proof["latency_ms"]["p95_ms"], 1), len(facts.proof["checkpoints"])
+    averaged = ""
+    if models > 1:
+        averaged = writer.say(f"averages {writer.count(models)} models, ", f"平均 {writer.count(models)} 个模型，")
     return [
         writer.say(
-            f"One network has {millions} million parameters and takes {megabytes} MB; an image takes {latency} ms "
-            "(95th percentile), and the submitted archive was run as the judges do.",
-            f"单个网络含 {millions} M 参数，体积为 {megabytes} MB；单张图像耗时 {latency} ms（第 95 百分位），"
-            "且提交包已按评审方式实际运行验证。",
+            f"One network has {millions} million parameters and takes {megabytes} MB. The submitted archive "
+            f"{averaged}takes {latency} ms an image (95th percentile) and was run as the judges do.",
+            f"单个网络含 {millions} M 参数，体积为 {megabytes} MB。提交包{averaged}单张图像耗时 {latency} ms"
+            "（第 95 百分位），并已按评审方式实际运行验证。",
         )
     ]
 

@@ -218,9 +218,7 @@ def _table_of_runs(it: Material) -> Table:
 
 def _row(it: Material, other: Comparison) -> tuple[str, ...]:
     writer = it.writer
-    differs = shown_keys(
-        {key: pair for key, pair in other.differs.items() if key != "seed" or len(other.differs) == 1}, writer
-    )
+    differs = shown_keys(other.differs, writer)
     top1 = "" if other.top1 is None else writer.share_with_interval(other.top1, other.interval)
     gain = "" if other.gain is None else writer.points(other.gain.value)
     if other.gain is not None:
