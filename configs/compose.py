@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from common.errors import InputError, did_you_mean
 from common.files import expand_home
@@ -116,6 +118,20 @@ def to_plain(config: Config) -> dict[str, Any]:
 def to_yaml(config: Config) -> str:
     """Return the config as YAML text."""
     return OmegaConf.to_yaml(OmegaConf.create(to_plain(config)))
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Return a run's config.yaml as plain values; a run of another version may have other keys.
+
+    Raises ValueError if the file is damaged.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: damaged") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"{path}: damaged")
+    return {str(key): value for key, value in plain.items()}
 
 
 def leaves_of(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

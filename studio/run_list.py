@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from common.csv_files import read_rows
 from common.errors import InputError
-from configs.compose import leaves_of
+from configs.compose import leaves_of, read_plain
 from evaluation.epoch_choice import CORRECTED, best_of
 from models.checkpoint import Checkpoint, load_facts
 from training.run_folder import RunFolder
@@ -150,12 +147,9 @@ def _is_run(folder: Path, files: list[str]) -> bool:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        plain = OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        return dict(leaves_of(read_plain(path)))
+    except (ValueError, OSError) as error:
         raise InputError(f"{path}: damaged; its keys are not shown.") from error
-    if not isinstance(plain, dict):
-        raise InputError(f"{path}: damaged; its keys are not shown.")
-    return dict(leaves_of({str(key): value for key, value in plain.items()}))
 
 
 def _read_history(path: Path) -> list[dict[str, float | None]]:

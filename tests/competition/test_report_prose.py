@@ -13,7 +13,7 @@ import pytest
 
 from competition.report.document import Document, Draft, Heading, Paragraph, Picture, Table
 from competition.report.findings import find
-from competition.report.findings.difference import Verdict, paired_difference
+from competition.report.findings.difference import Verdict
 from competition.report.ingredients import holds, read_ingredients, read_references, sentences_of
 from competition.report.records import find_records
 from competition.report.request import SECTION_TITLES
@@ -23,7 +23,6 @@ from competition.report.sections.material import shown_keys
 from competition.report.writer import MINUS, Writer
 from configs.compose import compose, to_yaml
 from evaluation.evaluate import evaluate
-from evaluation.rank_correlation import rank_correlation
 from prediction.pipeline import load_pipeline
 from tests.competition.report_records import write_full_run, write_view_search
 
@@ -391,33 +390,3 @@ def test_every_sentence_cites_sources_that_exist_and_both_languages_cite_the_sam
 )
 def test_conditions(condition, expected):
     assert holds(condition, {"a.b": 0.5, "a.off": 0, "a.name": "convnext"}) == expected
-
-
-def test_a_correlation_has_an_interval_that_holds_it():
-    generator = np.random.default_rng(0)
-    first = generator.normal(size=200)
-    strong = rank_correlation(first, first + generator.normal(size=200))
-    assert strong
-    assert strong.low < strong.rho < strong.high
-    assert strong.is_clear
-    assert 0.5 < strong.rho < 0.85
-    none = rank_correlation(first, generator.normal(size=200))
-    assert none
-    assert not none.is_clear
-    assert rank_correlation(first, np.zeros(200)) is None
-    assert rank_correlation(first[:10], first[:10]) is None
-
-
-def test_ties_share_their_ranks():
-    # by hand: ranks 1.5, 1.5, 3.5, 3.5 and 1, 2, 3, 4 repeated ten times
-    tied, plain = np.tile([0.0, 0.0, 1.0, 1.0], 10), np.tile([1.0, 2.0, 3.0, 4.0], 10)
-    found = rank_correlation(tied, plain)
-    assert found
-    assert found.rho == pytest.approx(0.894427, abs=1e-6)
-
-
-def test_a_difference_is_said_to_be_chance_only_if_its_interval_holds_zero():
-    right, wrong = np.ones(100, dtype=bool), np.zeros(100, dtype=bool)
-    assert paired_difference(right, wrong).verdict is Verdict.GAIN
-    assert paired_difference(wrong, right).verdict is Verdict.LOSS
-    assert paired_difference(right, right).verdict is Verdict.CHANCE

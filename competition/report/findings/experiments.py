@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from common.errors import InputError
 from competition.report.findings.comparison import differing_keys
 from competition.report.findings.difference import Difference
 from competition.report.run_record import Facts
-from configs.compose import to_plain
+from configs.compose import read_plain, to_plain
 
 BASE = "base"
 
@@ -120,10 +118,10 @@ def _base_differs(facts: Facts) -> dict[str, tuple[Any, Any]]:
     if path is None or not path.is_file():
         return {}
     try:
-        other: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:
+        other = read_plain(path)
+    except ValueError as error:
         raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
-    differs = differing_keys(to_plain(facts.config), other if isinstance(other, dict) else {})
+    differs = differing_keys(to_plain(facts.config), other)
     return {key: pair for key, pair in differs.items() if key != "seed"}
 
 

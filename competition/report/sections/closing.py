@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.report.document import Block, Code, Paragraph
-from competition.report.sections.material import Material, is_validation
+from competition.report.sections.material import Material, is_validation, own_part
 
 
 def limitations(it: Material) -> list[Block]:
@@ -20,7 +20,7 @@ def _measurement(it: Material) -> list[str]:
         return [say("No accuracy was measured on held-back images.", "尚未在留出图像上测量准确率。")]
     source, root = facts.metrics.get("images_from", ""), Path(facts.config.dataset.root)
     sentences = []
-    if source.startswith(("val ", "test ", "train ", "all ")) or Path(source).parent.name == root.name:
+    if own_part(facts.metrics) or Path(source).parent.name == root.name:
         sentences.append(
             say(
                 "The evaluated photographs come from the same source as those of training; photographs of other "
@@ -129,8 +129,7 @@ def _checkpoints(record: Mapping[str, Any] | None) -> str:
 
 def _measured(metrics: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the option of `evaluate.py` that says which images measured; none for its validation images."""
-    source = (metrics or {}).get("images_from", "val ")
-    part = source.split(" ")[0]
-    if part in ("test", "train", "all"):
-        return {"split": part}
-    return {} if part == "val" else {"data": source}
+    source, part = (metrics or {}).get("images_from"), own_part(metrics)
+    if not source or part == "val":
+        return {}
+    return {"split": part} if part else {"data": source}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from competition.report.document import Block, Paragraph, Table
 from competition.report.run_record import images_of
-from competition.report.sections.material import Material, measured_part
+from competition.report.sections.material import Material, measured_part, own_part
 
 
 def data(it: Material) -> list[Block]:
@@ -38,8 +38,7 @@ def _amount(it: Material) -> list[str]:
 def _measured(it: Material) -> list[str]:
     """Say which images measure the model, if they are none of those that the run split."""
     writer, metrics = it.writer, it.facts.metrics or {}
-    source = metrics.get("images_from", "")
-    if not source or source.startswith(("val ", "test ", "train ", "all ")):
+    if not metrics.get("images_from") or own_part(metrics):
         return []
     images, part = writer.count(metrics["images"]), measured_part(it)
     unseen = ("", "") if metrics.get("seen_in_training") else (", none of which was trained on", "，均未参与训练")

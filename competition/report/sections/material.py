@@ -44,12 +44,21 @@ class Material:
         return self.writer.name(name or image_class.category_id)
 
 
+# what `evaluate.py --split` can take
+_PARTS = ("val", "test", "train", "all")
+
+
+def own_part(metrics: Mapping[str, Any] | None) -> str:
+    """Return the part of the run's own split that an evaluation measured; nothing where it measured other images."""
+    source = (metrics or {}).get("images_from", "")
+    return next((part for part in _PARTS if source.startswith(f"{part} ")), "")
+
+
 def measured_part(material: Material) -> str:
     """Return which images were measured, in words: `validation images`."""
     say = material.writer.say
     metrics = material.facts.metrics or {}
-    source = metrics.get("images_from", "")
-    part = source.split(" ")[0]
+    source, part = metrics.get("images_from", ""), own_part(metrics)
     if part == "val":
         return say("validation images", "张验证图像")
     # the part that `compete.py` holds back until the end, and the test images of the data set itself
@@ -64,7 +73,7 @@ def measured_part(material: Material) -> str:
 
 def is_validation(material: Material) -> bool:
     """Say whether the evaluated images chose the best epoch."""
-    return (material.facts.metrics or {}).get("images_from", "").startswith("val ")
+    return own_part(material.facts.metrics) == "val"
 
 
 def variant_text(variant: str, writer: Writer) -> str:
