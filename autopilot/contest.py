@@ -228,7 +228,7 @@ def finished(output: Path) -> dict[str, Any] | None:
 # what a training says when it fails: what may help, as the message itself advises
 _REMEDIES = (
     (
-        re.compile(r"out of memory|memory is full|does not hold a single image", re.IGNORECASE),
+        re.compile(r"out of memory|memory is full|does not hold a (single image|training step)", re.IGNORECASE),
         ("dataset.batch_size=auto",),
     ),
     (re.compile(r"not finite|diverged", re.IGNORECASE), ("training.use_amp=false",)),

@@ -14,7 +14,7 @@ from torch import nn
 
 from common import distributed
 from common.device import Precision
-from common.errors import RunError
+from common.errors import InputError, RunError
 from common.memory import free_device_memory, free_memory, is_out_of_memory, release_device_memory
 from common.processors import processes_here
 from configs.input_sizes import final_size
@@ -33,6 +33,9 @@ _FEWEST_IMAGES = 8
 
 # the shares of free memory that a batch may take: on a GPU measured, on a CPU computed, where other programs run too
 _SHARE_OF_GPU, _SHARE_OF_CPU = 0.9, 0.5
+
+# no network of ours keeps so many times its input for the backward pass (large transformers come near the half)
+_TIMES_INPUT = 2000
 
 _TRIED_STEPS = 2
 
@@ -57,6 +60,28 @@ def with_choices(
         config = with_values(config, {"dataset.batch_size": batch, "training.accumulation_steps": steps})
         sentences.append(f"dataset.batch_size=auto: {batch} images fit ({why}), training.accumulation_steps={steps}")
     return config, sentences
+
+
+def check_memory(config: Config, num_classes: int, device: torch.device, precision: Precision) -> None:
+    """Raise InputError if a step takes more than the machine's free memory.
+
+    The system would end the run without a word. A GPU raises an error of its own, which training answers by smaller
+    parts.
+    """
+    if device.type != "cpu":
+        return
+    images, side = _own_share(config.dataset.batch_size), max(config.model.input_size, final_size(config))
+    free = free_memory() / processes_here()
+    if _TIMES_INPUT * images * 3 * side * side * torch.float32.itemsize < free:
+        return
+    needed = training_memory(config, num_classes, precision.dtype, as_cuda=False).total(images)
+    if needed > free:
+        batch = config.dataset.batch_size
+        raise InputError(
+            f"This machine's memory does not hold a training step: {config.model.name} at {side} px with "
+            f"dataset.batch_size={batch} takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. "
+            "Give dataset.batch_size=auto, a smaller model.input_size or a smaller model."
+        )
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:

@@ -1,4 +1,4 @@
-"""The report as a Word file of A4 pages in one column, written by the package python-docx."""
+"""The report as a Word file of A4 pages in two columns, written by the package python-docx."""
 
 import re
 from pathlib import Path
@@ -30,10 +30,22 @@ from competition.report.docx_parts import (
     set_fonts,
     set_language,
 )
-from competition.report.labels import CAPTION_GAP, blocks_for, joined_keywords, linked, numeric_columns, word
+from competition.report.labels import (
+    CAPTION_GAP,
+    blocks_for,
+    column_signs,
+    joined_keywords,
+    linked,
+    numeric_columns,
+    widest_column,
+    word,
+)
 
-# a picture made for one of the PDF's columns keeps the width, and so the letters, that it was drawn for
-TEXT_CM, COLUMN_CM, PICTURE_CM = 17.0, 8.5, 20.0
+# as in the PDF, whose columns the pictures were drawn for
+TEXT_CM, COLUMN_CM, GAP_CM, PICTURE_CM = 17.4, 8.4, 0.6, 20.0
+
+# a sign of a table's text on average, and the borders of a cell
+SIGN_CM, CELL_MARGIN_CM = 0.17, 0.4
 
 # names of the fonts of Windows, which Word replaces elsewhere
 LATIN, CHINESE, CHINESE_HEADING, MONOSPACED = "Times New Roman", "SimSun", "SimHei", "Consolas"
@@ -58,8 +70,11 @@ def write_docx(document: Document, output: Path) -> None:
             paragraph.add_run(word(name, document.language) + gap).bold = True
             _add_text(paragraph, text, count)
     for block, number in blocks_for(document, DOCX):
+        wide = isinstance(block, Table | Picture) and block.wide
+        _start_columns(word_file, 1 if wide else 2)
         _add(word_file, block, number, document)
     if document.references:
+        _start_columns(word_file, 2)
         _add_references(word_file, document)
     with replacing(output) as temporary:
         word_file.save(temporary)
@@ -83,6 +98,27 @@ def _blank(document: Document) -> Any:
     footer.add_run(" / ")
     add_field(footer, "NUMPAGES", "1")
     return blank
+
+
+def _start_columns(word_file: Any, count: int) -> None:
+    """Let what follows stand in so many columns, below what stands already."""
+    qn = docx(".oxml.ns").qn
+    name, gap = qn("w:num"), qn("w:space")
+    columns = word_file.sections[-1]._sectPr.find(qn("w:cols"))
+    if int(columns.get(name, 1)) == count:
+        return
+    word_file.add_section(docx(".enum.section").WD_SECTION.CONTINUOUS)
+    _end_in_last_paragraph(word_file)
+    columns = word_file.sections[-1]._sectPr.find(qn("w:cols"))
+    columns.set(name, str(count))
+    columns.set(gap, str(docx(".shared").Cm(GAP_CM).twips))
+
+
+def _end_in_last_paragraph(word_file: Any) -> None:
+    """Let a section end with its last paragraph, not with an empty one, which shows as a blank line."""
+    ending = word_file.element.body[-2]
+    ending.getprevious().get_or_add_pPr().append(ending.pPr.find(docx(".oxml.ns").qn("w:sectPr")))
+    word_file.element.body.remove(ending)
 
 
 def _set_styles(styles: Any, language: str) -> None:
@@ -169,6 +205,10 @@ def _add_table(word_file: Any, block: Table, number: str, document: Document) ->
     table = word_file.add_table(rows=0, cols=len(block.header))
     table.alignment = docx(".enum.table").WD_TABLE_ALIGNMENT.CENTER
     numeric, points = numeric_columns(block), docx(".shared").Pt
+    table.autofit = True
+    # python-docx gives all columns the same width, and LibreOffice keeps it
+    for column, width in zip(table._tbl.tblGrid.gridCol_lst, _column_widths(block), strict=True):
+        column.w = docx(".shared").Cm(width)
     for index, row in enumerate([block.header, *block.rows]):
         for cell, text, right in zip(table.add_row().cells, row, numeric, strict=True):
             paragraph = cell.paragraphs[0]
@@ -184,13 +224,21 @@ def _add_table(word_file: Any, block: Table, number: str, document: Document) ->
     word_file.add_paragraph().paragraph_format.space_after = points(2)
 
 
+def _column_widths(table: Table) -> list[float]:
+    """Return the widths of a table's columns in centimetres; where they have no room, the longest cells get less."""
+    room = TEXT_CM if table.wide else COLUMN_CM
+    natural = [SIGN_CM * signs + CELL_MARGIN_CM for signs in column_signs(table)]
+    widest = widest_column(natural, room)
+    return [min(width, widest) for width in natural]
+
+
 def _add_picture(word_file: Any, block: Picture, number: str, document: Document) -> None:
     path = block.path.with_suffix(".png") if block.path.suffix.lower() == ".svg" else block.path
     if not path.is_file():
         raise RunError(f"{path}: missing; Word needs it in place of {block.path.name}. Write the report again.")
     cm, paragraph = docx(".shared").Cm, word_file.add_paragraph()
     paragraph.alignment = docx(".enum.text").WD_ALIGN_PARAGRAPH.CENTER
-    paragraph.paragraph_format.keep_with_next = True
+    paragraph.paragraph_format.keep_with_next = not block.wide
     picture = paragraph.add_run().add_picture(str(path), width=cm(block.width * (TEXT_CM if block.wide else COLUMN_CM)))
     share = min(1, cm(PICTURE_CM) / picture.height)
     picture.width, picture.height = int(picture.width * share), int(picture.height * share)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from unicodedata import east_asian_width
 
 from competition.report.document import (
     DOCX,
@@ -131,3 +132,24 @@ def _target(match: re.Match[str], references: int) -> str:
     if paper := match["arxiv"]:
         return f"https://arxiv.org/abs/{paper}"
     return match["address"]
+
+
+def column_signs(table: Table) -> list[int]:
+    """Return the width in signs of each column: that of its longest cell."""
+    return [max(map(signs, column)) for column in zip(table.header, *table.rows, strict=True)]
+
+
+def signs(text: str) -> int:
+    """Return the width of `text`; a Chinese sign is as wide as two Latin ones."""
+    return sum(2 if east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def widest_column(widths: Sequence[float], room: float) -> float:
+    """Return the width that is left to the widest columns of a table in this room: narrow ones keep theirs."""
+    whole = room
+    for done, width in enumerate(sorted(widths)):
+        fair = room / (len(widths) - done)
+        if width > fair:
+            return fair
+        room -= width
+    return whole

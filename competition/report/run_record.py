@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from common.errors import InputError
 from competition.report.records import Records, find_records, read_csv_rows, read_json
 from competition.report.request import check_trained
-from configs.compose import compose, from_plain, leaves_of, to_plain
+from configs.compose import compose, from_plain, leaves_of, read_plain, to_plain
 from configs.options import OPEN_MODEL
 from configs.schema import Config
 from data.duplicates import HASHES_FILE, duplicate_groups
@@ -43,8 +43,9 @@ class Facts:
     are the rows of abstention.csv. `prepared` is summary.json of the data set, which may hold more images than the run
     used, and `near_duplicates` counts the images that have a near-duplicate. `ablation`, `tune` (trials), `budget`,
     `folds` (a cross-validation), `views` (a search) and `shortlist` (models that were compared before training) come
-    from the folders that `found` names. `others` are further runs to compare with; they have none themselves. `notes`
-    say where records were found, or why they were not used.
+    from the folders that `found` names. `member_commands` train the other models of the predictions, by the path of
+    their checkpoints, where their config.yaml is still there. `others` are further runs to compare with; they have none
+    themselves. `notes` say where records were found, or why they were not used.
     """
 
     run: Path
@@ -73,6 +74,7 @@ class Facts:
     found: dict[str, Path]
     notes: list[str]
     train_command: str
+    member_commands: dict[str, str]
     others: tuple["Facts", ...] = ()
 
     @property
@@ -107,6 +109,7 @@ def _read_run(run: Path) -> Facts:
     model = checkpoint.meta_model()
     config = from_plain(checkpoint.config, [], [], str(folder.best))
     records = find_records(run)
+    recipe = records.read("recipe")
     evaluation = records.found.get("evaluation", run / "evaluation")
     return Facts(
         run=run,
@@ -128,7 +131,7 @@ def _read_run(run: Path) -> Facts:
         per_class=_table_of(records, "per_class.csv"),
         abstention=_table_of(records, "abstention.csv"),
         proof=records.read("proof"),
-        recipe=records.read("recipe"),
+        recipe=recipe,
         ablation=records.table("ablation"),
         tune=records.table("tune"),
         budget=records.read("budget"),
@@ -138,7 +141,19 @@ def _read_run(run: Path) -> Facts:
         found=records.found,
         notes=records.notes,
         train_command=train_command(config),
+        member_commands=_member_commands(recipe, folder.best),
     )
+
+
+def _member_commands(recipe: dict[str, Any] | None, best: Path) -> dict[str, str]:
+    commands = {}
+    for entry in (recipe or {}).get("checkpoints", []):
+        path = Path(entry["path"])
+        written = RunFolder(path.parents[1]).config
+        if path.resolve() != best.resolve() and written.is_file():
+            with suppress(InputError, ValueError):
+                commands[entry["path"]] = train_command(from_plain(read_plain(written), [], [], str(written)))
+    return commands
 
 
 def _table_of(records: Records, name: str) -> list[dict[str, str]]:
@@ -185,8 +200,15 @@ def train_command(config: Config) -> str:
     for key, value in leaves_of(to_plain(config)):
         # other transforms are in config.yaml, which the report names
         if not key.startswith(("augmentation.", "competition.", "output_dir")) and default.get(key) != value:
-            words.append(f"{key}={json.dumps(value) if value is None or isinstance(value, bool) else value}")
+            words.append(f"{key}={shown_value(value)}")
     return " ".join(["python train.py", *map(shlex.quote, words)])
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as one types it: `3` for 3.0, `null`, `true`."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _gflops(model: torch.nn.Module, input_size: int) -> float | None:

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unicodedata import east_asian_width
 
 from common.errors import InputError, RunError
 from common.files import replacing
@@ -26,7 +25,17 @@ from competition.report.document import (
     Subheading,
     Table,
 )
-from competition.report.labels import CAPTION_GAP, blocks_for, joined_keywords, linked, numeric_columns, word
+from competition.report.labels import (
+    CAPTION_GAP,
+    blocks_for,
+    column_signs,
+    joined_keywords,
+    linked,
+    numeric_columns,
+    signs,
+    widest_column,
+    word,
+)
 from competition.report.typst_style import PRELUDE
 
 MAX_PAGES = 10
@@ -192,33 +201,17 @@ def _parts(table: Table) -> Sequence[Sequence[Sequence[str]]]:
     """Return the rows in parts that fit on a page if the table is wide, because a float cannot break."""
     if not table.wide:
         return [table.rows]
-    width = _widest_column([max(map(_signs, column)) for column in zip(table.header, *table.rows, strict=True)])
+    width = widest_column(column_signs(table), PAGE_SIGNS)
     parts: list[list[Sequence[str]]] = [[]]
     lines = 0
     for row in table.rows:
-        height = max(math.ceil(_signs(cell) / width) for cell in row)
+        height = max(math.ceil(signs(cell) / width) for cell in row)
         if parts[-1] and lines + height > PAGE_LINES:
             parts.append([])
             lines = 0
         parts[-1].append(row)
         lines += height
     return parts
-
-
-def _widest_column(widths: Sequence[int]) -> float:
-    """Return the width in signs that Typst leaves to the widest columns: narrow ones keep theirs."""
-    room = float(PAGE_SIGNS)
-    for done, width in enumerate(sorted(widths)):
-        fair = room / (len(widths) - done)
-        if width > fair:
-            return fair
-        room -= width
-    return float(PAGE_SIGNS)
-
-
-def _signs(text: str) -> int:
-    """Return the width of `text`; a Chinese sign is as wide as two Latin ones."""
-    return sum(2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _inline(text: str, references: int) -> str:

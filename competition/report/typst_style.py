@@ -53,7 +53,7 @@ PRELUDE = r"""
 #let caption-room = 16mm
 
 #let draft(mark, body) = block(
-  width: 100%, fill: rgb("#fff4d6"), stroke: (left: 2pt + rgb("#d55e00")), inset: (x: 6pt, y: 5pt),
+  breakable: false, width: 100%, fill: rgb("#fff4d6"), stroke: (left: 2pt + rgb("#d55e00")), inset: (x: 6pt, y: 5pt),
   {
     set par(first-line-indent: 0pt)
     text(size: 8pt, weight: "bold", fill: rgb("#8a3a00"), mark)

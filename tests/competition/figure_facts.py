@@ -61,7 +61,7 @@ def facts_of(folder: Path, count: int, *overrides: str) -> Any:
         parameters=parameter_count(checkpoint.build_model()),
         history=_history(12, 1.0),
         others=[SimpleNamespace(name="an older run with a name that is long, no warm-up", history=_history(9, 1.3))],
-        metrics={"image_dir": str(folder / "train"), "views": ["identity", "hflip"], "checkpoints": [1]},
+        metrics={"image_dir": str(folder / "train"), "views": ["identity", "hflip"], "checkpoints": [{}]},
         answers=answers,
         per_class=[_class_row(answers, it, checkpoint) for it in classes],
         recipe=None,

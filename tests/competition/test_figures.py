@@ -228,6 +228,14 @@ def test_the_overview_shows_every_head(small, architecture, head, tmp_path):
     assert ("iSQRT-COV" in "".join("".join(texts).split())) == (head == "second_order")
 
 
+def test_the_overview_shows_the_temperature_of_each_model(small):
+    entries = [{"temperature": 0.5377}, {"temperature": 1.25}]
+    own = changed(small, recipe={"checkpoints": entries, "views": ["identity"]})
+    texts = "".join(box.text for column in plan_of(own, SAY["en"]).columns for box in column)
+    assert "softmax,T=0.538,1.25" in "".join(texts.split())
+    assert "2 models" in texts
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs" / "model").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_overview_of_each_model_option_fits(small, path, tmp_path):

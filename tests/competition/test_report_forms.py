@@ -3,6 +3,7 @@
 # a None where a value should be fails the test like any other fault
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
 
+import itertools
 import json
 import re
 import zipfile
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 from common.errors import InputError, RunError
-from competition.report.document import Document, Heading, Paragraph, Picture
+from competition.report.document import Document, Heading, Paragraph, Picture, Table
 from competition.report.docx_report import write_docx
 from competition.report.html_report import to_html
 from competition.report.labels import linked, numeric_columns
@@ -165,6 +166,24 @@ def test_the_word_file_has_words_own_parts(paper, tmp_path):
     assert {str(run.font.highlight_color) for run in draft.runs} == {"YELLOW (7)"}
     # each citation leads to a reference that is there
     assert set(re.findall(r'w:anchor="(\w+)"', text)) <= set(re.findall(r'<w:bookmarkStart [^>]*w:name="(\w+)"', text))
+
+
+def test_the_word_file_has_two_columns_beside_wide_parts(paper, tmp_path):
+    docx = pytest.importorskip("docx", reason="python-docx is not installed (requirements-report.txt)")
+    document = paper[0]("en")
+    write_docx(document, tmp_path / "report.docx")
+    word = docx.Document(str(tmp_path / "report.docx"))
+    name = docx.oxml.ns.qn("w:num")
+    columns = [int(section._sectPr.find(docx.oxml.ns.qn("w:cols")).get(name, 1)) for section in word.sections]
+    wide = [block for block in document.blocks if isinstance(block, Picture | Table) and block.wide]
+    assert columns[:2] == [1, 2]
+    # the title, and each wide part or row of them
+    assert 1 < columns.count(1) <= 1 + len(wide)
+    assert all(first != second for first, second in itertools.pairwise(columns))
+    ends = [paragraph for paragraph in word.paragraphs if paragraph._p.xpath("./w:pPr/w:sectPr")]
+    assert len(ends) == len(columns) - 1
+    # after a table an empty line stands anyway
+    assert all(end.text or end._p.getprevious().tag.endswith("}tbl") for end in ends)
 
 
 def test_signs_that_xml_forbids_are_left_out_of_the_word_file(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from competition.report.document import Document, Draft, Heading, Paragraph, Picture, Table
+from competition.report.document import Code, Document, Draft, Heading, Paragraph, Picture, Table
 from competition.report.findings import find
 from competition.report.findings.difference import Verdict
 from competition.report.ingredients import holds, read_ingredients, read_references, sentences_of
@@ -177,7 +177,7 @@ def test_an_ablation_of_another_recipe_says_what_differs(facts, tmp_path):
     base.parent.mkdir(parents=True)
     base.write_text(to_yaml(config), encoding="utf-8")
     text = "\n".join(texts_of(build(read_facts(tmp_path / "runs" / facts.run.name), "en")))
-    assert "The base differs from the run of this report (epochs=9.0)" in text
+    assert "The base differs from the run of this report (epochs=9)" in text
     assert "The base differs" not in "\n".join(texts_of(build(facts, "en")))
 
 
@@ -190,6 +190,65 @@ def test_the_most_frequent_confusion_is_named_only_if_no_other_is_as_frequent(fa
     document = build(dataclasses.replace(facts, answers=[*right, *wrong]), "en")
     assert said in "\n".join(texts_of(document))
     assert ("The most frequent confusion is" in document.abstract) == (pairs == 1)
+
+
+@pytest.mark.integration
+def test_of_ties_at_the_end_none_is_named_as_more_frequent(facts):
+    right = [dataclasses.replace(answer, predicted=answer.label) for answer in facts.answers]
+    counts = {(0, 1): 4, (1, 2): 2, (2, 3): 2, (3, 0): 2}
+    wrong = [Answer(f"{pair} {index}", *pair, 0.5) for pair, count in counts.items() for index in range(count)]
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, answers=[*right, *wrong]), "en")))
+    [sentence] = re.findall(r"Most frequent .*?\. Confusions", text)
+    assert sentence.count("taken for") == 1
+
+
+@pytest.mark.integration
+def test_classes_as_low_as_the_last_of_the_table_are_counted(facts):
+    row = {**facts.per_class[0], "images": "4", "correct": "2"}
+    rows = [{**row, "correct": "1"}, *[row] * 9]
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, per_class=rows), "en")))
+    assert "The classes with the lowest accuracy; 2 more are as low as the last" in text
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_an_average_of_models_reaches_is_said_and_how_to_train_them(facts, is_known):
+    own, other = (run / "checkpoints" / "best_model.pt" for run in (facts.run, facts.run.parent / "b"))
+    lost = own.parents[2] / "gone" / "checkpoints" / "best_model.pt"
+    entries = [{"path": path.as_posix(), "sha256": path.parts[-3], "weight": 1 / 3} for path in (own, other, lost)]
+    recipe = {"checkpoints": entries, "views": ["identity"], "runtime": "torch", "precision": "float32"}
+    write = facts.run / "predictions.json"
+    before = write.read_bytes()
+    write.write_text(
+        json.dumps({**recipe, "checkpoints": [*facts.recipe["checkpoints"], *entries[1:]]}), encoding="utf-8"
+    )
+    try:
+        commands = read_facts(facts.run).member_commands
+    finally:
+        write.write_bytes(before)
+    assert list(commands) == [other.as_posix()]
+    choice = {**facts.budget["choices"][0], "views": "identity", "top1": 0.987654}
+    choice["models"] = " ".join(path.as_posix() for path in ((own, other, lost) if is_known else (own, other)))
+    budget = {**facts.budget, "choices": [*facts.budget["choices"], choice]}
+    changed = dataclasses.replace(facts, recipe=recipe, budget=budget, member_commands=commands)
+    document = build(changed, "en")
+    text = "\n".join(texts_of(document))
+    assert ("averages 3 models, whose average reaches a top-1 of 98.77%" in text) == is_known
+    assert ("the accuracy of their average was not measured" in text) != is_known
+    assert "1 more of the models that answer have lost their config.yaml" in text
+    [code] = [block.text for block in document.blocks if isinstance(block, Code)]
+    lines = code.splitlines()
+    assert [line.rpartition(" ")[2] for line in lines[:2]] == ["output_dir=a", "output_dir=b"]
+    assert lines[2].startswith("python evaluate.py --checkpoint a/checkpoints/best_model.pt")
+    assert "--checkpoint a/checkpoints/best_model.pt b/checkpoints/best_model.pt gone/" in lines[3]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("chosen", [["identity", "hflip"], ["identity", "vflip"]])
+def test_the_choice_of_views_is_corrected_and_said_to_be_unused(facts, chosen):
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, views={**facts.views, "chosen": chosen}), "en")))
+    assert "which makes the figure too high by about 0.20 points" in text
+    assert ("The submission does not use this set, but identity and hflip." in text) == (chosen[1] == "vflip")
 
 
 @pytest.mark.integration
@@ -230,6 +289,7 @@ def test_a_latency_over_the_limit_is_said(facts, language, said, p95):
     found = "".join(texts_of(build(dataclasses.replace(facts, proof=proof), language)))
     assert str(p95) in found
     assert (said in found) == (p95 > 100)
+    assert ("The latency is none of these checks." in found) == (p95 > 100 and language == "en")
 
 
 @pytest.mark.integration

@@ -8,13 +8,14 @@ import torch
 import yaml
 
 import training.auto_settings as auto_settings
+from autopilot.contest import remedy_for
 from common.device import Precision
-from common.errors import RunError
+from common.errors import InputError, RunError
 from configs.compose import compose
 from configs.options import config_names
 from models.checkpoint import load_checkpoint
 from models.classifier import Classifier
-from training.auto_settings import RECIPE_BATCH, largest_tried, with_choices, with_values
+from training.auto_settings import RECIPE_BATCH, check_memory, largest_tried, with_choices, with_values
 from training.memory_estimate import training_memory
 from training.resume import load_training_state
 from training.train import train
@@ -157,6 +158,27 @@ def test_a_cpu_never_checkpoints_by_itself(tiny, free_bytes):
     config, [sentence] = with_choices(tiny("model.grad_checkpointing=auto"), 4, CPU, FLOAT32)
     assert config.model.grad_checkpointing is False
     assert sentence.endswith("this is cpu")
+
+
+def test_a_step_that_the_machine_does_not_hold_is_one_sentence_with_the_remedy(tiny, free_bytes):
+    config = tiny("dataset.batch_size=16")
+    needed = training_memory(config, 4, as_cuda=False).total(16)
+    free_bytes(needed)
+    check_memory(config, 4, CPU, FLOAT32)
+    free_bytes(needed - 1)
+    with pytest.raises(InputError, match="does not hold a training step") as caught:
+        train(config)
+    assert "dataset.batch_size=16 takes about" in str(caught.value)
+    assert remedy_for(str(caught.value)) == ["dataset.batch_size=auto"]
+
+
+def test_a_small_step_is_not_counted(tiny, free_bytes, monkeypatch):
+    monkeypatch.setattr(auto_settings, "training_memory", None)
+    free_bytes(1e9)
+    check_memory(tiny(), 4, CPU, FLOAT32)
+    # a GPU raises an error of its own
+    free_bytes(0)
+    check_memory(tiny(), 4, CUDA, BFLOAT16)
 
 
 @pytest.mark.slow

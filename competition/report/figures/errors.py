@@ -104,7 +104,8 @@ def confusions_figure(facts: Facts, say: Say) -> Figure | None:
     upright = max(map(text_width, ticks)) + 2 > cell
     axes.set_xticks(range(len(labels)), ticks, rotation=90 if upright else 0)
     axes.set_yticks(range(len(labels)), ticks)
-    axes.set_xlabel(say("predicted class", "预测类别"))
+    part_of = say(f" ({len(labels)} of {len(classes)} classes)", f"（{len(classes)} 类中的 {len(labels)} 类）")
+    axes.set_xlabel(say("predicted class", "预测类别") + (part_of if len(labels) < len(classes) else ""))
     axes.set_ylabel(say("true class", "真实类别"))
     # classes without names are called by their numbers
     if any(names[label] != numbers[label] for label in labels):

@@ -184,9 +184,18 @@ def _head_text(facts: Facts, model: Classifier, say: Say) -> str:
         if model.head.reduction is not None:
             lines.append(say("root of the covariance (iSQRT-COV)", "协方差平方根（iSQRT-COV）"))
     lines.append(say(f"linear {features} → {classes}", f"全连接 {features} → {classes}"))
-    temperature = facts.checkpoint.temperature
-    lines.append("softmax" if temperature == 1 else f"softmax, T = {temperature:.3g}")
+    lines.append(_softmax_text(facts))
     return "\n".join(lines)
+
+
+def _softmax_text(facts: Facts) -> str:
+    """Return the softmax with the temperature of each model that answers."""
+    answering = (facts.recipe or facts.metrics or {}).get("checkpoints") or []
+    temperatures = [entry["temperature"] for entry in answering if "temperature" in entry]
+    temperatures = temperatures or [facts.checkpoint.temperature]
+    if all(temperature == 1 for temperature in temperatures):
+        return "softmax"
+    return "softmax, T = " + ", ".join(f"{temperature:.3g}" for temperature in temperatures)
 
 
 def _average_text(facts: Facts, say: Say) -> str:

@@ -41,8 +41,9 @@ class ClassAccuracy:
 class Errors:
     """The wrong answers of an evaluation.
 
-    `confusions` are the most frequent first; those that occur at least twice hold `repeated` of the errors. `perfect`
-    of the `measured` classes have no error. `confidence_right` and `confidence_wrong` are mean confidences.
+    `confusions` are the most frequent first; those that occur at least twice hold `repeated` of the errors. Of the
+    classes, `worst` have the lowest accuracy, `like_the_last` more are as bad as the last of them, and `perfect` of
+    the `measured` ones have no error. `confidence_right` and `confidence_wrong` are mean confidences.
     `correlations` are of a right answer (1 or 0) with, by name: `confidence`, `training_images` of the true class,
     `shorter_side` of the file in pixels, and `cropped`, the share of the photograph that evaluation cuts off.
     """
@@ -52,6 +53,7 @@ class Errors:
     confusions: list[Confusion]
     repeated: int
     worst: list[ClassAccuracy]
+    like_the_last: int
     perfect: int
     measured: int
     confidence_right: float | None
@@ -75,6 +77,8 @@ def find_errors(facts: Facts) -> Errors | None:
     counts = Counter(answer.label for answer in answers)
     classes = _classes(facts)
     ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    failing = sorted((it for it in classes if it.correct < it.images), key=lambda it: (it.share, -it.images))
+    worst, others = failing[:WORST_CLASSES], failing[WORST_CLASSES:]
     return Errors(
         images=len(answers),
         wrong=len(wrong),
@@ -83,9 +87,8 @@ def find_errors(facts: Facts) -> Errors | None:
             for (label, other), count in ranked
         ],
         repeated=sum(count for count in pairs.values() if count > 1),
-        worst=sorted((it for it in classes if it.correct < it.images), key=lambda it: (it.share, -it.images))[
-            :WORST_CLASSES
-        ],
+        worst=worst,
+        like_the_last=sum(it.share == worst[-1].share for it in others),
         perfect=sum(it.correct == it.images for it in classes),
         measured=len(classes),
         confidence_right=_mean_confidence(right),

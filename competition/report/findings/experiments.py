@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from competition.report.findings.comparison import differing_keys
 from competition.report.findings.difference import Difference
 from competition.report.run_record import Facts
 from configs.compose import read_plain, to_plain
+from prediction.options import PRECISIONS
 
 BASE = "base"
 
@@ -58,7 +59,7 @@ class Trials:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to predict: its names, top-1 (a share), p95 latency in milliseconds, size in MB."""
+    """A way to predict: its names, top-1 (a share), latencies in milliseconds, size in MB."""
 
     models: str
     count: int
@@ -66,6 +67,7 @@ class Way:
     precision: str
     views: str
     top1: float
+    median_ms: float
     p95_ms: float
     size_mb: float
     fits: bool
@@ -77,7 +79,8 @@ class Frontier:
     """The ways to predict that were measured: those on the Pareto front (fastest first), and the chosen one.
 
     `best` is the most accurate that keeps the limits, `plain` the same model and runtime with a single view.
-    `more_views` is what the views of `best` add to the top-1 of `plain`, a share.
+    `more_views` is what the views of `best` add to the top-1 of `plain`, a share. `submitted` is the way of the
+    predictions, if it was measured. `above_median` is how far a p95 latency lies above its median at most, a share.
     """
 
     measured: int
@@ -86,6 +89,8 @@ class Frontier:
     best: Way | None
     plain: Way | None
     more_views: float | None
+    submitted: Way | None
+    above_median: float
     limit_ms: float
     hardware: str
 
@@ -172,6 +177,8 @@ def find_frontier(facts: Facts) -> Frontier | None:
         best=best,
         plain=plain,
         more_views=best.top1 - plain.top1 if best and plain and plain is not best else None,
+        submitted=next((way for way, _ in ways if _is_of_recipe(way, facts.recipe)), None),
+        above_median=max(way.p95_ms / way.median_ms for way, _ in ways) - 1,
         limit_ms=budget["limits"]["p95_ms"],
         hardware=budget["hardware"],
     )
@@ -182,10 +189,24 @@ def _is_plain_of(way: Way, best: Way) -> bool:
     return same and way.views == "identity"
 
 
+def _is_of_recipe(way: Way, recipe: Mapping[str, Any] | None) -> bool:
+    """Say whether predictions were made this way; a budget averages its models with equal weights."""
+    checkpoints = (recipe or {}).get("checkpoints", [])
+    if not recipe or not checkpoints or len({entry["weight"] for entry in checkpoints}) > 1:
+        return False
+    models = _names_of([Path(entry["path"]) for entry in checkpoints])
+    same = sorted(way.models.split(" + ")) == sorted(models) and way.runtime == recipe.get("runtime")
+    precision = PRECISIONS.get(way.precision, way.precision)
+    return same and precision == recipe.get("precision") and way.views.split("+") == list(recipe["views"])
+
+
+def _names_of(paths: Sequence[Path]) -> list[str]:
+    return [path.parents[1].name if path.name == "best_model.pt" else path.name for path in paths]
+
+
 def _way(choice: Mapping[str, Any]) -> Way:
     # paths may hold spaces; each ends with the name of a file
-    paths = [Path(name) for name in str(choice["models"]).split()]
-    names = [path.parents[1].name if path.name == "best_model.pt" else path.name for path in paths if path.suffix]
+    names = _names_of([path for path in map(Path, str(choice["models"]).split()) if path.suffix])
     return Way(
         models=" + ".join(names),
         count=len(names),
@@ -193,6 +214,7 @@ def _way(choice: Mapping[str, Any]) -> Way:
         precision=choice["precision"],
         views=choice["views"].replace(",", "+"),
         top1=choice["top1"],
+        median_ms=choice["median_ms"],
         p95_ms=choice["p95_ms"],
         size_mb=choice["size_mb"],
         fits=choice["fits"],

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from competition.report.document import Block, Code, Paragraph
+from competition.report.run_record import Facts
 from competition.report.sections.material import Material, is_validation, own_part
+from training.run_folder import RunFolder
 
 
 def limitations(it: Material) -> list[Block]:
@@ -96,35 +98,61 @@ def reproduce(it: Material) -> list[Block]:
         f"实验环境为 {versions}，随机种子为 {seed}。所有随机数都由种子决定，因此中断后续训得到的权重与不间断训练一致。"
         "模型旁的 config.yaml 保存了全部配置项，包括数据增强。以下命令依次完成训练、评估、预测与打包。",
     )
+    runs = _run_names(facts.recipe, facts.metrics)
+    trainings, missing = _trainings(facts, runs)
+    if missing:
+        count = writer.count(missing)
+        text += writer.say(
+            f" {count} more of the models that answer have lost their config.yaml, so their training is not shown.",
+            f"参与预测的另外 {count} 个模型缺少 config.yaml，其训练命令未列出。",
+        )
     commands = [
-        facts.train_command,
-        _answering("evaluate", facts.metrics, **_measured(facts.metrics)),
-        _answering("inference", facts.recipe),
+        *trainings,
+        _answering("evaluate", facts.metrics or _own(facts), runs, **_measured(facts.metrics)),
+        _answering("inference", facts.recipe or _own(facts), runs),
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
-    if len((facts.recipe or {}).get("checkpoints", [])) > 1:
-        text += writer.say(
-            " They train the model of this report; the others of the submission have a config.yaml of their own.",
-            "命令训练的是本报告的模型；提交中的其他模型见各自的 config.yaml。",
-        )
     return [Paragraph(text), Code("\n".join(commands))]
 
 
-def _answering(script: str, record: Mapping[str, Any] | None, **options: str) -> str:
+def _own(facts: Facts) -> dict[str, Any]:
+    return {"checkpoints": [{"path": str(RunFolder(facts.run).best)}]}
+
+
+def _run_names(*records: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return a name for the run of each checkpoint that records name, by its path; none where there is one run."""
+    paths = list(dict.fromkeys(entry["path"] for record in records for entry in (record or {}).get("checkpoints", [])))
+    if len(paths) < 2:
+        return {}
+    folders = [Path(path).parent.parent for path in paths]
+    for length in range(1, max(len(folder.parts) for folder in folders) + 1):
+        names = [Path(*folder.parts[-length:]).as_posix() for folder in folders]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(paths, names, strict=True))
+
+
+def _trainings(facts: Facts, runs: Mapping[str, str]) -> tuple[list[str], int]:
+    """Return the commands that train the models, each into the folder of its name, and how many are not known."""
+    if not runs:
+        return [facts.train_command], 0
+    best = RunFolder(facts.run).best.resolve()
+    known = {
+        path: facts.train_command if Path(path).resolve() == best else facts.member_commands.get(path) for path in runs
+    }
+    commands = [f"{command} output_dir={shlex.quote(runs[path])}" for path, command in known.items() if command]
+    return commands, len(runs) - len(commands)
+
+
+def _answering(script: str, record: Mapping[str, Any], runs: Mapping[str, str], **options: str) -> str:
     """Return the command whose models and views are those of a record."""
-    views = (record or {}).get("views") or ["identity"]
+    views = record.get("views") or ["identity"]
     if len(views) > 1:
         options["tta"] = ",".join(views)
     flags = [f"--{name} {shlex.quote(value)}" for name, value in options.items()]
-    return " ".join([f"python {script}.py --checkpoint {_checkpoints(record)}", *flags])
-
-
-def _checkpoints(record: Mapping[str, Any] | None) -> str:
-    """Return the checkpoints that a record names, each below the folder of its run; the run's own where it has one."""
-    paths = [Path(entry["path"]) for entry in (record or {}).get("checkpoints", [])]
-    if len(paths) < 2:
-        return "results/checkpoints/best_model.pt"
-    return " ".join(shlex.quote(Path(*path.parts[-3:]).as_posix()) for path in paths)
+    best = RunFolder(Path()).best
+    paths = [Path(runs.get(entry["path"], "results")) / best for entry in record.get("checkpoints") or [{"path": ""}]]
+    return " ".join([f"python {script}.py --checkpoint", *(shlex.quote(path.as_posix()) for path in paths), *flags])
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> dict[str, str]:

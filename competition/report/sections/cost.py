@@ -85,12 +85,14 @@ def _proof(it: Material) -> list[Block]:
     say = writer.say
     passed = writer.count(sum(check["passed"] is True for check in proof["checks"]))
     see, kinds = it.see(tables=["proof"]), _kinds(it, proof)
+    over = proof["latency_ms"]["p95_ms"] > it.facts.config.competition.max_latency_ms
+    apart = say(" The latency is none of these checks.", "时延不在这些检查之内。") if over else ""
     text = say(
         "The archive was proven before it was submitted: it was unpacked into a folder of its own and run there, "
         f"without network, as the judges do, and its answers were compared row by row with ours{see}; {passed} checks "
-        f"passed ({kinds}).",
+        f"passed ({kinds}).{apart}",
         f"提交前我们对压缩包做了验证：解压到独立目录，在断网条件下按评审方式运行，并逐行比对结果{see}；共通过 {passed} "
-        f"项检查（{kinds}）。",
+        f"项检查（{kinds}）。{apart}",
     )
     return [Paragraph(text), *_proof_table(it, proof)]
 

@@ -1,6 +1,7 @@
 """Error analysis: what is confused with what, which classes fare worst, and what goes with errors."""
 
 from competition.report.document import HTML, Block, Paragraph, Table
+from competition.report.figures.errors import MOST_CLASSES
 from competition.report.findings.errors import Confusion, Errors
 from competition.report.sections.material import Material
 from evaluation.intervals import wilson_interval
@@ -42,7 +43,7 @@ def _confusions(it: Material, found: Errors) -> list[str]:
             f"{images} 张图像中有 {wrong} 张分类错误。",
         )
     ]
-    frequent = [confusion for confusion in found.confusions if confusion.count > 1][:_NAMED]
+    frequent = _frequent(found)
     if not frequent:
         return [
             *sentences,
@@ -86,6 +87,15 @@ def _confusions(it: Material, found: Errors) -> list[str]:
             )
         )
     return sentences
+
+
+def _frequent(found: Errors) -> list[Confusion]:
+    """Return the confusions to name; those that others equal only where nothing is more frequent."""
+    frequent = [confusion for confusion in found.confusions if confusion.count > 1]
+    if len(frequent) <= _NAMED:
+        return frequent
+    sure = [confusion for confusion in frequent[:_NAMED] if confusion.count > frequent[_NAMED].count]
+    return sure or frequent[:_NAMED]
 
 
 def _confusion_text(it: Material, confusion: Confusion) -> str:
@@ -153,7 +163,12 @@ def _correlations(it: Material, found: Errors) -> list[Block]:
         "错误与哪些因素有关？下面用 Spearman 秩相关系数 ρ（自助法 95% 区间）考察回答是否正确与图像及类别属性的关系"
         f"{it.see('correlations')}。",
     )
-    caption = say("What goes with right answers", "与回答正确相关的因素")
+    caption = say("Share of errors by confidence", "各置信度下的错误率")
+    if min(counts) < max(counts):
+        caption = say(
+            "Above: accuracy of the classes by training images; below: share of errors by confidence",
+            "上：各类准确率与训练图像数；下：各置信度下的错误率",
+        )
     return [Paragraph(writer.sentences([lead, *sentences])), *it.picture("correlations", caption)]
 
 
@@ -220,7 +235,12 @@ def _worst_table(it: Material, found: Errors) -> list[Block]:
         for row in found.worst
     ]
     header = (say("class", "类别"), say("training", "训练"), say("right", "正确"), say("95% interval", "95% 区间"))
-    return [Table(say("The classes with the lowest accuracy", "准确率最低的类别"), header, rows, key="worst")]
+    more = ""
+    if found.like_the_last:
+        count = writer.count(found.like_the_last)
+        more = say(f"; {count} more are as low as the last", f"（另有 {count} 类与最后一行相同）")
+    title = say(f"The classes with the lowest accuracy{more}", f"准确率最低的类别{more}")
+    return [Table(title, header, rows, key="worst")]
 
 
 def _all_classes(it: Material) -> list[Block]:
@@ -239,10 +259,11 @@ def _all_classes(it: Material) -> list[Block]:
 
 def _pictures(it: Material) -> list[Block]:
     say = it.writer.say
-    blocks: list[Block] = [
-        *it.picture("confusion_matrix", say("Confusion matrix", "混淆矩阵")),
-        *it.picture("per_class", say("Accuracy of the classes", "各类别的准确率")),
-    ]
+    matrix = say("Confusion matrix", "混淆矩阵")
+    if len(it.facts.checkpoint.classes) > MOST_CLASSES:
+        matrix = say("Confusion matrix of the classes that are confused most", "混淆最多的类别之间的混淆矩阵")
+    blocks: list[Block] = [*it.picture("confusion_matrix", matrix)]
+    classes = it.picture("per_class", say("Accuracy of the classes", "各类别的准确率"))
     caption = say(
         "Photographs, the places that speak for the answer, and the five most probable classes. Left: right answers "
         "from the most to the least confident; right: the most confident wrong ones. Green is the true class",
@@ -256,4 +277,4 @@ def _pictures(it: Material) -> list[Block]:
             f"Grad-CAM {cited} 显示支持预测结果的区域{see}，越亮表示支持越强。",
         )
         blocks += [Paragraph(text), *predictions]
-    return blocks
+    return [*blocks, *classes]

@@ -12,6 +12,9 @@ from competition.report.sections.material import (
     verdict_text,
 )
 
+# a 95th percentile that far above its median is said
+_NOISY = 0.1
+
 
 def experiments(it: Material) -> list[Block]:
     """Each experiment that was recorded, as a finding in words and a table."""
@@ -176,12 +179,35 @@ def _views(it: Material) -> list[Block]:
         f"{plain}.",
         f"除原图外，我们在 {images} 张图像上测量了 {tried} 种视图；仅用原图时 top-1 为 {plain}。",
     )
-    chosen_here = say(
-        "These images chose the views, so on others the gain is rather smaller.",
-        "视图由这些图像选出，因此在其他图像上的提升可能更小。",
-    )
-    sentences = [first, result, *([chosen_here] if len(views["chosen"]) > 1 else [])]
+    sentences = [first, result, *(_caution(it, views) if len(views["chosen"]) > 1 else [])]
     return [Subheading(say("Views at test time", "测试时增强")), Paragraph(writer.sentences(sentences))]
+
+
+def _caution(it: Material, views: dict) -> list[str]:
+    """Return how much the choice of the views flatters them, and whether the submission has them."""
+    writer, say = it.writer, it.writer.say
+    sentences = [
+        say(
+            "These images chose the views, so on others the gain is rather smaller.",
+            "视图由这些图像选出，因此在其他图像上的提升可能更小。",
+        )
+    ]
+    if views.get("flattery"):
+        points = writer.decimal(views["flattery"], 2, 100)
+        sentences = [
+            say(
+                f"These images chose the views, which makes the figure too high by about {points} points "
+                f"{writer.cite('efron1983')}.",
+                f"视图由这些图像选出，数值因此约偏高 {points} 个百分点 {writer.cite('efron1983')}。",
+            )
+        ]
+    submitted = (it.facts.recipe or {}).get("views")
+    if submitted and submitted != views["chosen"]:
+        named = writer.listed([writer.name(view) for view in submitted])
+        sentences.append(
+            say(f"The submission does not use this set, but {named}.", f"提交结果未采用该组合，而采用 {named}。")
+        )
+    return sentences
 
 
 def _points_text(it: Material, views: dict) -> str:
@@ -213,11 +239,21 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     sentences = [
         say(
             f"{measured} ways to predict (models, runtimes, precisions and views) were measured on {hardware}; "
-            f"{fitting} keep the limit of {limit} ms and may be submitted{it.see('pareto', tables=['front'])}.",
+            f"{fitting} of them {'keeps' if frontier.fitting == 1 else 'keep'} the limit of {limit} ms and may be "
+            f"submitted{it.see('pareto', tables=['front'])}.",
             f"在 {hardware} 上测量了 {measured} 种推理方案（模型、运行时、精度与视图的组合），"
             f"其中 {fitting} 种满足 {limit} ms 限制且可以提交{it.see('pareto', tables=['front'])}。",
         )
     ]
+    if frontier.above_median >= _NOISY:
+        above = writer.percent(frontier.above_median, 0)
+        sentences.append(
+            say(
+                f"The 95th percentile, which counts, lies up to {above} above the median of the same way; latencies "
+                "that differ by less may do so by chance.",
+                f"以第 95 百分位为准，它比同一方案的中位数最多高 {above}；相差小于此的时延可能只是测量波动。",
+            )
+        )
     if frontier.best is None:
         return [*sentences, say("None keeps the limits on this machine.", "在这台机器上没有方案满足限制。")]
     top1, latency = writer.percent(frontier.best.top1), writer.decimal(frontier.best.p95_ms, 1)

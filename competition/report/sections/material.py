@@ -10,7 +10,7 @@ from competition.report.document import Picture
 from competition.report.findings import Findings
 from competition.report.findings.difference import Difference, Verdict
 from competition.report.ingredients import variant_name
-from competition.report.run_record import Facts
+from competition.report.run_record import Facts, shown_value
 from competition.report.writer import Writer
 
 # keys of a comparison that fit into a cell
@@ -117,5 +117,7 @@ def shown_keys(differs: Mapping[str, tuple[Any, Any]], writer: Writer) -> str:
     The name of a group stands for the group: `augmentation=medium`.
     """
     keys = list(differs)
-    shown = [f"{key.removesuffix('.name').rpartition('.')[2]}={differs[key][1]}" for key in keys[:_MOST_KEYS]]
+    shown = [
+        f"{key.removesuffix('.name').rpartition('.')[2]}={shown_value(differs[key][1])}" for key in keys[:_MOST_KEYS]
+    ]
     return writer.name(", ".join([*shown, *(["…"] if len(keys) > _MOST_KEYS else [])]))

@@ -121,7 +121,11 @@ def _cost(it: Material) -> list[str]:
     latency, models = writer.decimal(facts.proof["latency_ms"]["p95_ms"], 1), len(facts.proof["checkpoints"])
     averaged = ""
     if models > 1:
-        averaged = writer.say(f"averages {writer.count(models)} models, ", f"平均 {writer.count(models)} 个模型，")
+        way = it.findings.frontier and it.findings.frontier.submitted
+        top1 = f" (top-1 {writer.percent(way.top1)})" if way else ""
+        averaged = writer.say(
+            f"averages {writer.count(models)} models{top1}, ", f"平均 {writer.count(models)} 个模型{top1}，"
+        )
     return [
         writer.say(
             f"One network has {millions} million parameters and takes {megabytes} MB. The submitted archive "

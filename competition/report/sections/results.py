@@ -26,7 +26,7 @@ def results(it: Material) -> list[Block]:
         return [Paragraph(text)]
     return [
         Paragraph(it.writer.sentences([*_accuracy(it), *_groups(it)])),
-        Paragraph(it.writer.sentences([*_honesty(it), _intervals(it)])),
+        Paragraph(it.writer.sentences([*_honesty(it), *_submitted(it), _intervals(it)])),
         _table(it),
         *_comparison(it),
     ]
@@ -120,6 +120,31 @@ def _honesty(it: Material) -> list[str]:
             )
         )
     return sentences
+
+
+def _submitted(it: Material) -> list[str]:
+    """Return what is known of the accuracy of the submission, where it averages other models than those evaluated."""
+    writer, recipe = it.writer, it.facts.recipe
+    models = (recipe or {}).get("checkpoints", [])
+    evaluated = (it.facts.metrics or {}).get("checkpoints") or [{"sha256": ""}]
+    if len(models) < 2 or {it["sha256"] for it in models} == {it.get("sha256") for it in evaluated}:
+        return []
+    count, way = writer.count(len(models)), it.findings.frontier and it.findings.frontier.submitted
+    if not way:
+        return [
+            writer.say(
+                f"The submission averages {count} models; the accuracy of their average was not measured.",
+                f"提交结果为 {count} 个模型的平均；该平均的准确率未测量。",
+            )
+        ]
+    top1, see = writer.percent(way.top1), it.see(tables=["front"])
+    return [
+        writer.say(
+            f"The submission averages {count} models, whose average reaches a top-1 of {top1} on the images of the "
+            f"latency budget{see}.",
+            f"提交结果为 {count} 个模型的平均，在测量时延预算的图像上 top-1 为 {top1}{see}。",
+        )
+    ]
 
 
 def _intervals(it: Material) -> str:
