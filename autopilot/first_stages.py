@@ -48,7 +48,7 @@ _FEWEST_MINUTES = 0.1
 
 # after the last training: processes that start, how many times as long as `split` they take for it, because they load
 # networks too, and what remains of the proof and the report
-_STARTS_AT_THE_END, _START_OF_A_NETWORK, _SECONDS_BESIDES = 12, 5, 25.0
+_STARTS_AT_THE_END, _START_OF_A_NETWORK, _SECONDS_BESIDES = 12, 6, 30.0
 
 _ROUNDS_OF_PLANNING = 3
 

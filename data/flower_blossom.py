@@ -4,22 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.flower_kinds import DOTS, LARGE, NOTCHED, RING, SPURRED, VEINED, Species
+from data.flower_kinds import CENTRES, COLOURS, DOTS, LARGE, NOTCHED, RING, SPURRED, VEINED, Species
 from data.flower_painting import arc, dot, fill, line, petal_outline, rgb, rotation, tube
 
-# OpenCV hue 0..180, saturation 0..255
-COLOURS = {
-    "red": (176, 215),
-    "orange": (11, 225),
-    "yellow": (25, 215),
-    "violet": (140, 150),
-    "blue": (116, 165),
-    "white": (25, 25),
-}
-
-# OpenCV hue, saturation, value
-CENTRES = {"gold": (24, 220, 220), "dark": (12, 160, 70), "lime": (38, 170, 190)}
-# of the ring around a centre
+# OpenCV hue, saturation, value of the ring around a centre
 RINGS = {"gold": (8, 210, 110), "dark": (24, 210, 230), "lime": (150, 150, 90)}
 
 NOTCH = 0.13

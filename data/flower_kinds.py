@@ -5,10 +5,19 @@ from itertools import product
 
 import numpy as np
 
-COLOURS = ("red", "orange", "yellow", "violet", "blue", "white")
+# OpenCV hue 0..180, saturation 0..255
+COLOURS = {
+    "red": (176, 215),
+    "orange": (11, 225),
+    "yellow": (25, 215),
+    "violet": (140, 150),
+    "blue": (116, 165),
+    "white": (25, 25),
+}
 SHAPES = ("round", "pointed", "strap", "spoon", "wedge")
 PETAL_COUNTS = (3, 5, 7)
-CENTRES = ("gold", "dark", "lime")
+# OpenCV hue, saturation, value
+CENTRES = {"gold": (24, 220, 220), "dark": (12, 160, 70), "lime": (38, 170, 190)}
 
 # what the second kind of a pair has and the first has not, in the order of the pairs
 ONE_PETAL_MORE = "one petal more"
@@ -51,7 +60,7 @@ def species_of(count: int, generator: np.random.Generator) -> list[Species]:
 
 
 def _pair(shape: str, colour: str, petals: int, trait: str, generator: np.random.Generator) -> tuple[Species, Species]:
-    centre, centre_size = str(generator.choice(CENTRES)), float(generator.uniform(0.16, 0.22))
+    centre, centre_size = str(generator.choice(list(CENTRES))), float(generator.uniform(0.16, 0.22))
     plain = Species(shape, petals, colour, centre, centre_size)
     if trait == ONE_PETAL_MORE:
         return plain, replace(plain, petals=plain.petals + 1)
