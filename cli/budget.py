@@ -100,6 +100,7 @@ def as_json(found: Budget) -> dict[str, Any]:
     limits, best = found.limits, found.best
     return {
         "hardware": found.hardware,
+        "images": found.images,
         "notes": _notes(found),
         "limits": {"profile": limits.name, "p95_ms": limits.max_latency_ms, "size_mb": limits.max_model_mb},
         "choices": [found.figures_of(choice) for choice in found.choices],

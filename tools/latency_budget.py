@@ -75,7 +75,8 @@ class Choice:
 class Budget:
     """All choices, the Pareto front (fastest first), and the best that keeps the limits, None if none does.
 
-    `best` has a runtime that the contest allows, `best_of_all` any. `notes` say what could not be measured.
+    `best` has a runtime that the contest allows, `best_of_all` any. `images` measured the top-1. `notes` say what could
+    not be measured.
     """
 
     choices: list[Choice]
@@ -84,6 +85,7 @@ class Budget:
     best_of_all: Choice | None
     limits: CompetitionConfig
     hardware: str
+    images: int
     notes: list[str]
 
     def figures_of(self, choice: Choice) -> dict[str, Any]:
@@ -140,6 +142,7 @@ def find_best(
         best_of_all=best_of(choices, allowed_only=False),
         limits=limits,
         hardware=f"{describe_device(every.device)}, torch computing in {every.computed_in}",
+        images=len(images.labels),
         notes=notes,
     )
     _write(output, found)

@@ -110,7 +110,7 @@ def test_budget():
         Choice(slow, ("identity",), 0.9, 40.0, 50.0, 80.0, allowed=True, fits=True),
         Choice(fast, ("identity", "hflip"), 0.9, 8.0, 9.0, 20.0, allowed=False, fits=True),
     ]
-    found = Budget(choices, choices[1:], choices[0], choices[1], limits, "a CPU", ["not measured without onnx"])
+    found = Budget(choices, choices[1:], choices[0], choices[1], limits, "a CPU", 40, ["not measured without onnx"])
     lines = budget.describe(found)
     assert lines[0] == "note: not measured without onnx"
     assert " ".join(lines[3].split()) == "* model 1 openvino int8 identity+hflip 90.00 8.0 9.0 20.0 not for flower_2025"
@@ -126,7 +126,7 @@ def test_budget():
     assert facts["notes"] == ["note: not measured without onnx"]
     assert [row["front"] for row in facts["choices"]] == [False, True]
     assert facts["best"]["command"] == "python inference.py --checkpoint a/best_model.pt"
-    nothing = Budget(choices, choices[1:], None, None, limits, "a CPU", [])
+    nothing = Budget(choices, choices[1:], None, None, limits, "a CPU", 40, [])
     assert budget.describe(nothing)[-1].startswith("Nothing fits flower_2025 here.")
     assert budget.as_json(nothing)["best"] is None
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from competition.report.document import Code, Document, Draft, Heading, Paragraph, Picture, Table
-from competition.report.findings import find
+from competition.report.findings import errors, find
 from competition.report.findings.difference import Verdict
 from competition.report.ingredients import holds, read_ingredients, read_references, sentences_of
 from competition.report.records import find_records
@@ -244,6 +244,58 @@ def test_what_an_average_of_models_reaches_is_said_and_how_to_train_them(facts, 
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("are_one", [True, False])
+def test_two_properties_that_are_one_give_one_finding(facts, monkeypatch, are_one):
+    # of photographs that are all as long, the shorter side says how much the crop cuts off
+    answers = [Answer(str(number), 0, number % 4 // 2, 0.5) for number in range(60)]
+    generator = np.random.default_rng(0)
+    shorter = generator.uniform(10, 40, 60)
+    longer = np.full(60, 40.0) if are_one else shorter * generator.uniform(1, 2, 60)
+    sizes = np.stack([shorter, longer], axis=1)
+    monkeypatch.setattr(errors, "image_sizes", lambda facts: sizes)
+    found = errors.find_errors(dataclasses.replace(facts, answers=answers))
+    assert found
+    assert len(found.correlations.keys() & {"shorter_side", "cropped"}) == (1 if are_one else 2)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("p95", "said"), [(4.57, "lies up to"), (9.12, "networks of the same size took 4.6 ms (a) and")]
+)
+def test_a_disturbed_timing_is_said(facts, p95, said):
+    first = {**facts.budget["choices"][0], "views": "identity"}
+    second = {**first, "models": first["models"].replace("/a/", "/b/"), "p95_ms": p95}
+    changed = dataclasses.replace(facts, budget={**facts.budget, "choices": [first, second]})
+    text = "\n".join(texts_of(build(changed, "en")))
+    assert said in text
+    assert "2 ways to predict that differ in models were measured" in text
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("shares", "said"), [([0.5, 0.9], "depends on the split"), ([0.88, 0.9], "no effect of the")])
+def test_folds_are_compared_with_chance(facts, shares, said):
+    folds = {**facts.folds, "images": 100, "top1": 0.89, "top1_of_folds": shares}
+    text = "\n".join(texts_of(build(dataclasses.replace(facts, folds=folds), "en")))
+    assert said in text
+    # the standard deviation of a share of 50 images
+    assert "chance alone would give about 4.42" in text
+
+
+@pytest.mark.integration
+def test_folds_of_another_recipe_say_what_differs(facts):
+    path = facts.run.parent / "b" / "config.yaml"
+    before = path.read_text(encoding="utf-8")
+    training = dataclasses.replace(facts.config.training, epochs=9.0)
+    path.write_text(to_yaml(dataclasses.replace(facts.config, training=training)), encoding="utf-8")
+    try:
+        folds = {**facts.folds, "checkpoints": [str(path.parent / "checkpoints" / "best_model.pt")]}
+        text = "\n".join(texts_of(build(dataclasses.replace(facts, folds=folds), "en")))
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert "These models differ from the run of this report (epochs=9)" in text
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("chosen", [["identity", "hflip"], ["identity", "vflip"]])
 def test_the_choice_of_views_is_corrected_and_said_to_be_unused(facts, chosen):
     text = "\n".join(texts_of(build(dataclasses.replace(facts, views={**facts.views, "chosen": chosen}), "en")))
@@ -282,7 +334,9 @@ def test_a_mix_that_changes_nothing_is_no_innovation(facts):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("language", "said"), [("en", "which this machine exceeds"), ("zh", "本机超出该上限")])
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "which the system exceeds on this machine"), ("zh", "系统在本机超出该上限")]
+)
 @pytest.mark.parametrize("p95", [99.9, 208.9])
 def test_a_latency_over_the_limit_is_said(facts, language, said, p95):
     proof = {**facts.proof, "latency_ms": {**facts.proof["latency_ms"], "p95_ms": p95}}
@@ -330,7 +384,7 @@ def test_a_bare_run_has_no_sentence_without_a_record(checkpoint, tmp_path):
 @pytest.mark.integration
 def test_the_teams_text_takes_the_place_of_the_drafts(facts):
     drafts = [block.text for block in build(facts, "en").blocks if isinstance(block, Draft)]
-    assert drafts[0].startswith("Edit me in innovation.txt")
+    assert drafts[0].startswith("Write in innovation.txt")
     assert any("so do not claim a gain" in draft for draft in drafts)
     written = build(facts, "en", text="# Ours\n\nWe froze the stem.\n")
     assert not [block for block in written.blocks if isinstance(block, Draft)]

@@ -13,6 +13,9 @@ from evaluation.rank_correlation import RankCorrelation, rank_correlation
 
 WORST_CLASSES = 8
 
+# two properties of an image that correlate so much are one; the weaker is left out
+_SAME_THING = 0.7
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -128,7 +131,12 @@ def _correlations(facts: Facts) -> dict[str, RankCorrelation]:
         if facts.checkpoint.fit == "crop":
             values["cropped"] = 1 - shorter / longer
     found = {name: rank_correlation(right, column) for name, column in values.items()}
-    return {name: correlation for name, correlation in found.items() if correlation is not None}
+    known = {name: correlation for name, correlation in found.items() if correlation is not None}
+    if {"shorter_side", "cropped"} <= known.keys():
+        both = rank_correlation(values["shorter_side"], values["cropped"])
+        if both and abs(both.rho) >= _SAME_THING:
+            del known[min("shorter_side", "cropped", key=lambda name: abs(known[name].rho))]
+    return known
 
 
 def image_sizes(facts: Facts) -> np.ndarray | None:

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ from competition.report.findings.difference import Difference
 from competition.report.run_record import Facts
 from configs.compose import read_plain, to_plain
 from prediction.options import PRECISIONS
+from training.run_folder import RunFolder
 
 BASE = "base"
+
+# how a cross-validation splits, which a single run does otherwise
+_SPLIT_KEYS = ("dataset.fold", "dataset.num_folds", "dataset.val_split", "dataset.val_csv")
+
+# of a way to predict
+_PROPERTIES = ("models", "runtime", "precision", "views")
+
+# the same work takes so many times as long: other programs disturbed the timing
+_UNEQUAL = 1.25
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,9 @@ class Frontier:
 
     `best` is the most accurate that keeps the limits, `plain` the same model and runtime with a single view.
     `more_views` is what the views of `best` add to the top-1 of `plain`, a share. `submitted` is the way of the
-    predictions, if it was measured. `above_median` is how far a p95 latency lies above its median at most, a share.
+    predictions, if it was measured, on `images`. `above_median` is how far a p95 latency lies above its median at most,
+    a share. `unequal` are two ways with networks of one size and the same views whose latencies differ most, if by a
+    quarter: the faster and the slower. `varied` are the properties in which the ways differ.
     """
 
     measured: int
@@ -90,14 +103,21 @@ class Frontier:
     plain: Way | None
     more_views: float | None
     submitted: Way | None
+    images: int | None
     above_median: float
+    unequal: tuple[Way, Way] | None
+    varied: list[str]
     limit_ms: float
     hardware: str
 
 
 @dataclass(frozen=True)
 class Folds:
-    """A cross-validation: its folds, the joint top-1 with interval, and how much the folds differ (all shares)."""
+    """A cross-validation: its folds, the joint top-1 with interval, and how much the folds differ (all shares).
+
+    `expected_spread` is the standard deviation that folds of so many images would have by chance alone. `differs` are
+    the keys in which the first fold is not the run's own recipe, each with the run's value and the fold's.
+    """
 
     folds: int
     images: int
@@ -106,6 +126,8 @@ class Folds:
     low: float
     high: float
     spread: float
+    expected_spread: float
+    differs: dict[str, tuple[Any, Any]]
     temperature: float
 
 
@@ -119,15 +141,28 @@ def find_ablation(facts: Facts) -> Study | None:
 
 def _base_differs(facts: Facts) -> dict[str, tuple[Any, Any]]:
     """Compare the run's config with that of the base's first seed; nothing where it is not kept."""
-    path = facts.found["ablation"] / BASE / "0" / "config.yaml" if "ablation" in facts.found else None
-    if path is None or not path.is_file():
+    if "ablation" not in facts.found:
+        return {}
+    return _differs_from(facts, RunFolder(facts.found["ablation"] / BASE / "0").config, ("seed",))
+
+
+def _fold_differs(facts: Facts, folds: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Compare the run's config with that of the first fold, besides how they split; nothing where it is not kept."""
+    paths = folds.get("checkpoints") or []
+    if not paths:
+        return {}
+    return _differs_from(facts, RunFolder(Path(paths[0]).parents[1]).config, _SPLIT_KEYS)
+
+
+def _differs_from(facts: Facts, path: Path, besides: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    if not path.is_file():
         return {}
     try:
         other = read_plain(path)
     except ValueError as error:
         raise InputError(f"{path}: damaged. Write it again, or move it away.") from error
     differs = differing_keys(to_plain(facts.config), other)
-    return {key: pair for key, pair in differs.items() if key != "seed"}
+    return {key: pair for key, pair in differs.items() if key not in besides}
 
 
 def _effect(row: Mapping[str, str]) -> Effect:
@@ -178,10 +213,24 @@ def find_frontier(facts: Facts) -> Frontier | None:
         plain=plain,
         more_views=best.top1 - plain.top1 if best and plain and plain is not best else None,
         submitted=next((way for way, _ in ways if _is_of_recipe(way, facts.recipe)), None),
+        images=budget.get("images"),
         above_median=max(way.p95_ms / way.median_ms for way, _ in ways) - 1,
+        unequal=_unequal([way for way, _ in ways]),
+        varied=[name for name in _PROPERTIES if len({getattr(way, name) for way, _ in ways}) > 1],
         limit_ms=budget["limits"]["p95_ms"],
         hardware=budget["hardware"],
     )
+
+
+def _unequal(ways: Sequence[Way]) -> tuple[Way, Way] | None:
+    pairs = [
+        (fast, slow)
+        for fast, slow in permutations(ways, 2)
+        if all(getattr(fast, name) == getattr(slow, name) for name in ("count", "runtime", "precision", "views"))
+        and math.isclose(fast.size_mb, slow.size_mb, rel_tol=0.01)
+        and slow.p95_ms >= _UNEQUAL * fast.p95_ms
+    ]
+    return max(pairs, key=lambda pair: pair[1].p95_ms / pair[0].p95_ms, default=None)
 
 
 def _is_plain_of(way: Way, best: Way) -> bool:
@@ -236,5 +285,7 @@ def find_folds(facts: Facts) -> Folds | None:
         low=min(shares),
         high=max(shares),
         spread=statistics.stdev(shares) if len(shares) > 1 else 0.0,
+        expected_spread=math.sqrt(folds["top1"] * (1 - folds["top1"]) * len(shares) / folds["images"]),
+        differs=_fold_differs(facts, folds),
         temperature=folds["temperature"],
     )

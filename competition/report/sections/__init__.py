@@ -70,7 +70,7 @@ def build_document(
     )
     return Document(
         title=title or usual,
-        subtitle=", ".join(part for part in (team or facts.config.experiment_name, date.today().isoformat()) if part),
+        subtitle=", ".join(part for part in (team, date.today().isoformat()) if part),
         language=language,
         blocks=blocks,
         abstract=abstract(material),

@@ -161,5 +161,5 @@ def _table(it: Material) -> Table:
     if facts.gflops:
         # a multiply-add counts as two operations
         rows.append((say("operations per image", "单张计算量"), f"{writer.decimal(facts.gflops, 2)} GFLOPs"))
-    rows.append((say("weights submitted", "提交的权重"), say(f"{averaged} {epoch}", f"{averaged} {epoch} 轮")))
+    rows.append((say("weights", "所用权重"), say(f"{averaged} {epoch}", f"{averaged} {epoch} 轮")))
     return Table(say("The network", "网络概况"), (say("property", "项目"), say("value", "取值")), rows, key="network")

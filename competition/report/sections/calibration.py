@@ -36,6 +36,7 @@ def _calibration(it: Material, found: Confidence) -> list[str]:
                 f"logit 统一除以温度 {temperature} {source}{where}。这不会改变预测类别，只影响置信度的可信程度。",
             )
         )
+        sentences += [*_smoothed(it, found.temperature), *_of_each_model(it)]
     cited = writer.cite("kumar2019")
     change = (
         ""
@@ -62,6 +63,34 @@ def _calibration(it: Material, found: Confidence) -> list[str]:
         )
     )
     return sentences
+
+
+def _smoothed(it: Material, temperature: float) -> list[str]:
+    """Return why a temperature is below 1, where label smoothing lets one expect it."""
+    recipe = it.facts.config.training
+    if temperature >= 1 or recipe.loss_function != "label_smoothing" or not recipe.label_smoothing:
+        return []
+    return [
+        it.writer.say(
+            "A temperature below one raises confidences that were too low, which label smoothing can bring about "
+            f"{it.writer.cite('muller2019')}.",
+            f"温度小于 1 会提高原本偏低的置信度，而标签平滑可能使置信度偏低 {it.writer.cite('muller2019')}。",
+        )
+    ]
+
+
+def _of_each_model(it: Material) -> list[str]:
+    """Return that each model of the submission has a temperature of its own, where there are several."""
+    models = (it.facts.recipe or {}).get("checkpoints", [])
+    if len(models) < 2 or not all("temperature" in model for model in models):
+        return []
+    named = it.writer.listed([it.writer.decimal(model["temperature"], 3) for model in models])
+    return [
+        it.writer.say(
+            f"In the submission each model has a temperature of its own ({named}), applied before the average.",
+            f"提交结果中，各模型在平均之前使用各自的温度（{named}）。",
+        )
+    ]
 
 
 def _meaning(found: Confidence) -> tuple[str, str]:

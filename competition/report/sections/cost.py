@@ -67,7 +67,7 @@ def _latency(it: Material) -> str:
     latency = facts.proof["latency_ms"]
     median, p95 = writer.decimal(latency["median_ms"], 1), writer.decimal(latency["p95_ms"], 1)
     over = latency["p95_ms"] > facts.config.competition.max_latency_ms
-    exceeded = writer.say(", which this machine exceeds", "，本机超出该上限") if over else ""
+    exceeded = writer.say(", which the system exceeds on this machine", "，系统在本机超出该上限") if over else ""
     hardware = hardware_text(latency["hardware"], writer)
     caveat = writer.say(", which is not the judges' hardware", "，并非评审硬件") if latency["on_cpu"] else ""
     return writer.say(
@@ -127,7 +127,9 @@ def _limits(it: Material, proof: Mapping[str, Any], figures: Mapping[str, str]) 
     writer, limits = it.writer, it.facts.config.competition
     say, latency = writer.say, writer.decimal(proof["latency_ms"]["p95_ms"], 1)
     name = say("an image, 95th percentile", "单张耗时，第 95 百分位")
-    yield name, f"{latency} ms", f"{writer.general(limits.max_latency_ms)} ms"
+    over = proof["latency_ms"]["p95_ms"] > limits.max_latency_ms
+    exceeded = say(", exceeded here", "，本机超出") if over else ""
+    yield name, f"{latency} ms", f"{writer.general(limits.max_latency_ms)} ms{exceeded}"
     for rule, name, limit in (
         ("size of all models", say("size of all models", "全部模型体积"), f"{writer.general(limits.max_model_mb)} MB"),
         ("parameters", say("parameters", "参数量"), f"{writer.decimal(limits.max_parameters, 0, 1e-6)} M"),

@@ -160,6 +160,13 @@ def _split(it: Material) -> list[str]:
                 f"共有 {count} 张图像存在近重复。" if facts.near_duplicates else "训练与验证图像中未发现近重复图像。",
             )
         )
+    if facts.metrics and not own_part(facts.metrics):
+        sentences.append(
+            say(
+                "The evaluated images, which are others, were not compared with them.",
+                "评估图像另有来源，未与它们比对。",
+            )
+        )
     return sentences
 
 

@@ -188,11 +188,11 @@ _CONDITIONS = {
     ),
     "shorter_side": (
         (
-            "the shorter side of the file",
-            "small files are recognised less well",
-            "large files are recognised less well",
+            "the shorter side of the photograph in pixels",
+            "photographs with a short side of few pixels are recognised less well",
+            "photographs with a short side of many pixels are recognised less well",
         ),
-        ("图像短边长度", "尺寸小的图像更易出错", "尺寸大的图像更易出错"),
+        ("图像短边的像素数", "短边像素少的图像更易出错", "短边像素多的图像更易出错"),
     ),
     "cropped": (
         (

@@ -2,7 +2,7 @@
 
 from competition.report.document import Block, Paragraph, Subheading, Table
 from competition.report.findings.difference import Difference, Verdict
-from competition.report.findings.experiments import Effect, Frontier, Study, Way
+from competition.report.findings.experiments import Effect, Folds, Frontier, Study, Way
 from competition.report.sections.material import (
     Material,
     difference_text,
@@ -14,6 +14,17 @@ from competition.report.sections.material import (
 
 # a 95th percentile that far above its median is said
 _NOISY = 0.1
+
+# a standard deviation of folds is called large from so many times that of chance
+_BEYOND_CHANCE = 1.5
+
+# what ways to predict differ in
+_PROPERTIES = {
+    "models": ("models", "模型"),
+    "runtime": ("runtime", "运行时"),
+    "precision": ("precision", "精度"),
+    "views": ("views", "视图"),
+}
 
 
 def experiments(it: Material) -> list[Block]:
@@ -85,7 +96,8 @@ def _is_clear(effect: Effect) -> bool:
 
 def _effect_sentence(it: Material, effect: Effect) -> str:
     writer = it.writer
-    change, verdict = difference_text(effect.difference, writer), verdict_text(effect.difference, writer)
+    change = difference_text(effect.difference, writer)
+    verdict = verdict_text(effect.difference, writer, effect.seeds)
     name = variant_text(effect.variant, writer)
     return writer.say(
         f"The variant “{name}” changes top-1 by {change}; {verdict}.",
@@ -222,7 +234,9 @@ def _frontier(it: Material) -> list[Block]:
     frontier, say = it.findings.frontier, it.writer.say
     if frontier is None:
         return []
-    caption = say("Accuracy against latency; the front is named", "准确率与时延；标注者为帕累托前沿")
+    caption = say(
+        "Accuracy against latency; the numbered ways are the Pareto front", "准确率与时延；带编号者为帕累托前沿"
+    )
     return [
         Subheading(say("Accuracy within the latency limit", "时延约束下的准确率")),
         Paragraph(it.writer.sentences(_frontier_sentences(it, frontier))),
@@ -236,24 +250,18 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     measured, limit = writer.count(frontier.measured), writer.general(frontier.limit_ms)
     fitting = writer.count(frontier.fitting)
     hardware = hardware_text(frontier.hardware, writer)
+    differing = writer.listed([say(*_PROPERTIES[name]) for name in frontier.varied])
+    varied = say(f" that differ in {differing}", f"（{differing}各不相同）") if frontier.varied else ""
     sentences = [
         say(
-            f"{measured} ways to predict (models, runtimes, precisions and views) were measured on {hardware}; "
+            f"{measured} ways to predict{varied} were measured on {hardware}; "
             f"{fitting} of them {'keeps' if frontier.fitting == 1 else 'keep'} the limit of {limit} ms and may be "
             f"submitted{it.see('pareto', tables=['front'])}.",
-            f"在 {hardware} 上测量了 {measured} 种推理方案（模型、运行时、精度与视图的组合），"
+            f"在 {hardware} 上测量了 {measured} 种推理方案{varied}，"
             f"其中 {fitting} 种满足 {limit} ms 限制且可以提交{it.see('pareto', tables=['front'])}。",
         )
     ]
-    if frontier.above_median >= _NOISY:
-        above = writer.percent(frontier.above_median, 0)
-        sentences.append(
-            say(
-                f"The 95th percentile, which counts, lies up to {above} above the median of the same way; latencies "
-                "that differ by less may do so by chance.",
-                f"以第 95 百分位为准，它比同一方案的中位数最多高 {above}；相差小于此的时延可能只是测量波动。",
-            )
-        )
+    sentences += _timing(it, frontier)
     if frontier.best is None:
         return [*sentences, say("None keeps the limits on this machine.", "在这台机器上没有方案满足限制。")]
     top1, latency = writer.percent(frontier.best.top1), writer.decimal(frontier.best.p95_ms, 1)
@@ -276,11 +284,39 @@ def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     elif frontier.best is frontier.plain:
         sentences.append(
             say(
-                "It needs a single view: no way with more views was more accurate and kept the limits.",
-                "它只需单视图：没有更准确且满足限制的多视图方案。",
+                "It needs a single view: of these ways none with more views was more accurate and kept the limits.",
+                "它只需单视图：在这些方案中，没有更准确且满足限制的多视图方案。",
             )
         )
     return sentences
+
+
+def _timing(it: Material, frontier: Frontier) -> list[str]:
+    """Return how far the latencies can be trusted."""
+    writer, say = it.writer, it.writer.say
+    if frontier.unequal:
+        fast, slow = frontier.unequal
+        views, first, second = writer.name(fast.views), *(writer.decimal(way.p95_ms, 1) for way in frontier.unequal)
+        names = writer.name(fast.models), writer.name(slow.models)
+        return [
+            say(
+                f"Other programs disturbed the timing: networks of the same size took {first} ms ({names[0]}) and "
+                f"{second} ms ({names[1]}) with the same views ({views}), so it is uncertain which ways keep the "
+                "limit.",
+                f"计时受到其他程序干扰：相同大小的网络在相同视图（{views}）下分别耗时 {first} ms（{names[0]}）与 "
+                f"{second} ms（{names[1]}），因此哪些方案满足限制并不确定。",
+            )
+        ]
+    if frontier.above_median >= _NOISY:
+        above = writer.percent(frontier.above_median, 0)
+        return [
+            say(
+                f"The 95th percentile, which counts, lies up to {above} above the median of the same way; latencies "
+                "that differ by less may do so by chance.",
+                f"以第 95 百分位为准，它比同一方案的中位数最多高 {above}；相差小于此的时延可能只是测量波动。",
+            )
+        ]
+    return []
 
 
 def _named(it: Material, way: Way) -> str:
@@ -310,11 +346,30 @@ def _folds(it: Material) -> list[Block]:
     count, images = writer.count(folds.folds), writer.count(folds.images)
     top1, interval = writer.percent(folds.top1), writer.interval(folds.interval)
     low, high, spread = writer.percent(folds.low), writer.percent(folds.high), writer.decimal(folds.spread, 2, 100)
+    expected, differs = writer.decimal(folds.expected_spread, 2, 100), _fold_differs(it, folds)
+    meaning = (
+        say(", so a result depends on the split", "，可见结果受划分方式影响")
+        if folds.spread > _BEYOND_CHANCE * folds.expected_spread
+        else say(", so no effect of the split is visible", "，未见划分方式的影响")
+    )
     text = say(
         f"In a cross-validation each of {images} images was predicted by the one of {count} models that had not seen "
-        f"it: top-1 {top1} (95% interval {interval}). The folds lie between {low} and {high}, with a standard "
-        f"deviation of {spread} points, which shows how much a result depends on the split.",
+        f"it: top-1 {top1} (95% interval {interval}). The folds lie between {low} and {high}; their standard deviation "
+        f"is {spread} points, where chance alone would give about {expected} for so many images{meaning}.",
         f"在 {count} 折交叉验证中，{images} 张图像均由未见过它的模型预测，top-1 为 {top1}（95% 区间 {interval}）。"
-        f"各折介于 {low} 与 {high} 之间，标准差为 {spread} 个百分点，反映了结果对划分方式的敏感程度。",
+        f"各折介于 {low} 与 {high} 之间，标准差为 {spread} 个百分点；就这一图像数而言，仅由随机波动即约为 {expected} "
+        f"个百分点{meaning}。",
     )
-    return [Subheading(say("Cross-validation", "交叉验证")), Paragraph(text)]
+    return [Subheading(say("Cross-validation", "交叉验证")), Paragraph(writer.sentences([text, *differs]))]
+
+
+def _fold_differs(it: Material, folds: Folds) -> list[str]:
+    if not folds.differs:
+        return []
+    keys = shown_keys(folds.differs, it.writer)
+    return [
+        it.writer.say(
+            f"These models differ from the run of this report ({keys}), so their accuracy is not its own.",
+            f"这些模型与本文的实验设置不同（{keys}），其准确率不代表本文的模型。",
+        )
+    ]

@@ -14,8 +14,8 @@ def innovation(it: Material, text: str) -> list[Block]:
     say = it.writer.say
     drafts = [draft for candidate in _CANDIDATES for draft in candidate(it)]
     lead = say(
-        "Edit me in innovation.txt: keep what is your own, say why you did it, and delete the rest.",
-        "请在 innovation.txt 中改写：保留属于你们自己的工作，说明这样做的理由，并删去其余内容。",
+        "Write in innovation.txt: keep what is your own, say why you did it, and delete the rest.",
+        "请写入 innovation.txt：保留属于你们自己的工作，说明这样做的理由，并删去其余内容。",
     )
     return [Draft(lead), *[Draft(draft) for draft in drafts]]
 
@@ -75,12 +75,14 @@ def _budgeted_views(it: Material) -> list[str]:
         return []
     measured, limit = writer.count(frontier.measured), writer.general(frontier.limit_ms)
     top1, latency = writer.percent(frontier.best.top1), writer.decimal(frontier.best.p95_ms, 1)
+    same = it.facts.recipe is None or frontier.submitted is frontier.best
+    other = "" if same else writer.say(" The submission predicts in another way.", "提交结果采用的是另一种方案。")
     return [
         writer.say(
-            f"Accuracy bought within the latency limit. {measured} combinations of models, runtimes and views were "
-            f"measured; the most accurate within {limit} ms reaches {top1} at {latency} ms.",
-            f"在时延预算内换取准确率。我们测量了 {measured} 种模型、运行时与视图的组合，"
-            f"其中 {limit} ms 以内最准确的一种为 {top1}，{latency} ms。",
+            f"Accuracy bought within the latency limit. {measured} ways to predict were measured; the most accurate "
+            f"within {limit} ms reaches {top1} at {latency} ms.{other}",
+            f"在时延预算内换取准确率。我们测量了 {measured} 种推理方案，"
+            f"其中 {limit} ms 以内最准确的一种为 {top1}，{latency} ms。{other}",
         )
     ]
 
@@ -174,7 +176,7 @@ def _evidence(it: Material, ingredient: str) -> str:
     for effect in study.variants if study else []:
         if effect.variant in (f"without {ingredient}", f"with {ingredient}"):
             change = difference_text(effect.difference, writer)
-            name, verdict = variant_text(effect.variant, writer), verdict_text(effect.difference, writer)
+            name, verdict = variant_text(effect.variant, writer), verdict_text(effect.difference, writer, effect.seeds)
             caution = effect.difference.verdict is Verdict.CHANCE
             text = writer.say(
                 f" In the ablation the variant “{name}” changed top-1 by {change}; {verdict}",

@@ -101,14 +101,17 @@ def difference_text(difference: Difference, writer: Writer) -> str:
     return writer.say(f"{value} percentage points (95% interval {bounds})", f"{value} 个百分点（95% 区间 {bounds}）")
 
 
-def verdict_text(difference: Difference, writer: Writer) -> str:
-    """Return what may be said of a difference, as the end of a sentence."""
+def verdict_text(difference: Difference, writer: Writer, seeds: int | None = None) -> str:
+    """Return what may be said of a difference, as the end of a sentence; `seeds`: of trainings with so many seeds."""
     words = {
         Verdict.GAIN: ("the increase is beyond chance", "提升超出随机波动"),
         Verdict.LOSS: ("the decrease is beyond chance", "下降超出随机波动"),
         Verdict.CHANCE: ("the difference is within chance", "差异在随机波动范围内"),
     }
-    return writer.say(*words[difference.verdict])
+    text = writer.say(*words[difference.verdict])
+    if seeds == 1 and difference.verdict is not Verdict.CHANCE:
+        text += writer.say(" as far as the images go, with one training each", "（仅就图像而言，每个变体只训练一次）")
+    return text
 
 
 def shown_keys(differs: Mapping[str, tuple[Any, Any]], writer: Writer) -> str:
@@ -117,7 +120,11 @@ def shown_keys(differs: Mapping[str, tuple[Any, Any]], writer: Writer) -> str:
     The name of a group stands for the group: `augmentation=medium`.
     """
     keys = list(differs)
-    shown = [
-        f"{key.removesuffix('.name').rpartition('.')[2]}={shown_value(differs[key][1])}" for key in keys[:_MOST_KEYS]
-    ]
+    shown = [f"{key.removesuffix('.name').rpartition('.')[2]}={_in_text(differs[key][1])}" for key in keys[:_MOST_KEYS]]
     return writer.name(", ".join([*shown, *(["…"] if len(keys) > _MOST_KEYS else [])]))
+
+
+def _in_text(value: Any) -> str:
+    """Return a value as one types it, of a path its last part."""
+    shown = shown_value(value)
+    return Path(shown).name if "/" in shown else shown

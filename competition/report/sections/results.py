@@ -14,6 +14,7 @@ from competition.report.sections.material import (
     shown_keys,
     verdict_text,
 )
+from evaluation.intervals import wilson_interval
 
 
 def results(it: Material) -> list[Block]:
@@ -138,6 +139,10 @@ def _submitted(it: Material) -> list[str]:
             )
         ]
     top1, see = writer.percent(way.top1), it.see(tables=["front"])
+    frontier = it.findings.frontier
+    if frontier and frontier.images:
+        bounds = writer.interval(wilson_interval(round(way.top1 * frontier.images), frontier.images))
+        top1 += writer.say(f" (95% interval {bounds})", f"（95% 区间 {bounds}）")
     return [
         writer.say(
             f"The submission averages {count} models, whose average reaches a top-1 of {top1} on the images of the "

@@ -29,7 +29,7 @@ def _ingredients(it: Material) -> list[Block]:
     for part, title in _PARTS:
         sentences = sentences_of(part, it.facts, it.writer)
         if part == "optimizer":
-            sentences.append(it.writer.say("{recipe} lists all settings.", "全部设置见{recipe}。"))
+            sentences.append(it.writer.say("{recipe} lists the main settings.", "主要设置见{recipe}。"))
         if sentences:
             lead = it.writer.say(*title)
             text = it.writer.sentences(sentences)
