@@ -232,7 +232,7 @@ def _table_of_runs(it: Material) -> Table:
     say = writer.say
     own = (
         writer.name(it.facts.name),
-        "",
+        say("this report", "本文"),
         writer.share_with_interval(metrics["top1"], metrics.get("top1_interval")),
         "",
     )
