@@ -1,12 +1,14 @@
-"""Seconds until the page of `flower_cli.py studio` answers, and until it shows photographs, for a large data set.
+"""Seconds until the page of `flower_cli.py studio` answers, shows photographs, and takes decisions, for a large set.
 
 python benchmarks/studio_open.py --images 20000
 
 The set is synthetic: small JPEG files, 100 of each class, each file linked under many names, in a temporary folder. The
 seconds are those from the command on: to the first answer to a request, to the page's tabs in Chromium, to the
-first page of photographs in the tab Data. "again" are further commands, whose thumbnails are cached. Chromium is
-started before the command, with an empty profile. "CPU" are the processor seconds of the command until then, the fewest
-of all commands, which a busy machine changes less. Needs Linux, requirements-dev.txt, chromium and chromedriver.
+first page of photographs in the tab Data. The last line is how long a decision by key takes in the tab Doubtful labels
+until the next photograph is shown, which is what the page adds to a person's own time. "again" are further commands,
+whose thumbnails are cached. Chromium is started before the command, with an empty profile. "CPU" are the processor
+seconds of the command until then, the fewest of all commands, which a busy machine changes less. Needs Linux,
+requirements-dev.txt, chromium and chromedriver.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES_PER_CLASS, FILES, SIDE = 100, 200, 256
 SECONDS = 300
+DECISIONS = 10
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 PARTS = ("first answer", "tabs", "photographs")
 
@@ -41,8 +44,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_set(folder / "set", flags.images)
-        first = seconds_to_open(folder)
-        again = [seconds_to_open(folder) for _ in range(flags.rounds)]
+        write_doubts(folder, flags.images)
+        decisions: list[float] = []
+        first = seconds_to_open(folder, decisions)
+        again = [seconds_to_open(folder, decisions) for _ in range(flags.rounds)]
     print(f"{flags.images} images; seconds from the command on")
     print(f"{'part':<16}{'CPU':>8}{'first':>8}{'again':>8}  {'(fastest to slowest)'}")
     for place, part in enumerate(PARTS):
@@ -50,6 +55,8 @@ def main() -> None:
         later = sorted(found[place][0] for found in again)
         ends = f"({later[0]:.1f} to {later[-1]:.1f})"
         print(f"{part:<16}{cpu:>8.1f}{first[place][0]:>8.1f}{statistics.median(later):>8.1f}  {ends}")
+    middle, slowest = statistics.median(decisions), max(decisions)
+    print(f"a decision by key: {middle:.2f} s (median of {len(decisions)}), at most {slowest:.2f} s")
 
 
 def write_set(folder: Path, images: int) -> None:
@@ -62,16 +69,44 @@ def write_set(folder: Path, images: int) -> None:
     (folder / "train").mkdir(parents=True)
     (folder / "drawn").mkdir()
     drawn = draw_jpegs(folder / "drawn", SIDE, FILES)
-    names = [f"photograph_{row:06d}.jpg" for row in range(images)]
+    names = [photograph(row) for row in range(images)]
     for row, image in enumerate(names):
         os.link(drawn[row % FILES], folder / "train" / image)
-    classes = max(images // IMAGES_PER_CLASS, 2)
+    classes = class_count(images)
     write_table(folder / "train.csv", names, [row % classes for row in range(images)])
     write_classes(folder / "classes.csv", [ImageClass(k, str(k), f"flower {k}") for k in range(classes)])
 
 
-def seconds_to_open(folder: Path) -> list[tuple[float, float]]:
-    """Serve the page from `folder` and return the seconds from the command to each of `PARTS`, and those of its CPU."""
+def photograph(row: int) -> str:
+    """Return the name of an image of the set."""
+    return f"photograph_{row:06d}.jpg"
+
+
+def class_count(images: int) -> int:
+    """Return how many classes a set of so many images has."""
+    return max(images // IMAGES_PER_CLASS, 2)
+
+
+def write_doubts(folder: Path, images: int) -> None:
+    """Write the list of an audit that doubts the first labels of the set."""
+    from common.csv_files import write_rows
+    from tools.label_errors import LABEL_ERROR_COLUMNS, SURE_OF_ANOTHER
+
+    rows, classes = [], class_count(images)
+    for row in range(min(images, 100)):
+        label, other = row % classes, (row + 1) % classes
+        names = f"flower {label}", f"flower {other}"
+        rows.append((photograph(row), label, names[0], other, names[1], "0.05", "0.9", SURE_OF_ANOTHER))
+    write_rows(folder / "results" / "audit" / "label_errors.csv", LABEL_ERROR_COLUMNS, rows)
+
+
+def seconds_to_open(folder: Path, decisions: list[float]) -> list[tuple[float, float]]:
+    """Serve the page from `folder` and return the seconds from the command to each of `PARTS`, and those of its CPU.
+
+    Appends the seconds of some decisions.
+    """
+    from selenium.webdriver.common.action_chains import ActionChains
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -94,6 +129,13 @@ def seconds_to_open(folder: Path) -> list[tuple[float, float]]:
             tabs = wait_until(lambda: driver.find_elements("css selector", "button[role=tab]"))
             driver.find_elements("css selector", "button[role=tab]")[1].click()
             photographs = wait_until(lambda: driver.find_elements("css selector", "#photographs img"))
+            driver.find_elements("css selector", "button[role=tab]")[2].click()
+            wait_until(lambda: driver.find_elements("css selector", "#doubtful img"))
+            for _ in range(DECISIONS):
+                before, pressed = shown(driver), time.perf_counter()
+                ActionChains(driver).send_keys("1").perform()
+                wait_until(lambda before=before: shown(driver) != before)
+                decisions.append(time.perf_counter() - pressed)
             return [answered, tabs, photographs]
         finally:
             process.terminate()
@@ -115,6 +157,11 @@ def browser(folder: Path) -> Iterator[Any]:
             yield driver
         finally:
             driver.quit()
+
+
+def shown(driver: Any) -> str:
+    """Return the name of the doubted photograph."""
+    return driver.find_element("css selector", "#doubtful-shown textarea, #doubtful-shown input").get_property("value")
 
 
 def cpu_seconds(process: int) -> float:

@@ -85,7 +85,8 @@ def test_the_image_is_built_and_runs():
         pytest.skip(f"{base} cannot be pulled here")
     built = docker("build", "--tag", "flower-kit-test", ".", timeout=1800)
     assert built.returncode == 0, built.stderr
-    training = "train.py --config-name quickstart training.epochs=1 model.input_size=64 dataset.demo.classes=2"
+    sizes = "model.input_size=64 training.final_input_size=null"
+    training = f"train.py --config-name quickstart training.epochs=1 {sizes} dataset.demo.classes=2"
     run = docker("run", "--rm", "--shm-size=8g", "flower-kit-test", "python", *training.split(), timeout=600)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Best model: results/checkpoints/best_model.pt" in run.stdout

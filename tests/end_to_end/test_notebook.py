@@ -15,7 +15,8 @@ from tests.end_to_end.test_guide import check_line
 from tests.helpers import REPOSITORY, working_directory
 
 NOTEBOOK = REPOSITORY / "notebooks" / "flower_kit.ipynb"
-SMALL = "--config-name quickstart training.epochs=2 model.input_size=64 dataset.num_workers=0 device=cpu"
+SIZES = "model.input_size=64 training.final_input_size=null"
+SMALL = f"--config-name quickstart training.epochs=2 {SIZES} dataset.num_workers=0 device=cpu"
 SMALL_DEMO = "dataset.demo.classes=3 dataset.demo.images_per_class=12 dataset.demo.image_size=128"
 
 
