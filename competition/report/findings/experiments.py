@@ -8,6 +8,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from common.errors import InputError
 from competition.report.findings.comparison import differing_keys
 from competition.report.findings.difference import Difference
@@ -45,9 +47,11 @@ class Study:
     """An ablation: the base, and the variants in the order of their effect, the most harmful first.
 
     `differs` are the keys in which the base is not the run's own recipe, each with the run's value and the base's.
+    `images` measured them, None where that is not kept.
     """
 
     base: Effect
+    images: int | None
     variants: list[Effect]
     differs: dict[str, tuple[Any, Any]]
 
@@ -136,7 +140,15 @@ def find_ablation(facts: Facts) -> Study | None:
     effects = [_effect(row) for row in facts.ablation]
     base = next((effect for effect in effects if effect.variant == BASE), None)
     variants = sorted((it for it in effects if it.variant != BASE), key=lambda it: it.difference.value)
-    return Study(base, variants, _base_differs(facts)) if base and variants else None
+    return Study(base, _images_of_ablation(facts), variants, _base_differs(facts)) if base and variants else None
+
+
+def _images_of_ablation(facts: Facts) -> int | None:
+    path = facts.found["ablation"] / BASE / "0" / "correct.npz" if "ablation" in facts.found else None
+    if path is None or not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as saved:
+        return len(saved["correct"])
 
 
 def _base_differs(facts: Facts) -> dict[str, tuple[Any, Any]]:

@@ -49,15 +49,17 @@ def _ablation_sentences(it: Material, study: Study) -> list[str]:
     writer, say = it.writer, it.writer.say
     seeds = writer.count(study.base.seeds)
     base = writer.percent(study.base.top1)
+    images = "" if study.images is None else writer.count(study.images)
+    on = (say(f" on {images} images", f"{images} 张图像上的")) if images else ""
     several = study.base.seeds > 1
     sentences = [
         say(
             "To see what each ingredient contributes, the recipe was trained with one ingredient changed at a time"
             + (f", with {seeds} seeds each" if several else "")
-            + f"{it.see('ablation', tables=['variants'])}; the unchanged recipe reaches {base}.",
+            + f"{it.see('ablation', tables=['variants'])}; the unchanged recipe reaches {base}{on}.",
             "为考察各组成部分的作用，我们每次只改变一项重新训练"
             + (f"，每个变体使用 {seeds} 个种子" if several else "")
-            + f"{it.see('ablation', tables=['variants'])}；基线准确率为 {base}。",
+            + f"{it.see('ablation', tables=['variants'])}；基线在{on or '同一批图像上的'}准确率为 {base}。",
         )
     ]
     if study.differs:
