@@ -48,7 +48,7 @@ def weights(root: Path) -> dict[str, torch.Tensor]:
     return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
 
 
-@pytest.mark.parametrize(("kills", "epochs"), [(2, 8), pytest.param(20, 30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "epochs"), [(2, 8), pytest.param(10, 16, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_like_the_untouched_one(pictures, tmp_path, kills, epochs):
     generator = random.Random(kills)
     options = [
