@@ -10,11 +10,9 @@ def training_size(config: Config, epoch: int) -> int:
 
 
 def final_size(config: Config) -> int:
-    """Return the size of training images in the last epoch."""
-    finishes = config.training.final_epochs > 0
-    return (
-        config.training.final_input_size if finishes and config.training.final_input_size else config.model.input_size
-    )
+    """Return the size of training images in the last epoch; what is still `auto` counts as no other size."""
+    size = config.training.final_input_size
+    return size if config.training.final_epochs > 0 and isinstance(size, int) else config.model.input_size
 
 
 def eval_size(config: Config) -> int:

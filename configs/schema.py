@@ -89,7 +89,7 @@ class TrainingConfig:
     cutmix_alpha: float
     mix_off_epochs: int
     final_epochs: int
-    final_input_size: int | None
+    final_input_size: Any
     teacher: Any
     distillation_weight: float
     distillation_temperature: float

@@ -57,6 +57,11 @@ def timm_model(architecture: str) -> TimmModel:
     return TimmModel(name, height if channels == 3 and height == width else None, stated.crop_pct)
 
 
+def pretrained_size(architecture: str) -> int:
+    """Return the pixels a side of the images on which timm's weights were trained. Raises InputError like above."""
+    return pretrained_config(architecture).input_size[-1]
+
+
 def _stated(name: str) -> PretrainedCfg | None:
     import timm
 

@@ -36,6 +36,7 @@ AUTO_KEYS = {
     "dataset.batch_size": (int,),
     "model.grad_checkpointing": (bool,),
     "training.learning_rate": (float, int, type(None)),
+    "training.final_input_size": (int, type(None)),
 }
 
 # keys whose `auto` is a rule for the end of training, and stays in the config: their kinds of value

@@ -146,7 +146,6 @@ def _warn_once(text: str) -> None:
 
 
 def _is_main() -> bool:
-    # imported here, because torch is slow to import and most folders have no corrections
-    from common import distributed
-
-    return distributed.is_main()
+    # processes that share their work have imported this; importing it would import torch, which takes seconds
+    distributed = sys.modules.get("common.distributed")
+    return distributed is None or distributed.is_main()

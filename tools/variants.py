@@ -90,7 +90,7 @@ INGREDIENTS = {
         lambda config: ("training.loss_function=label_smoothing", "training.label_smoothing=0.1"),
     ),
     "final_size": Ingredient(
-        lambda config: final_size(config) != config.model.input_size,
+        lambda config: config.training.final_epochs > 0 and config.training.final_input_size is not None,
         ("training.final_input_size=null",),
         lambda config: (
             f"training.final_epochs={config.training.final_epochs or 2}",

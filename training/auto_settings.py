@@ -1,7 +1,8 @@
-"""Keys with the value `auto`: training replaces them by what suits the memory of its device.
+"""Keys with the value `auto`: training replaces them by what suits the memory of its device, or the weights.
 
 `dataset.batch_size=auto` is the largest batch that fits; accumulation makes the effective batch of the recipes of it.
-`model.grad_checkpointing=auto` is on only where a step does not fit without it.
+`model.grad_checkpointing=auto` is on only where a step does not fit without it. `training.final_input_size=auto` is the
+size of the pretrained weights, if the first epochs have smaller images.
 """
 
 import dataclasses
@@ -19,7 +20,8 @@ from common.memory import free_device_memory, free_memory, is_out_of_memory, rel
 from common.processors import processes_here
 from configs.input_sizes import final_size
 from configs.schema import Config
-from models.classifier import classifier_of
+from configs.timm_models import pretrained_size
+from models.classifier import classifier_of, is_built_for_one_size
 from models.losses import get_loss_function
 from training.freezing import set_trainable
 from training.memory_estimate import USABLE, TrainingMemory, training_memory
@@ -48,6 +50,11 @@ def with_choices(
     Raises RunError if a GPU cannot train on one image.
     """
     sentences = []
+    if config.training.final_input_size == "auto":
+        size = _size_of_pretraining(config)
+        config = with_values(config, {"training.final_input_size": size})
+        if size is not None:
+            sentences.append(f"training.final_input_size=auto: {size} px, on which the weights were pretrained")
     if config.model.grad_checkpointing == "auto":
         wanted, why = _needs_checkpointing(config, num_classes, device, precision)
         config = with_values(config, {"model.grad_checkpointing": wanted})
@@ -60,6 +67,15 @@ def with_choices(
         config = with_values(config, {"dataset.batch_size": batch, "training.accumulation_steps": steps})
         sentences.append(f"dataset.batch_size=auto: {batch} images fit ({why}), training.accumulation_steps={steps}")
     return config, sentences
+
+
+def _size_of_pretraining(config: Config) -> int | None:
+    """Return the size for the last epochs, None where that of the other epochs is to be kept."""
+    model = config.model
+    if config.training.final_epochs == 0 or not model.pretrained or is_built_for_one_size(model.architecture):
+        return None
+    size = pretrained_size(model.architecture)
+    return size if size > model.input_size else None
 
 
 def check_memory(config: Config, num_classes: int, device: torch.device, precision: Precision) -> None:

@@ -1,6 +1,7 @@
 """Tables with corrections.csv applied: every table of a folder that names the same photographs."""
 
 import ast
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from data.prepare import Request, prepare_data
 from data.prepared import load_table
 from data.table import write_table
 from tests.conftest import stripes, write_picture, write_pictures
+from tests.helpers import run_words
 from tools.data_audit import Suspect, undecided
 
 pytestmark = pytest.mark.integration
@@ -203,3 +205,14 @@ def test_preparing_again_keeps_decisions_under_the_new_labels_and_names_those_th
     told = "\n".join(describe(summary))
     assert "2 decisions of corrections.csv still match" in told
     assert "no longer match: 1 (image or class is gone; moved to corrections_unmatched.csv): rose/1.png" in told
+
+
+def test_a_corrected_table_is_read_and_said_without_torch(root):
+    append_decisions(root, [Decision("0000.png", KEEP)])
+    words = (
+        "import sys; from configs.compose import compose; from data.prepared import load_table; "
+        "load_table(compose('config', ['dataset.root=' + sys.argv[1]]).dataset); sys.exit('torch' in sys.modules)"
+    )
+    done = run_words([sys.executable, "-c", words, root.as_posix()])
+    assert done.returncode == 0, done.stderr
+    assert "corrections.csv: 0 labels changed, 0 images dropped, 1 kept as they are." in done.stderr

@@ -12,6 +12,7 @@ from autopilot.contest import remedy_for
 from common.device import Precision
 from common.errors import InputError, RunError
 from configs.compose import compose
+from configs.input_sizes import eval_size, final_size
 from configs.options import config_names
 from models.checkpoint import load_checkpoint
 from models.classifier import Classifier
@@ -170,6 +171,29 @@ def test_a_step_that_the_machine_does_not_hold_is_one_sentence_with_the_remedy(t
         train(config)
     assert "dataset.batch_size=16 takes about" in str(caught.value)
     assert remedy_for(str(caught.value)) == ["dataset.batch_size=auto"]
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (["model.input_size=160"], 224),
+        (["model.input_size=224"], None),
+        (["model.input_size=160", "model.pretrained=false", "training.head_init=random", "training.start_mix=0"], None),
+        (["model.input_size=160", "training.final_epochs=0"], None),
+        # built for one size
+        (["model=swin_transformer_v2", "model.input_size=128"], None),
+    ],
+)
+def test_the_last_epochs_have_the_size_of_the_pretraining_if_it_is_larger(words, size):
+    config = compose("config", ["model=efficientnet_lite0", "training=finetune", *words], allow_unused=True)
+    assert config.training.final_input_size == "auto"
+    assert final_size(config) == config.model.input_size
+    chosen, sentences = with_choices(config, 4, CPU, FLOAT32)
+    assert chosen.training.final_input_size == size
+    assert final_size(chosen) == eval_size(chosen) == (size or config.model.input_size)
+    assert sentences == (
+        ["training.final_input_size=auto: 224 px, on which the weights were pretrained"] if size else []
+    )
 
 
 def test_a_small_step_is_not_counted(tiny, free_bytes, monkeypatch):
