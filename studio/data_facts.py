@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError
-from data.duplicates import image_hashes, near_duplicates
 from data.table import ImageTable
 from studio.texts import Say
 
@@ -55,6 +54,9 @@ def duplicate_pairs(table: ImageTable, folder: Path) -> np.ndarray:
 
     The hashes are cached in `folder`; the first call reads every image.
     """
+    # imported here, because it imports scipy, for which the page need not wait
+    from data.duplicates import image_hashes, near_duplicates
+
     pairs = near_duplicates(image_hashes(table, folder))
     return pairs[np.argsort(pairs[:, 2], kind="stable")]
 

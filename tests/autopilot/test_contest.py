@@ -209,6 +209,7 @@ def test_a_second_call_on_a_finished_folder_runs_nothing(commands, compete):
     assert again.stdout.startswith("Finished before: ")
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_it_goes_on_to_the_same_end(commands, compete, tmp_path):
     plan, plans, killed = tmp_path / "out" / "plan.json", set(), []
     for at in range(1, len(IN_ORDER) + 1):

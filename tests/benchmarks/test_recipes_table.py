@@ -40,7 +40,7 @@ def test_every_option_has_a_measured_speed_or_that_of_a_relative():
         assert model["architecture"].partition(".")[0] in MEASURED.keys() | RELATIVES.keys(), option
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_row_of_the_page_is_that_of_the_script():
     assert markdown(row("efficientnet_lite0", max(sizes("efficientnet_lite0")), 16_000 * 20)) in PAGE
 

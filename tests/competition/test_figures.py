@@ -147,6 +147,7 @@ def test_names_of_classes_are_whole(facts, texts_of):
         assert f"{image_class.category_id}{''.join(image_class.name.replace('$', chr(92) + '$').split())}" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", SAY)
 def test_a_full_record_gives_every_figure(small, tmp_path, language):
     needs_chinese(language)

@@ -129,6 +129,7 @@ def test_what_a_run_shows_is_named(build, profile, images, code, rule, figure):
     assert figure in faults(prove(build(members={"code/predict.py": code}), profile, images, None).checks)[rule]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("milliseconds", "slow"), [(0, False), (60, True)])
 def test_a_zip_that_takes_too_long_an_image_is_named(build, profile, images, milliseconds, slow):
     for number in range(100):

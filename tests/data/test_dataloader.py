@@ -187,7 +187,7 @@ def test_a_thread_that_pins_memory_and_ends_is_replaced_at_most_a_few_times(pict
         "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)",
     ],
 )
-@pytest.mark.integration
+@pytest.mark.slow
 def test_workers_without_shared_memory_are_told_with_the_remedy(pictures, monkeypatch, told):
     def refuse(size):
         raise RuntimeError(told)
@@ -199,7 +199,7 @@ def test_workers_without_shared_memory_are_told_with_the_remedy(pictures, monkey
     assert told in str(found.value)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_workers_that_do_not_start_are_told_with_the_remedy(pictures, monkeypatch):
     def break_pipe(loader):
         raise BrokenPipeError(32, "Broken pipe")

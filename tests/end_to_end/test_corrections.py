@@ -90,6 +90,7 @@ def test_from_the_audit_to_the_checkpoint(root, tmp_path):
     assert (root / "train.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_refuses_other_labels_but_not_a_label_that_is_kept(root, tmp_path):
     assert train(root, tmp_path / "run", "training.epochs=1").returncode == 0
     on = ["training.epochs=2", "training.resume=auto"]

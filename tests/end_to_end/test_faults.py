@@ -144,6 +144,7 @@ def read_and(monkeypatch, action) -> None:
     monkeypatch.setattr(data.dataset, "read_image", disturbed)
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_its_worker_is_left_out_alone(tiny, tmp_path, monkeypatch, capsys):
     main = os.getpid()
 
@@ -169,6 +170,7 @@ def test_an_image_that_kills_its_worker_is_left_out_alone(tiny, tmp_path, monkey
     assert_equal_weights(tmp_path / "without", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_once_changes_nothing(tiny, tmp_path, monkeypatch, capsys):
     options = ["training.mixup_alpha=0.2"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
@@ -212,6 +214,7 @@ def test_more_bad_images_than_allowed_end_the_run(tiny, tmp_path):
     assert [row["image_id"] for row in skipped(tmp_path / "run")] == ["0003.png"]
 
 
+@pytest.mark.slow
 def test_a_loader_that_hangs_ends_by_its_timeout_and_the_run_resumes(tiny, tmp_path, monkeypatch):
     options = ["training.epochs=3"]
     train(tiny(*options, f"output_dir={tmp_path / 'straight'}"))
@@ -249,6 +252,7 @@ def damage(path: Path, way: str) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["truncated", "zeros", "one bit", "empty"])
 def test_a_damaged_state_falls_back_to_the_one_before(tiny, tmp_path, capsys, way):
     train(tiny("training.epochs=3", f"output_dir={tmp_path / 'straight'}"))
@@ -307,6 +311,7 @@ def tiny_training(pictures: Path, output: Path, *options: str) -> list[str]:
     return ["train.py", *chosen, f"dataset.root={pictures}", f"output_dir={output}", *options]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs the file size limits of POSIX")
 def test_a_full_disk_keeps_the_older_state_and_says_how_much_is_needed(pictures, tmp_path):
     output = tmp_path / "run"
@@ -345,6 +350,7 @@ def test_two_runs_in_one_folder_are_refused(tiny, tmp_path, monkeypatch):
     train(tiny())
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_run_is_free(pictures, tmp_path, tiny, monkeypatch):
     words = tiny_training(pictures, tmp_path / "run", *ENDLESS, "dataset.num_workers=1")
     process = subprocess.Popen(command(*words), cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True)

@@ -82,6 +82,7 @@ def test_a_run_ends_with_its_state_model_and_names(run):
         assert (run / "evaluation" / picture).is_file()
 
 
+@pytest.mark.slow
 def test_the_report_shows_names_as_they_are(run, tmp_path):
     report = write_report(run, tmp_path / "report $_$", "en", ["calibration"])
     assert not [note for note in report.notes if "is missing" in note]

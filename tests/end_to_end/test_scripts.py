@@ -162,6 +162,7 @@ def start_training(root, pictures, *overrides):
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process of a group")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves_and_exits_130(pictures, tmp_path, number):
@@ -272,6 +273,7 @@ def test_preparing_and_previewing_as_the_readme_says(tmp_path):
     assert "RandomShadow" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_demo_trains_from_real_weights(tmp_path):
     done = run_script(
         "train.py",

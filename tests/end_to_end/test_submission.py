@@ -164,6 +164,7 @@ def packed(predicted, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_the_zip_has_the_contests_layout_and_the_proof_its_figures(packed, predicted):
     with zipfile.ZipFile(packed) as archive:
         assert sorted(archive.namelist()) == sorted(

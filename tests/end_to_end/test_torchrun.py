@@ -73,6 +73,7 @@ def assert_same_curve(first: Path, second: Path) -> None:
             assert float(row[column]) == pytest.approx(float(other[column]), abs=2e-4), (row["epoch"], column)
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(pictures, single, tmp_path):
     done = run(2, "train.py", *training(pictures, tmp_path, "training.accumulation_steps=1"))
     assert done.returncode == 0, done.stderr

@@ -153,7 +153,7 @@ def test_each_head_learns_from_random_weights(pictures, tmp_path, head):
     assert losses[1] < losses[0]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize(("runtime", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
 def test_other_runtimes_give_the_calibrated_probabilities(trained, test_folder, tmp_path, runtime, suffix):
     from data.inputs import find_inputs

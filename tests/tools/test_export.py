@@ -27,7 +27,7 @@ OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 needs_packages = pytest.mark.skipif(bool(missing_packages(OPTIONAL)), reason="requirements-export.txt is not installed")
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_packages
 @pytest.mark.parametrize(("runtime", "precision"), COMBINATIONS)
 def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, exported, test_folder, runtime, precision):
@@ -59,7 +59,7 @@ def test_an_export_answers_as_the_checkpoint_and_explains_itself(checkpoint, exp
     assert after.computed_in == ("float32" if runtime == "torch" else precision)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_packages
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_a_checkpoint_runs_in_another_runtime_with_views_and_weights(checkpoint, test_folder, runtime):
@@ -162,7 +162,7 @@ def test_a_precision_that_the_runtime_does_not_choose_is_refused(checkpoint):
         load_pipeline([checkpoint], PredictionOptions(runtime="onnx", precision="fp16"))
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_packages
 def test_the_gate_counts_an_exported_models_parameters_and_refuses_its_runtime(checkpoint, exported):
     limits = compose("config").competition
@@ -203,7 +203,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @needs_packages
 def test_ctrl_c_after_a_model_of_openvino_is_an_interrupt(checkpoint, tmp_path):
     script = tmp_path / "script.py"

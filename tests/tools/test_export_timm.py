@@ -34,7 +34,7 @@ def written(folder, architecture, size, *words, temperature=1.7):
     return path
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "size"),
     [

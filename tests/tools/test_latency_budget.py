@@ -47,7 +47,7 @@ def test_the_command_line_is_ready():
     )
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_each_model_is_measured_by_its_own_weights_and_class_order(checkpoint, turned, other, tmp_path, monkeypatch):
     monkeypatch.setattr(tools.latency_budget, "IMAGES", 10)
     monkeypatch.setattr(tools.latency_budget, "COMBINATIONS", (("torch", "fp16"),))

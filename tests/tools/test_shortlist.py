@@ -94,7 +94,7 @@ def test_a_file_of_the_folder_is_used_and_a_model_without_weights_is_out(tiny_op
     assert saved["models"][1]["probe_top1"] is saved["models"][1]["images_per_second"] is None
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_an_interrupted_call_goes_on_and_a_model_that_got_weights_is_measured(
     tiny_options, weights, words, tmp_path, monkeypatch
 ):

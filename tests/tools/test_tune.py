@@ -59,7 +59,7 @@ def rows_of(folder):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_search_as_a_user_runs_it(words, tmp_path, no_pictures):
     folder = tmp_path / "搜索 a?b#c%20"
     command = ["cli/flower_cli.py", "tune", *words[:-1], "training.epochs=1", "--output", folder]
@@ -86,7 +86,7 @@ def test_a_search_as_a_user_runs_it(words, tmp_path, no_pictures):
     assert f"augmentation={config.augmentation.name}" in best
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_an_interrupted_trial_is_trained_on(words, tmp_path, monkeypatch, no_pictures):
     told = Pruning.after_epoch
 

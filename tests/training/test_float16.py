@@ -114,6 +114,7 @@ def test_the_scale_grows_again(tiny, tmp_path, monkeypatch):
     assert state["lowered_scales"] == 0
 
 
+@pytest.mark.slow
 def test_overflows_that_come_back_with_growth_never_end_a_run(tiny, tmp_path, monkeypatch):
     start_at(monkeypatch, TOO_LARGE, interval=1)
     train(tiny("training.epochs=6", "training.max_bad_steps=1"))
@@ -154,6 +155,7 @@ def test_a_loss_that_is_not_finite_is_a_bad_step_at_once(tiny, tmp_path, monkeyp
     assert "not finite in epoch 1, optimizer step 2 (images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_scale(tiny, tmp_path, monkeypatch):
     start_at(monkeypatch, 2.0**26, interval=3)
     options = ["training.epochs=3", "training.ema_decay=0.9"]

@@ -34,6 +34,7 @@ def test_what_stays_is_what_a_real_optimizer_keeps(optimizer):
     assert computed.optimizer == pytest.approx(sum(-(-tensor.nbytes // 512) * 512 for tensor in kept), rel=0.01)
 
 
+@pytest.mark.slow
 def test_it_grows_with_what_costs_memory():
     plain = training_memory(config_of("test_convnext"), 7)
     larger = training_memory(config_of("test_convnext", "model.input_size=128"), 7)
@@ -81,6 +82,7 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     assert memory.largest_batch(29 / USABLE) == 0
 
 
+@pytest.mark.slow
 def test_info_prints_it():
     done = run_script("cli/flower_cli.py", "info", "model=efficientnet_lite0", "model.input_size=160")
     assert done.returncode == 0, done.stderr

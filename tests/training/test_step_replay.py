@@ -78,6 +78,7 @@ def on_cuda(architecture, size):
         return allocated.now, loss.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "size"),
     [

@@ -145,6 +145,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=list(RECIPES))
 def test_four_epochs_equal_two_and_two_resumed(tiny, tmp_path, monkeypatch, files, recipe):
     options = ["training.epochs=4", *(option.format(**files) for option in RECIPES[recipe])]
