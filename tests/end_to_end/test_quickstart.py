@@ -344,15 +344,15 @@ def test_pip_is_told_to_leave_out_a_cache_that_it_cannot_use(sandbox):
 def test_each_step_says_how_long_is_left(sandbox, capsys):
     quickstart.main([])
     printed = capsys.readouterr().out
-    assert "Step 1 of 5: Draw 500 flowers and train on 320 of them, about 1 min left" in printed
+    assert "Step 1 of 5: Draw 500 flowers and train on 320 of them, about 3 min left" in printed
     # here each step took no time at all
     assert "Step 2 of 5: Evaluate, less than 1 min left" in printed
 
 
 def test_a_slow_machine_stretches_the_time_left():
-    assert quickstart.time_left(["inference.py", "prepare_submission.py"], {}) == "less than 1 min"
-    slow = {"train.py": 470, "evaluate.py": 60}
-    assert quickstart.time_left(["inference.py", "prepare_submission.py"], slow) == "about 4 min"
+    assert quickstart.time_left(["inference.py"], {}) == "less than 1 min"
+    slow = {"train.py": 1110, "evaluate.py": 100}
+    assert quickstart.time_left(["inference.py", "check_competition.py"], slow) == "about 4 min"
     assert set(quickstart.TYPICAL_SECONDS) == {command[0] for _, command, _, _ in quickstart.steps()}
 
 
