@@ -24,7 +24,7 @@ PRELUDE = r"""
 #show regex("[/_=]|[A-Za-z0-9.:,-]{30}"): it => it + box()
 #show link: set text(fill: rgb("#004f80"))
 #show raw: set text(font: ("DejaVu Sans Mono", ..fonts))
-#show raw.where(block: true): it => block(fill: luma(243), inset: 5pt, width: 100%, breakable: false, {
+#show raw.where(block: true): it => block(fill: luma(243), inset: 5pt, width: 100%, {
   set par(justify: false, leading: 0.55em)
   text(size: 8pt, it)
 })

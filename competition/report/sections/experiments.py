@@ -250,17 +250,19 @@ def _frontier(it: Material) -> list[Block]:
 def _frontier_sentences(it: Material, frontier: Frontier) -> list[str]:
     writer, say = it.writer, it.writer.say
     measured, limit = writer.count(frontier.measured), writer.general(frontier.limit_ms)
-    fitting = writer.count(frontier.fitting)
     hardware = hardware_text(frontier.hardware, writer)
+    keeping = ("all of them keep", "全部")
+    if frontier.fitting < frontier.measured:
+        fitting = writer.count(frontier.fitting)
+        keeping = (f"{fitting} of them {'keeps' if frontier.fitting == 1 else 'keep'}", f"其中 {fitting} 种")
     differing = writer.listed([say(*_PROPERTIES[name]) for name in frontier.varied])
     varied = say(f" that differ in {differing}", f"（{differing}各不相同）") if frontier.varied else ""
     sentences = [
         say(
             f"{measured} ways to predict{varied} were measured on {hardware}; "
-            f"{fitting} of them {'keeps' if frontier.fitting == 1 else 'keep'} the limit of {limit} ms and may be "
-            f"submitted{it.see('pareto', tables=['front'])}.",
+            f"{keeping[0]} the limit of {limit} ms and may be submitted{it.see('pareto', tables=['front'])}.",
             f"在 {hardware} 上测量了 {measured} 种推理方案{varied}，"
-            f"其中 {fitting} 种满足 {limit} ms 限制且可以提交{it.see('pareto', tables=['front'])}。",
+            f"{keeping[1]}满足 {limit} ms 限制且可以提交{it.see('pareto', tables=['front'])}。",
         )
     ]
     sentences += _timing(it, frontier)
