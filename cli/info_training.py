@@ -21,9 +21,11 @@ def memory_facts(config: Config) -> dict[str, str]:
     """Return the memory that training a config takes, in float32 and with 16-bit mixed precision."""
     import torch
 
+    from configs.timm_models import with_final_size
     from training.auto_settings import RECIPE_BATCH
     from training.memory_estimate import USABLE, training_memory
 
+    config = with_final_size(config)
     chosen = config.dataset.batch_size
     batch = RECIPE_BATCH if chosen == "auto" else chosen
     facts = {"model": f"{config.model.name}: {config.model.architecture} at {config.model.input_size} px"}

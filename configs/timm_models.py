@@ -5,13 +5,14 @@ timm is imported by the functions, because it imports torch, which takes seconds
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.errors import InputError
 from configs.options import OPEN_MODEL
-from configs.schema import ModelConfig
+from configs.schema import Config, ModelConfig
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -57,9 +58,19 @@ def timm_model(architecture: str) -> TimmModel:
     return TimmModel(name, height if channels == 3 and height == width else None, stated.crop_pct)
 
 
-def pretrained_size(architecture: str) -> int:
-    """Return the pixels a side of the images on which timm's weights were trained. Raises InputError like above."""
-    return pretrained_config(architecture).input_size[-1]
+def with_final_size(config: Config) -> Config:
+    """Return the config with the pixels of the pretraining, or null, for `training.final_input_size=auto`.
+
+    null where the other epochs have as many, nothing is pretrained, or the model is built for one size.
+    """
+    if config.training.final_input_size != "auto":
+        return config
+    size = None
+    if config.training.final_epochs > 0 and config.model.pretrained:
+        pretrained = pretrained_config(config.model.architecture)
+        larger = pretrained.input_size[-1] > config.model.input_size
+        size = pretrained.input_size[-1] if larger and not pretrained.fixed_input_size else None
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, final_input_size=size))
 
 
 def _stated(name: str) -> PretrainedCfg | None:

@@ -64,7 +64,7 @@ def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
     top1 = top_k_accuracy(logits, truth, 1)
     return ProbeResult(
         architecture=config.model.architecture,
-        input_size=eval_size(config),
+        input_size=eval_size(run.config),
         training_images=len(labels),
         classes=classes,
         regularisation=regularisation,

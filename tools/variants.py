@@ -7,6 +7,7 @@ from common.errors import InputError, did_you_mean
 from configs.compose import compose
 from configs.input_sizes import final_size
 from configs.schema import Config
+from configs.timm_models import with_final_size
 
 BASE = "base"
 
@@ -90,7 +91,7 @@ INGREDIENTS = {
         lambda config: ("training.loss_function=label_smoothing", "training.label_smoothing=0.1"),
     ),
     "final_size": Ingredient(
-        lambda config: config.training.final_epochs > 0 and config.training.final_input_size is not None,
+        lambda config: final_size(with_final_size(config)) != config.model.input_size,
         ("training.final_input_size=null",),
         lambda config: (
             f"training.final_epochs={config.training.final_epochs or 2}",
@@ -98,9 +99,9 @@ INGREDIENTS = {
         ),
     ),
     "eval_size": Ingredient(
-        lambda config: config.model.eval_input_size not in (None, final_size(config)),
+        lambda config: config.model.eval_input_size not in (None, final_size(with_final_size(config))),
         ("model.eval_input_size=null",),
-        lambda config: (f"model.eval_input_size={_larger(final_size(config))}",),
+        lambda config: (f"model.eval_input_size={_larger(final_size(with_final_size(config)))}",),
     ),
     "augmentation": Ingredient(
         lambda config: config.augmentation.name != "light",

@@ -20,8 +20,8 @@ from common.memory import free_device_memory, free_memory, is_out_of_memory, rel
 from common.processors import processes_here
 from configs.input_sizes import final_size
 from configs.schema import Config
-from configs.timm_models import pretrained_size
-from models.classifier import classifier_of, is_built_for_one_size
+from configs.timm_models import with_final_size
+from models.classifier import classifier_of
 from models.losses import get_loss_function
 from training.freezing import set_trainable
 from training.memory_estimate import USABLE, TrainingMemory, training_memory
@@ -51,9 +51,8 @@ def with_choices(
     """
     sentences = []
     if config.training.final_input_size == "auto":
-        size = _size_of_pretraining(config)
-        config = with_values(config, {"training.final_input_size": size})
-        if size is not None:
+        config = with_final_size(config)
+        if size := config.training.final_input_size:
             sentences.append(f"training.final_input_size=auto: {size} px, on which the weights were pretrained")
     if config.model.grad_checkpointing == "auto":
         wanted, why = _needs_checkpointing(config, num_classes, device, precision)
@@ -69,17 +68,8 @@ def with_choices(
     return config, sentences
 
 
-def _size_of_pretraining(config: Config) -> int | None:
-    """Return the size for the last epochs, None where that of the other epochs is to be kept."""
-    model = config.model
-    if config.training.final_epochs == 0 or not model.pretrained or is_built_for_one_size(model.architecture):
-        return None
-    size = pretrained_size(model.architecture)
-    return size if size > model.input_size else None
-
-
 def check_memory(config: Config, num_classes: int, device: torch.device, precision: Precision) -> None:
-    """Raise InputError if a step takes more than the machine's free memory.
+    """Raise InputError if a step takes more than the machine's free memory. All ranks must call this.
 
     The system would end the run without a word. A GPU raises an error of its own, which training answers by smaller
     parts.
@@ -87,16 +77,18 @@ def check_memory(config: Config, num_classes: int, device: torch.device, precisi
     if device.type != "cpu":
         return
     images, side = _own_share(config.dataset.batch_size), max(config.model.input_size, final_size(config))
-    free = free_memory() / processes_here()
+    free = min(distributed.gather(free_memory() / processes_here()))
     if _TIMES_INPUT * images * 3 * side * side * torch.float32.itemsize < free:
         return
     needed = training_memory(config, num_classes, precision.dtype, as_cuda=False).total(images)
     if needed > free:
         batch = config.dataset.batch_size
+        smaller = "model.input_size" if side == config.model.input_size else "training.final_input_size"
+        remedies = ["dataset.batch_size=auto"] if images > 1 else []
         raise InputError(
             f"This machine's memory does not hold a training step: {config.model.name} at {side} px with "
             f"dataset.batch_size={batch} takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. "
-            "Give dataset.batch_size=auto, a smaller model.input_size or a smaller model."
+            f"Give {', '.join([*remedies, f'a smaller {smaller}'])} or a smaller model."
         )
 
 

@@ -14,6 +14,7 @@ from models.checkpoint import make_checkpoint, save_checkpoint
 from models.classifier import parameter_count, size_in_bytes
 from prediction.latency import Latency, measure_latency
 from prediction.pipeline import load_pipeline
+from training.auto_settings import check_memory
 from training.memory_estimate import training_memory
 from training.run import Run, describe_table, set_up_run
 from training.run_times import RunTimes, measure_run
@@ -71,6 +72,7 @@ def plan_run(config: Config) -> RunPlan:
         # whether a learning rate is tested first changes nothing here
         elsewhere = replace(config, output_dir=folder)
         run = set_up_run(elsewhere)
+        check_memory(run.config, len(run.table.classes), run.device, run.precision)
         limited = config.training.max_minutes is not None
         set_up = time.perf_counter() - started
         times = measure_run(run, measuring_seconds(config) if limited else _MEASURING_SECONDS)

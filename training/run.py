@@ -20,7 +20,7 @@ from data.prepared import load_table
 from data.sampler import EpochBatches
 from data.split import Split, copies_in_training, needs_groups, split_table
 from data.table import Corrections, ImageTable
-from training.auto_settings import check_memory, with_choices
+from training.auto_settings import with_choices
 from training.distillation import Teacher, load_teacher
 from training.objective import Objective, build_objective
 from training.run_folder import RunFolder
@@ -73,7 +73,6 @@ def set_up_run(config: Config, saved_choices: Sequence[str] = ()) -> Run:
         groups = duplicate_groups(table, Path(config.dataset.root)) if needs_groups(config.dataset) else None
     split = split_table(table, config.dataset, config.seed, groups)
     config, choices = with_choices(config, len(table.classes), device, precision)
-    check_memory(config, len(table.classes), device, precision)
     batches = EpochBatches(
         split.train,
         table.labels,

@@ -8,6 +8,7 @@ from pathlib import Path
 from common import distributed
 from common.files import check_writable_folder
 from configs.schema import Config
+from training.auto_settings import check_memory
 from training.finish import finish_best
 from training.forward import check_compile
 from training.messages import describe_result, describe_run
@@ -37,6 +38,7 @@ def train(config: Config, after_epoch: AfterEpoch | None = None) -> TrainingResu
             held.enter_context(_locked(folder))
         config, saved_choices = with_saved_choices(config)
         run = set_up_run(config, saved_choices)
+        check_memory(run.config, len(run.table.classes), run.device, run.precision)
         check_compile(run.config.training.compile, run.device)
         if config.training.resume is None:
             # only now, because a wrong input leaves no folder

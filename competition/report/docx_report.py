@@ -238,6 +238,7 @@ def _add_picture(word_file: Any, block: Picture, number: str, document: Document
         raise RunError(f"{path}: missing; Word needs it in place of {block.path.name}. Write the report again.")
     cm, paragraph = docx(".shared").Cm, word_file.add_paragraph()
     paragraph.alignment = docx(".enum.text").WD_ALIGN_PARAGRAPH.CENTER
+    # a wide one has a part of its own, in which LibreOffice lets what is kept together lie on the next part
     paragraph.paragraph_format.keep_with_next = not block.wide
     picture = paragraph.add_run().add_picture(str(path), width=cm(block.width * (TEXT_CM if block.wide else COLUMN_CM)))
     share = min(1, cm(PICTURE_CM) / picture.height)

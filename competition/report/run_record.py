@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
+from common.torch_files import sha256
 from competition.report.records import Records, find_records, read_csv_rows, read_json
 from competition.report.request import check_trained
 from configs.compose import compose, from_plain, leaves_of, read_plain, to_plain
@@ -43,9 +44,10 @@ class Facts:
     are the rows of abstention.csv. `prepared` is summary.json of the data set, which may hold more images than the run
     used, and `near_duplicates` counts the images that have a near-duplicate. `ablation`, `tune` (trials), `budget`,
     `folds` (a cross-validation), `views` (a search) and `shortlist` (models that were compared before training) come
-    from the folders that `found` names. `member_commands` train the other models of the predictions, by the path of
-    their checkpoints, where their config.yaml is still there. `others` are further runs to compare with; they have none
-    themselves. `notes` say where records were found, or why they were not used.
+    from the folders that `found` names. `sha256` is that of the checkpoint, and `member_commands` train the other
+    models of the predictions and of the evaluation, by their hashes, where their config.yaml can be read. `others` are
+    further runs to compare with; they have none themselves. `notes` say where records were found, or why they were not
+    used.
     """
 
     run: Path
@@ -74,6 +76,7 @@ class Facts:
     found: dict[str, Path]
     notes: list[str]
     train_command: str
+    sha256: str
     member_commands: dict[str, str]
     others: tuple["Facts", ...] = ()
 
@@ -109,8 +112,7 @@ def _read_run(run: Path) -> Facts:
     model = checkpoint.meta_model()
     config = from_plain(checkpoint.config, [], [], str(folder.best))
     records = find_records(run)
-    recipe = records.read("recipe")
-    evaluation = records.found.get("evaluation", run / "evaluation")
+    recipe, metrics, own = records.read("recipe"), records.read("evaluation"), sha256(folder.best)
     return Facts(
         run=run,
         checkpoint=checkpoint,
@@ -123,7 +125,7 @@ def _read_run(run: Path) -> Facts:
         skipped_images=len(read_csv_rows(folder.skipped_images)),
         prepared=_prepared(Path(config.dataset.root), checkpoint),
         near_duplicates=_near_duplicates(config),
-        metrics=read_json(evaluation / "metrics.json") if "evaluation" in records.found else None,
+        metrics=metrics,
         answers=[
             Answer(row["image_id"], int(row["label"]), int(row["predicted"]), float(row["confidence"]))
             for row in _table_of(records, "answers.csv")
@@ -141,18 +143,19 @@ def _read_run(run: Path) -> Facts:
         found=records.found,
         notes=records.notes,
         train_command=train_command(config),
-        member_commands=_member_commands(recipe, folder.best),
+        sha256=own,
+        member_commands=_member_commands([recipe, metrics], own),
     )
 
 
-def _member_commands(recipe: dict[str, Any] | None, best: Path) -> dict[str, str]:
+def _member_commands(records: Sequence[dict[str, Any] | None], own: str) -> dict[str, str]:
+    """Return the commands that train the checkpoints which records name beside `own`, a hash, by their hashes."""
     commands = {}
-    for entry in (recipe or {}).get("checkpoints", []):
-        path = Path(entry["path"])
-        written = RunFolder(path.parents[1]).config
-        if path.resolve() != best.resolve() and written.is_file():
+    for entry in [entry for record in records for entry in (record or {}).get("checkpoints", [])]:
+        written = RunFolder(Path(entry["path"]).parent.parent).config
+        if entry.get("sha256", own) != own and written.is_file():
             with suppress(InputError, ValueError):
-                commands[entry["path"]] = train_command(from_plain(read_plain(written), [], [], str(written)))
+                commands[entry["sha256"]] = train_command(from_plain(read_plain(written), [], [], str(written)))
     return commands
 
 

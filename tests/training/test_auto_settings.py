@@ -170,6 +170,11 @@ def test_a_step_that_the_machine_does_not_hold_is_one_sentence_with_the_remedy(t
     with pytest.raises(InputError, match="does not hold a training step") as caught:
         train(config)
     assert "dataset.batch_size=16 takes about" in str(caught.value)
+    assert "Give dataset.batch_size=auto, a smaller model.input_size or a smaller model." in str(caught.value)
+    ending = tiny("dataset.batch_size=1", "training.final_epochs=1", "training.final_input_size=96")
+    free_bytes(1)
+    with pytest.raises(InputError, match=r"Give a smaller training\.final_input_size or a smaller model"):
+        check_memory(ending, 4, CPU, FLOAT32)
     assert remedy_for(str(caught.value)) == ["dataset.batch_size=auto"]
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from common.errors import InputError
 from competition.report.findings.comparison import differing_keys
 from competition.report.findings.difference import Difference
 from competition.report.run_record import Facts
 from configs.compose import read_plain, to_plain
+from evaluation.intervals import CONFIDENCE
 from prediction.options import PRECISIONS
 from training.run_folder import RunFolder
 
@@ -26,7 +28,7 @@ _SPLIT_KEYS = ("dataset.fold", "dataset.num_folds", "dataset.val_split", "datase
 # of a way to predict
 _PROPERTIES = ("models", "runtime", "precision", "views")
 
-# the same work takes so many times as long: other programs disturbed the timing
+# less work takes so many times as long: other programs disturbed the timing
 _UNEQUAL = 1.25
 
 
@@ -96,8 +98,8 @@ class Frontier:
     `best` is the most accurate that keeps the limits, `plain` the same model and runtime with a single view.
     `more_views` is what the views of `best` add to the top-1 of `plain`, a share. `submitted` is the way of the
     predictions, if it was measured, on `images`. `above_median` is how far a p95 latency lies above its median at most,
-    a share. `unequal` are two ways with networks of one size and the same views whose latencies differ most, if by a
-    quarter: the faster and the slower. `varied` are the properties in which the ways differ.
+    a share. `unequal` are two ways of the same models of which that with fewer views took longer, by a quarter and most
+    of all, and that with more. `varied` are the properties in which the ways differ.
     """
 
     measured: int
@@ -119,7 +121,8 @@ class Frontier:
 class Folds:
     """A cross-validation: its folds, the joint top-1 with interval, and how much the folds differ (all shares).
 
-    `expected_spread` is the standard deviation that folds of so many images would have by chance alone. `differs` are
+    `expected_spread` is the standard deviation that folds of so many images would have by chance alone, and
+    `beyond_chance` whether theirs is larger than that of 95 % of such folds (chi-squared test). `differs` are
     the keys in which the first fold is not the run's own recipe, each with the run's value and the fold's.
     """
 
@@ -131,6 +134,7 @@ class Folds:
     high: float
     spread: float
     expected_spread: float
+    beyond_chance: bool
     differs: dict[str, tuple[Any, Any]]
     temperature: float
 
@@ -163,7 +167,7 @@ def _fold_differs(facts: Facts, folds: Mapping[str, Any]) -> dict[str, tuple[Any
     paths = folds.get("checkpoints") or []
     if not paths:
         return {}
-    return _differs_from(facts, RunFolder(Path(paths[0]).parents[1]).config, _SPLIT_KEYS)
+    return _differs_from(facts, RunFolder(Path(paths[0]).parent.parent).config, _SPLIT_KEYS)
 
 
 def _differs_from(facts: Facts, path: Path, besides: Sequence[str]) -> dict[str, tuple[Any, Any]]:
@@ -224,9 +228,9 @@ def find_frontier(facts: Facts) -> Frontier | None:
         best=best,
         plain=plain,
         more_views=best.top1 - plain.top1 if best and plain and plain is not best else None,
-        submitted=next((way for way, _ in ways if _is_of_recipe(way, facts.recipe)), None),
+        submitted=next((way for way, choice in ways if _is_of_recipe(choice, facts.recipe)), None),
         images=budget.get("images"),
-        above_median=max(way.p95_ms / way.median_ms for way, _ in ways) - 1,
+        above_median=max((way.p95_ms / way.median_ms for way, _ in ways if way.median_ms), default=1) - 1,
         unequal=_unequal([way for way, _ in ways]),
         varied=[name for name in _PROPERTIES if len({getattr(way, name) for way, _ in ways}) > 1],
         limit_ms=budget["limits"]["p95_ms"],
@@ -236,13 +240,13 @@ def find_frontier(facts: Facts) -> Frontier | None:
 
 def _unequal(ways: Sequence[Way]) -> tuple[Way, Way] | None:
     pairs = [
-        (fast, slow)
-        for fast, slow in permutations(ways, 2)
-        if all(getattr(fast, name) == getattr(slow, name) for name in ("count", "runtime", "precision", "views"))
-        and math.isclose(fast.size_mb, slow.size_mb, rel_tol=0.01)
-        and slow.p95_ms >= _UNEQUAL * fast.p95_ms
+        (fewer, more)
+        for fewer, more in permutations(ways, 2)
+        if all(getattr(fewer, name) == getattr(more, name) for name in ("models", "runtime", "precision"))
+        and set(fewer.views.split("+")) < set(more.views.split("+"))
+        and fewer.p95_ms >= _UNEQUAL * more.p95_ms > 0
     ]
-    return max(pairs, key=lambda pair: pair[1].p95_ms / pair[0].p95_ms, default=None)
+    return max(pairs, key=lambda pair: pair[0].p95_ms / pair[1].p95_ms, default=None)
 
 
 def _is_plain_of(way: Way, best: Way) -> bool:
@@ -250,19 +254,21 @@ def _is_plain_of(way: Way, best: Way) -> bool:
     return same and way.views == "identity"
 
 
-def _is_of_recipe(way: Way, recipe: Mapping[str, Any] | None) -> bool:
-    """Say whether predictions were made this way; a budget averages its models with equal weights."""
+def _is_of_recipe(choice: Mapping[str, Any], recipe: Mapping[str, Any] | None) -> bool:
+    """Say whether predictions were made by a choice of a budget, which averages its models with equal weights."""
     checkpoints = (recipe or {}).get("checkpoints", [])
     if not recipe or not checkpoints or len({entry["weight"] for entry in checkpoints}) > 1:
         return False
-    models = _names_of([Path(entry["path"]) for entry in checkpoints])
-    same = sorted(way.models.split(" + ")) == sorted(models) and way.runtime == recipe.get("runtime")
-    precision = PRECISIONS.get(way.precision, way.precision)
-    return same and precision == recipe.get("precision") and way.views.split("+") == list(recipe["views"])
+    # paths may hold spaces, so the words of all of them are compared
+    paths = " ".join(Path(entry["path"]).as_posix() for entry in checkpoints)
+    same = sorted(str(choice["models"]).split()) == sorted(paths.split())
+    made = (recipe.get("runtime"), recipe.get("precision"), ",".join(recipe["views"]))
+    precision = PRECISIONS.get(choice["precision"], choice["precision"])
+    return same and made == (choice["runtime"], precision, choice["views"])
 
 
 def _names_of(paths: Sequence[Path]) -> list[str]:
-    return [path.parents[1].name if path.name == "best_model.pt" else path.name for path in paths]
+    return [path.parent.parent.name if path.name == "best_model.pt" else path.name for path in paths]
 
 
 def _way(choice: Mapping[str, Any]) -> Way:
@@ -289,6 +295,9 @@ def find_folds(facts: Facts) -> Folds | None:
     if folds is None:
         return None
     shares = folds["top1_of_folds"]
+    spread = statistics.stdev(shares) if len(shares) > 1 else 0.0
+    expected = math.sqrt(folds["top1"] * (1 - folds["top1"]) * len(shares) / folds["images"])
+    freedom = max(len(shares) - 1, 1)
     return Folds(
         folds=len(shares),
         images=folds["images"],
@@ -296,8 +305,9 @@ def find_folds(facts: Facts) -> Folds | None:
         interval=(folds["top1_interval"][0], folds["top1_interval"][1]),
         low=min(shares),
         high=max(shares),
-        spread=statistics.stdev(shares) if len(shares) > 1 else 0.0,
-        expected_spread=math.sqrt(folds["top1"] * (1 - folds["top1"]) * len(shares) / folds["images"]),
+        spread=spread,
+        expected_spread=expected,
+        beyond_chance=bool(freedom * spread**2 > chi2.ppf(CONFIDENCE, freedom) * expected**2),
         differs=_fold_differs(facts, folds),
         temperature=folds["temperature"],
     )

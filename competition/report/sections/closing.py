@@ -33,8 +33,8 @@ def _measurement(it: Material) -> list[str]:
     if len((facts.recipe or {}).get("checkpoints", [])) > 1 and len(facts.metrics.get("checkpoints") or [1]) == 1:
         sentences.append(
             say(
-                "The errors, the calibration and the heat maps are those of one model; of the average that was "
-                "submitted they were not measured.",
+                "The errors, the calibration and the heat maps are those of one model; they were not measured for the "
+                "submitted average.",
                 "错误分析、校准与热力图均针对单个模型，未对提交的平均模型测量。",
             )
         )
@@ -106,61 +106,70 @@ def reproduce(it: Material) -> list[Block]:
         f"实验环境为 {versions}，随机种子为 {seed}。所有随机数都由种子决定，因此中断后续训得到的权重与不间断训练一致。"
         "模型旁的 config.yaml 保存了全部配置项，包括数据增强。以下命令依次完成训练、评估、预测与打包。",
     )
-    runs = _run_names(facts.recipe, facts.metrics)
-    trainings, missing = _trainings(facts, runs)
+    models = _models(facts.recipe, facts.metrics)
+    runs = _run_names(models)
+    trainings, missing = _trainings(facts, models, runs)
     if missing:
-        count = writer.count(missing)
+        named = writer.listed([writer.name(name) for name in missing])
         text += writer.say(
-            f" {count} more of the models that answer have lost their config.yaml, so their training is not shown.",
-            f"参与预测的另外 {count} 个模型缺少 config.yaml，其训练命令未列出。",
+            f" How {named} was trained is not shown: config.yaml is missing there or cannot be read.",
+            f"{named} 的 config.yaml 缺失或无法读取，其训练命令未列出。",
         )
     commands = [
         *trainings,
-        _answering("evaluate", facts.metrics or _own(facts), runs, **_measured(facts.metrics)),
-        _answering("inference", facts.recipe or _own(facts), runs),
+        _answering("evaluate", facts.metrics, runs, **_measured(facts.metrics)),
+        _answering("inference", facts.recipe, runs),
         "python prepare_submission.py --predictions results/predictions.csv",
     ]
     return [Paragraph(text), Code("\n".join(commands))]
 
 
-def _own(facts: Facts) -> dict[str, Any]:
-    return {"checkpoints": [{"path": str(RunFolder(facts.run).best)}]}
+def _models(*records: Mapping[str, Any] | None) -> dict[str, Path]:
+    """Return the path of each model that records name, by its hash; the same weights may lie in several places."""
+    entries = [entry for record in records for entry in (record or {}).get("checkpoints", [])]
+    return {_key(entry): Path(entry["path"]) for entry in reversed(entries)}
 
 
-def _run_names(*records: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return a name for the run of each checkpoint that records name, by its path; none where there is one run."""
-    paths = list(dict.fromkeys(entry["path"] for record in records for entry in (record or {}).get("checkpoints", [])))
-    if len(paths) < 2:
+def _key(entry: Mapping[str, Any]) -> str:
+    return entry.get("sha256") or entry["path"]
+
+
+def _run_names(models: Mapping[str, Path]) -> dict[str, str]:
+    """Return a name for the folder of the run of each model, by its hash; none where all are of one run."""
+    folders = {key: path.parent.parent for key, path in models.items()}
+    different = set(folders.values())
+    if len(different) < 2:
         return {}
-    folders = [Path(path).parent.parent for path in paths]
-    for length in range(1, max(len(folder.parts) for folder in folders) + 1):
-        names = [Path(*folder.parts[-length:]).as_posix() for folder in folders]
-        if len(set(names)) == len(names):
-            break
-    return dict(zip(paths, names, strict=True))
+    longest = max(len(folder.parts) for folder in different)
+    for length in range(1, longest + 1):
+        names = {key: Path(*folder.parts[-length:]).as_posix() for key, folder in folders.items()}
+        if len(set(names.values())) == len(different):
+            return names
+    return {key: folder.as_posix() for key, folder in folders.items()}
 
 
-def _trainings(facts: Facts, runs: Mapping[str, str]) -> tuple[list[str], int]:
-    """Return the commands that train the models, each into the folder of its name, and how many are not known."""
+def _trainings(facts: Facts, models: Mapping[str, Path], runs: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the commands that train the runs, each into the folder of its name, and the names of the others."""
     if not runs:
-        return [facts.train_command], 0
-    best = RunFolder(facts.run).best.resolve()
-    known = {
-        path: facts.train_command if Path(path).resolve() == best else facts.member_commands.get(path) for path in runs
-    }
-    commands = [f"{command} output_dir={shlex.quote(runs[path])}" for path, command in known.items() if command]
-    return commands, len(runs) - len(commands)
+        return [facts.train_command], []
+    known = {facts.sha256: facts.train_command, **facts.member_commands}
+    commands = {runs[key]: known[key] for key in models if key in known}
+    missing = [name for name in dict.fromkeys(runs.values()) if name not in commands]
+    return [f"{command} output_dir={shlex.quote(name)}" for name, command in commands.items()], missing
 
 
-def _answering(script: str, record: Mapping[str, Any], runs: Mapping[str, str], **options: str) -> str:
-    """Return the command whose models and views are those of a record."""
-    views = record.get("views") or ["identity"]
+def _answering(script: str, record: Mapping[str, Any] | None, runs: Mapping[str, str], **options: str) -> str:
+    """Return the command whose models and views are those of a record; the run's own model where it has none."""
+    views = (record or {}).get("views") or ["identity"]
     if len(views) > 1:
         options["tta"] = ",".join(views)
     flags = [f"--{name} {shlex.quote(value)}" for name, value in options.items()]
     best = RunFolder(Path()).best
-    paths = [Path(runs.get(entry["path"], "results")) / best for entry in record.get("checkpoints") or [{"path": ""}]]
-    return " ".join([f"python {script}.py --checkpoint", *(shlex.quote(path.as_posix()) for path in paths), *flags])
+    files = [
+        Path(runs.get(_key(entry), "results")) / best.with_name(Path(entry["path"]).name)
+        for entry in (record or {}).get("checkpoints") or []
+    ] or ["results" / best]
+    return " ".join([f"python {script}.py --checkpoint", *(shlex.quote(file.as_posix()) for file in files), *flags])
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> dict[str, str]:

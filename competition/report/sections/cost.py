@@ -86,7 +86,7 @@ def _proof(it: Material) -> list[Block]:
     passed = writer.count(sum(check["passed"] is True for check in proof["checks"]))
     see, kinds = it.see(tables=["proof"]), _kinds(it, proof)
     over = proof["latency_ms"]["p95_ms"] > it.facts.config.competition.max_latency_ms
-    apart = say(" The latency is none of these checks.", "时延不在这些检查之内。") if over else ""
+    apart = say(" Latency is not among these checks.", "时延不在这些检查之内。") if over else ""
     text = say(
         "The archive was proven before it was submitted: it was unpacked into a folder of its own and run there, "
         f"without network, as the judges do, and its answers were compared row by row with ours{see}; {passed} checks "

@@ -163,7 +163,7 @@ def _split(it: Material) -> list[str]:
     if facts.metrics and not own_part(facts.metrics):
         sentences.append(
             say(
-                "The evaluated images, which are others, were not compared with them.",
+                "The evaluated images, which are others, were not compared with the training images.",
                 "评估图像另有来源，未与它们比对。",
             )
         )

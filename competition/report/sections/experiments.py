@@ -15,9 +15,6 @@ from competition.report.sections.material import (
 # a 95th percentile that far above its median is said
 _NOISY = 0.1
 
-# a standard deviation of folds is called large from so many times that of chance
-_BEYOND_CHANCE = 1.5
-
 # what ways to predict differ in
 _PROPERTIES = {
     "models": ("models", "模型"),
@@ -50,7 +47,7 @@ def _ablation_sentences(it: Material, study: Study) -> list[str]:
     seeds = writer.count(study.base.seeds)
     base = writer.percent(study.base.top1)
     images = "" if study.images is None else writer.count(study.images)
-    on = (say(f" on {images} images", f"{images} 张图像上的")) if images else ""
+    on = (say(f" on {images} images", f" {images} 张图像上的")) if images else ""
     several = study.base.seeds > 1
     sentences = [
         say(
@@ -299,16 +296,16 @@ def _timing(it: Material, frontier: Frontier) -> list[str]:
     """Return how far the latencies can be trusted."""
     writer, say = it.writer, it.writer.say
     if frontier.unequal:
-        fast, slow = frontier.unequal
-        views, first, second = writer.name(fast.views), *(writer.decimal(way.p95_ms, 1) for way in frontier.unequal)
-        names = writer.name(fast.models), writer.name(slow.models)
+        fewer, more = frontier.unequal
+        first, second = writer.decimal(fewer.p95_ms, 1), writer.decimal(more.p95_ms, 1)
+        names = writer.name(fewer.views), writer.name(more.views)
+        models = writer.name(fewer.models)
         return [
             say(
-                f"Other programs disturbed the timing: networks of the same size took {first} ms ({names[0]}) and "
-                f"{second} ms ({names[1]}) with the same views ({views}), so it is uncertain which ways keep the "
-                "limit.",
-                f"计时受到其他程序干扰：相同大小的网络在相同视图（{views}）下分别耗时 {first} ms（{names[0]}）与 "
-                f"{second} ms（{names[1]}），因此哪些方案满足限制并不确定。",
+                f"Other programs disturbed the timing: {models} took {first} ms with the views {names[0]} and only "
+                f"{second} ms with {names[1]}, so it is uncertain which ways keep the limit.",
+                f"计时受到其他程序干扰：{models} 使用视图 {names[0]} 时耗时 {first} ms，"
+                f"使用 {names[1]} 时反而只需 {second} ms，因此哪些方案满足限制并不确定。",
             )
         ]
     if frontier.above_median >= _NOISY:
@@ -353,7 +350,7 @@ def _folds(it: Material) -> list[Block]:
     expected, differs = writer.decimal(folds.expected_spread, 2, 100), _fold_differs(it, folds)
     meaning = (
         say(", so a result depends on the split", "，可见结果受划分方式影响")
-        if folds.spread > _BEYOND_CHANCE * folds.expected_spread
+        if folds.beyond_chance
         else say(", so no effect of the split is visible", "，未见划分方式的影响")
     )
     text = say(

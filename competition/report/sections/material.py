@@ -110,7 +110,7 @@ def verdict_text(difference: Difference, writer: Writer, seeds: int | None = Non
     }
     text = writer.say(*words[difference.verdict])
     if seeds == 1 and difference.verdict is not Verdict.CHANCE:
-        text += writer.say(" as far as the images go, with one training each", "（仅就图像而言，每个变体只训练一次）")
+        text += writer.say(" (over the images; one training each)", "（仅就图像而言，每个变体只训练一次）")
     return text
 
 
@@ -126,5 +126,4 @@ def shown_keys(differs: Mapping[str, tuple[Any, Any]], writer: Writer) -> str:
 
 def _in_text(value: Any) -> str:
     """Return a value as one types it, of a path its last part."""
-    shown = shown_value(value)
-    return Path(shown).name if "/" in shown else shown
+    return re.split(r"[/\\]", value)[-1] if isinstance(value, str) else shown_value(value)

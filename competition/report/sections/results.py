@@ -128,7 +128,7 @@ def _submitted(it: Material) -> list[str]:
     writer, recipe = it.writer, it.facts.recipe
     models = (recipe or {}).get("checkpoints", [])
     evaluated = (it.facts.metrics or {}).get("checkpoints") or [{"sha256": ""}]
-    if len(models) < 2 or {it["sha256"] for it in models} == {it.get("sha256") for it in evaluated}:
+    if len(models) < 2 or {model["sha256"] for model in models} == {model.get("sha256") for model in evaluated}:
         return []
     count, way = writer.count(len(models)), it.findings.frontier and it.findings.frontier.submitted
     if not way:
