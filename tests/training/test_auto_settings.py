@@ -9,6 +9,7 @@ import yaml
 
 import training.auto_settings as auto_settings
 from autopilot.contest import remedy_for
+from cli.info_training import memory_facts
 from common.device import Precision
 from common.errors import InputError, RunError
 from configs.compose import compose
@@ -16,6 +17,7 @@ from configs.input_sizes import eval_size, final_size
 from configs.options import config_names
 from models.checkpoint import load_checkpoint
 from models.classifier import Classifier
+from tools.variants import variants_of
 from training.auto_settings import RECIPE_BATCH, check_memory, largest_tried, with_choices, with_values
 from training.memory_estimate import training_memory
 from training.resume import load_training_state
@@ -216,3 +218,24 @@ def test_high_performance_by_card(free_bytes, gigabytes, is_on):
     free_bytes(gigabytes * 1e9)
     config, _ = with_choices(compose("high_performance"), 100, CUDA, BFLOAT16)
     assert config.model.grad_checkpointing is is_on
+
+
+@pytest.mark.parametrize(("size", "kept"), [(128, "without"), (224, "with")])
+def test_an_ablation_knows_whether_auto_makes_the_last_epochs_larger(size, kept):
+    words = ["model=efficientnet_lite0", "training=finetune", f"model.input_size={size}"]
+    _, without = variants_of(words, ["final_size"], [])
+    assert without.name == f"{kept} final_size"
+    _, larger = variants_of(words, ["eval_size"], [])
+    # above what is shipped
+    assert larger.overrides == ("model.eval_input_size=288",)
+
+
+@pytest.mark.slow
+def test_info_counts_the_larger_images_of_auto():
+    words = ["model=efficientnet_lite0", "training=finetune", "model.input_size=64"]
+    batch = next(name for name in memory_facts(compose("config", words)) if name.startswith("batch "))
+    auto, null, given = (
+        memory_facts(compose("config", [*words, f"training.final_input_size={size}"]))[batch]
+        for size in ("auto", "null", 224)
+    )
+    assert auto == given != null
