@@ -115,7 +115,7 @@ def on_device(model: ModelType, device: torch.device) -> ModelType:
 def check_sizes(architecture: str, input_size: int, others: Iterable[int]) -> None:
     """Raise InputError if a model built for `input_size` does not take images of the sizes `others`."""
     for size in others:
-        if size != input_size and is_built_for_one_size(architecture):
+        if size != input_size and _takes_img_size(architecture):
             raise InputError(
                 f"{architecture} is built for one size: training.final_input_size and model.eval_input_size must be "
                 f"null, or model.input_size={input_size}."
@@ -144,7 +144,7 @@ def _create(
     architecture: str, num_classes: int, input_size: int, drop_rate: float = 0.0, drop_path_rate: float = 0.0
 ) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes}
-    if is_built_for_one_size(architecture):
+    if _takes_img_size(architecture):
         options["img_size"] = input_size
     if drop_rate:
         options["drop_rate"] = drop_rate
@@ -176,7 +176,7 @@ def _stage_head(backbone: Any, architecture: str, kind: str, num_classes: int, d
     return StageHead(kind, stages, channels, num_classes, drop_rate)
 
 
-def is_built_for_one_size(architecture: str) -> bool:
+def _takes_img_size(architecture: str) -> bool:
     """Say whether the model is built for one image size (position tables, windows) and needs `img_size`."""
     return bool(pretrained_config(architecture).fixed_input_size)
 

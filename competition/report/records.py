@@ -29,8 +29,12 @@ _OF_CHECKPOINTS = ("evaluation", "views", "proof", "recipe")
 
 @dataclass(frozen=True)
 class Records:
-    """The folders where records were found, by name, and notes on where, and on what was not used."""
+    """The folders where records were found, by name, and notes on where, and on what was not used.
 
+    `sha256` is the hash of the run's checkpoint, by which records name it.
+    """
+
+    sha256: str
     found: dict[str, Path]
     notes: list[str]
 
@@ -64,7 +68,7 @@ def find_records(run: Path) -> Records:
             if run not in (place, *place.parents):
                 notes.append(f"{_what(name)} was found in {place}.")
             break
-    return Records(found, notes)
+    return Records(own, found, notes)
 
 
 def _what(name: str) -> str:

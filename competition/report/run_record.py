@@ -13,7 +13,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.errors import InputError
-from common.torch_files import sha256
 from competition.report.records import Records, find_records, read_csv_rows, read_json
 from competition.report.request import check_trained
 from configs.compose import compose, from_plain, leaves_of, read_plain, to_plain
@@ -85,6 +84,16 @@ class Facts:
         """The name of the run's folder."""
         return self.run.resolve().name
 
+    @property
+    def submitted(self) -> list[dict[str, Any]]:
+        """The checkpoints of the predictions as their record names them; none where nothing was predicted."""
+        return list((self.recipe or {}).get("checkpoints", []))
+
+    @property
+    def is_too_slow(self) -> bool:
+        """Whether the archive took more than the limit of an image when it was proven; False without a proof."""
+        return self.proof is not None and self.proof["latency_ms"]["p95_ms"] > self.config.competition.max_latency_ms
+
 
 def read_facts(run: Path, others: Sequence[Path] = ()) -> Facts:
     """Read the folder of a run, and those of `others` to compare it with.
@@ -112,7 +121,7 @@ def _read_run(run: Path) -> Facts:
     model = checkpoint.meta_model()
     config = from_plain(checkpoint.config, [], [], str(folder.best))
     records = find_records(run)
-    recipe, metrics, own = records.read("recipe"), records.read("evaluation"), sha256(folder.best)
+    recipe, metrics = records.read("recipe"), records.read("evaluation")
     return Facts(
         run=run,
         checkpoint=checkpoint,
@@ -143,8 +152,8 @@ def _read_run(run: Path) -> Facts:
         found=records.found,
         notes=records.notes,
         train_command=train_command(config),
-        sha256=own,
-        member_commands=_member_commands([recipe, metrics], own),
+        sha256=records.sha256,
+        member_commands=_member_commands([recipe, metrics], records.sha256),
     )
 
 

@@ -81,7 +81,7 @@ def _smoothed(it: Material, temperature: float) -> list[str]:
 
 def _of_each_model(it: Material) -> list[str]:
     """Return that each model of the submission has a temperature of its own, where there are several."""
-    models = (it.facts.recipe or {}).get("checkpoints", [])
+    models = it.facts.submitted
     if len(models) < 2 or not all("temperature" in model for model in models):
         return []
     named = it.writer.listed([it.writer.decimal(model["temperature"], 3) for model in models])

@@ -30,7 +30,7 @@ def _measurement(it: Material) -> list[str]:
                 "评估照片与训练照片来源相同；对其他相机、地点或季节拍摄的照片，识别效果可能下降。",
             )
         )
-    if len((facts.recipe or {}).get("checkpoints", [])) > 1 and len(facts.metrics.get("checkpoints") or [1]) == 1:
+    if len(facts.submitted) > 1 and len(facts.metrics.get("checkpoints") or [1]) == 1:
         sentences.append(
             say(
                 "The errors, the calibration and the heat maps are those of one model; they were not measured for the "

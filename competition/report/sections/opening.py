@@ -119,8 +119,8 @@ def _cost(it: Material) -> list[str]:
             )
         ]
     latency, models = writer.decimal(facts.proof["latency_ms"]["p95_ms"], 1), len(facts.proof["checkpoints"])
-    exceeds = facts.proof["latency_ms"]["p95_ms"] > facts.config.competition.max_latency_ms
-    over, averaged = (", over the limit on this machine", "，在本机超出上限") if exceeds else ("", ""), ""
+    over = writer.say(", over the limit on this machine", "，在本机超出上限") if facts.is_too_slow else ""
+    averaged = ""
     if models > 1:
         way = it.findings.frontier and it.findings.frontier.submitted
         top1 = f" (top-1 {writer.percent(way.top1)})" if way else ""
@@ -130,9 +130,9 @@ def _cost(it: Material) -> list[str]:
     return [
         writer.say(
             f"One network has {millions} million parameters and takes {megabytes} MB. The submitted archive "
-            f"{averaged}takes {latency} ms an image (95th percentile{over[0]}) and was run as the judges do.",
+            f"{averaged}takes {latency} ms an image (95th percentile{over}) and was run as the judges do.",
             f"单个网络含 {millions} M 参数，体积为 {megabytes} MB。提交包{averaged}单张图像耗时 {latency} ms"
-            f"（第 95 百分位{over[1]}），并已按评审方式实际运行验证。",
+            f"（第 95 百分位{over}），并已按评审方式实际运行验证。",
         )
     ]
 

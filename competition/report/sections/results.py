@@ -125,23 +125,21 @@ def _honesty(it: Material) -> list[str]:
 
 def _submitted(it: Material) -> list[str]:
     """Return what is known of the accuracy of the submission, where it averages other models than those evaluated."""
-    writer, recipe = it.writer, it.facts.recipe
-    models = (recipe or {}).get("checkpoints", [])
+    writer, models, frontier = it.writer, it.facts.submitted, it.findings.frontier
     evaluated = (it.facts.metrics or {}).get("checkpoints") or [{"sha256": ""}]
     if len(models) < 2 or {model["sha256"] for model in models} == {model.get("sha256") for model in evaluated}:
         return []
-    count, way = writer.count(len(models)), it.findings.frontier and it.findings.frontier.submitted
-    if not way:
+    count = writer.count(len(models))
+    if frontier is None or frontier.submitted is None:
         return [
             writer.say(
                 f"The submission averages {count} models; the accuracy of their average was not measured.",
                 f"提交结果为 {count} 个模型的平均；该平均的准确率未测量。",
             )
         ]
-    top1, see = writer.percent(way.top1), it.see(tables=["front"])
-    frontier = it.findings.frontier
-    if frontier and frontier.images:
-        bounds = writer.interval(wilson_interval(round(way.top1 * frontier.images), frontier.images))
+    top1, see = writer.percent(frontier.submitted.top1), it.see(tables=["front"])
+    if frontier.images:
+        bounds = writer.interval(wilson_interval(round(frontier.submitted.top1 * frontier.images), frontier.images))
         top1 += writer.say(f" (95% interval {bounds})", f"（95% 区间 {bounds}）")
     return [
         writer.say(
