@@ -58,6 +58,15 @@ def test_the_examples_of_augmentation_compose():
         compose(overrides=example.split())
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_the_rows_of_a_table_have_the_cells_of_its_header(page):
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        rows = table.splitlines()
+        cells = [len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row))) for row in rows]
+        assert cells == [cells[0]] * len(rows), rows
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_readme_is_short(name):
     assert len(read(name).splitlines()) <= 120
