@@ -1,12 +1,11 @@
 """What was compared: ingredients of the recipe, choices within the latency, trials of a search."""
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from competition.report.document import Say
+from competition.report.findings.experiments import model_names
 from competition.report.ingredients import variant_name
 from competition.report.run_record import Facts
 from evaluation.figure_style import BLUE, GREY, ORANGE, in_print, legend_above, print_figure
@@ -37,13 +36,8 @@ def pareto_figure(facts: Facts, say: Say) -> Figure | None:
 
 
 def _name(choice: dict) -> str:
-    models = [_model_name(Path(model)) for model in choice["models"].split()]
-    return f"{' + '.join(models)}, {choice['runtime']} {choice['precision']}, {choice['views'].replace(',', ' + ')}"
-
-
-def _model_name(path: Path) -> str:
-    """Return the name of the run whose best model it is, or else of the file."""
-    return path.parents[1].name if path.parent.name == "checkpoints" and path.parents[1].name else path.name
+    models = " + ".join(model_names(choice["models"]))
+    return f"{models}, {choice['runtime']} {choice['precision']}, {choice['views'].replace(',', ' + ')}"
 
 
 @in_print

@@ -267,13 +267,15 @@ def _is_of_recipe(choice: Mapping[str, Any], recipe: Mapping[str, Any] | None) -
     return same and made == (choice["runtime"], precision, choice["views"])
 
 
-def _names_of(paths: Sequence[Path]) -> list[str]:
+def model_names(models: str) -> list[str]:
+    """Return what the models of budget.json are called: the run of a best_model.pt, or else the file."""
+    # paths may hold spaces; each ends with the name of a file
+    paths = [path for path in map(Path, models.split()) if path.suffix]
     return [path.parent.parent.name if path.name == "best_model.pt" else path.name for path in paths]
 
 
 def _way(choice: Mapping[str, Any]) -> Way:
-    # paths may hold spaces; each ends with the name of a file
-    names = _names_of([path for path in map(Path, str(choice["models"]).split()) if path.suffix])
+    names = model_names(choice["models"])
     return Way(
         models=" + ".join(names),
         count=len(names),
