@@ -1,5 +1,6 @@
 """What evaluate.py prints of an evaluation."""
 
+from evaluation.abstention import rounded_down
 from evaluation.evaluate import Evaluation, Metrics
 
 
@@ -57,8 +58,8 @@ def _abstention_lines(found: Evaluation) -> list[str]:
     """Return how many of the most confident answers are right: the others are those to look at."""
     lines = ["keep the answers   confidence from  images  right"]
     lines += [
-        f"  {100 * it.coverage:5.1f} %          {it.threshold:.3f}            {it.images:<6}  {100 * it.right:.2f} %  "
-        f"(95 %: {100 * it.interval[0]:.2f} to {100 * it.interval[1]:.2f})"
+        f"  {100 * it.coverage:5.1f} %          {rounded_down(it.threshold, 3):<15}  {it.images:<6}  "
+        f"{100 * it.right:.2f} %  (95 %: {100 * it.interval[0]:.2f} to {100 * it.interval[1]:.2f})"
         for it in found.kept
     ]
     for target, it in found.targets.items():
@@ -67,7 +68,7 @@ def _abstention_lines(found: Evaluation) -> list[str]:
         else:
             lines.append(
                 f"{100 * target:.0f} % right         the {it.images} answers ({100 * it.coverage:.1f} %) with a "
-                f"confidence from {it.threshold:.3f}"
+                f"confidence from {rounded_down(it.threshold, 3)}"
             )
     return lines
 

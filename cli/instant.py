@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.early_checks import check_data_of, check_folder, check_labels, check_run
+from common.errors import InputError
 
 if TYPE_CHECKING:
     from tools.instant import InstantModel
+
+# keys that this command sets itself
+_FLAG_OF = {"output_dir": "--output", "model.head": "--heads"}
 
 HELP = "a calibrated checkpoint in minutes without training: the best head on a frozen backbone, and the best backbone"
 
@@ -27,6 +31,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from configs.compose import compose
     from configs.options import HEADS, check_heads
 
+    for text in overrides:
+        key = text.partition("=")[0]
+        if key in _FLAG_OF:
+            raise InputError(f"{text}: {key} has no effect here. Give {_FLAG_OF[key]}.")
     heads = arguments.heads.split(",") if arguments.heads else HEADS
     backbones = arguments.backbones.split(",") if arguments.backbones else [None]
     configs = [
@@ -72,6 +80,8 @@ def _measured(path: Path, data: Path) -> list[str]:
 def describe(found: InstantModel) -> list[str]:
     """Return the table of heads, the choice, and its calibration."""
     lines = [f"{found.model}: {found.images} images, frozen {found.architecture}"]
+    if found.unreadable:
+        lines.append(f"  warning: {found.unreadable} images could not be read: left out")
     for score in found.scores:
         low, high = (100 * bound for bound in score.interval)
         lines.append(

@@ -38,7 +38,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def describe(found: ProbeResult) -> list[str]:
     """Return the lines: the backbone, what the classifier was fitted on, and its accuracy."""
     low, high = found.top1_interval
+    warnings = [f"warning: {found.unreadable} images could not be read: left out."] if found.unreadable else []
     return [
+        *warnings,
         f"backbone  {found.architecture} at {found.input_size} px, frozen",
         f"fitted    on {found.training_images} images, {found.classes} classes; "
         f"C={found.regularisation:g} by cross-validation",

@@ -13,6 +13,12 @@ COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 # shares of right answers to reach
 TARGETS = (0.95, 0.98, 0.99)
 
+# decimals of the confidences in answers.csv
+CONFIDENCE_DIGITS = 6
+
+# of a number that a decimal fraction cannot hold exactly
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -26,6 +32,18 @@ class Kept:
     images: int
     right: float
     interval: tuple[float, float]
+
+
+def rounded_down(confidence: float, digits: int) -> str:
+    """Return a confidence with `digits` decimals, or as many more as keep a wrong answer's share within a factor of 2.
+
+    Rounded to the nearest number, a threshold could lie above the answers that it keeps.
+    """
+    for decimals in range(digits, CONFIDENCE_DIGITS + 1):
+        shown = np.floor(confidence * 10**decimals + _ROUNDING) / 10**decimals
+        if 1 - shown <= 2 * (1 - confidence) + _ROUNDING:
+            break
+    return f"{shown:.{decimals}f}"
 
 
 def abstention_table(

@@ -16,6 +16,9 @@ from prediction.logits import calibrated, softmax
 # with fewer images nothing is fitted
 FEWEST_IMAGES = 10
 
+# of `temperature_source`
+_VALIDATION_IMAGES = "validation images"
+
 _FOLDS = 5
 
 # The logarithm of a temperature is drawn towards 0 as by a normal prior with this deviation. It decides where all
@@ -110,3 +113,14 @@ def calibrate_folds(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -
         own = folds == fold
         of_others[own] = fit_temperature(logits[~own], labels[~own])
     return fit_temperature(logits, labels), of_others
+
+
+def of_validation_images(images: int) -> str:
+    """Return how a checkpoint's `temperature_source` tells of the run's own validation images."""
+    return f"{images} {_VALIDATION_IMAGES}"
+
+
+def is_of_validation_images(source: str) -> bool:
+    """Say whether a checkpoint's `temperature_source` tells of the run's own validation images."""
+    count, _, rest = source.partition(" ")
+    return count.isdecimal() and rest == _VALIDATION_IMAGES

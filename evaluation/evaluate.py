@@ -14,7 +14,7 @@ from common.csv_files import write_rows
 from common.errors import as_warning
 from common.files import as_path, check_writable_folder, run_all, to_json, write_text
 from evaluation import metrics
-from evaluation.abstention import TARGETS, Kept, abstention_table, most_kept
+from evaluation.abstention import CONFIDENCE_DIGITS, TARGETS, Kept, abstention_table, most_kept
 from evaluation.calibration import CalibrationError, calibration_error
 from evaluation.epoch_choice import CORRECTED
 from evaluation.intervals import Interval, balanced_accuracy_interval, macro_f1_interval, wilson_interval
@@ -119,7 +119,8 @@ def evaluate(
     checkpoints = [member.checkpoint for member in pipeline.members]
     as_in_training = len(checkpoints) == 1 and pipeline.views == PLAIN
     single = checkpoints[0].temperature if len(checkpoints) == 1 else 1.0
-    confidences = predicted.probabilities[readable].max(axis=1)
+    # as answers.csv has them, so that a threshold keeps the same answers there
+    confidences = predicted.probabilities[readable].max(axis=1).round(CONFIDENCE_DIGITS)
     trained_on = set().union(*(checkpoint.split["train"] for checkpoint in checkpoints))
     found = Evaluation(
         metrics=compute_metrics(logits, labels, len(pipeline.classes)),
@@ -138,7 +139,7 @@ def evaluate(
         error_before=None if single == 1 else calibration_error(softmax(logits * single), labels),
         kept=abstention_table(confidences, answers == labels),
         targets={target: most_kept(confidences, answers == labels, target) for target in TARGETS},
-        chose_epoch=images.split == "val" and "val_top1" in checkpoints[0].metrics,
+        chose_epoch=images.split == "val" and _is_best_of_several(checkpoints[0]),
         corrected_top1=checkpoints[0].metrics.get(CORRECTED) if as_in_training else None,
         files=folder,
     )
@@ -146,6 +147,12 @@ def evaluate(
         matrix = metrics.confusion_matrix(answers, labels, len(pipeline.classes))
         _write(folder, pipeline, images, predicted, matrix, found)
     return found
+
+
+def _is_best_of_several(checkpoint: Checkpoint) -> bool:
+    """Say whether validation chose the model: among epochs, or (epoch 0) among soups or input sizes."""
+    epochs = checkpoint.config.get("training", {}).get("epochs")
+    return "val_top1" in checkpoint.metrics and not (checkpoint.epoch == 1 and epochs == 1)
 
 
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> Metrics:
@@ -232,7 +239,7 @@ def _write(
     }
     confidences, labels = predicted.probabilities.max(axis=1), predicted.probabilities.argmax(axis=1)
     rows = [
-        (inputs.image_ids[row], images.labels[row], labels[row], f"{confidences[row]:.6f}")
+        (inputs.image_ids[row], images.labels[row], labels[row], f"{confidences[row]:.{CONFIDENCE_DIGITS}f}")
         for row in range(len(images.rows))
         if row not in predicted.unreadable
     ]
@@ -274,7 +281,7 @@ def _abstention_rows(found: Evaluation) -> list[tuple]:
         (
             target,
             f"{it.coverage:.4f}",
-            f"{it.threshold:.6f}",
+            f"{it.threshold:.{CONFIDENCE_DIGITS}f}",
             it.images,
             *(f"{share:.4f}" for share in (it.right, *it.interval)),
         )

@@ -22,9 +22,9 @@ _MOST_STAGES = 6
 
 
 class HeadLinear(nn.Linear):
-    """The last linear layer: float32 also where the rest of a model computes in 16 bits.
+    """A linear layer of the head: float32 also where the rest of a model computes in 16 bits.
 
-    Those would round the logits, and tip labels whose two best classes are close.
+    In the last layer those would round the logits, and tip labels whose two best classes are close.
     """
 
     @classmethod
@@ -64,7 +64,7 @@ class StageHead(nn.Module):
         self.reduction = None
         if kind == "second_order":
             reduced = min(_REDUCED_CHANNELS, channels[-1])
-            self.reduction = nn.Linear(channels[-1], reduced, bias=False)
+            self.reduction = HeadLinear(channels[-1], reduced, bias=False)
             features += reduced * (reduced + 1) // 2
             # places of the upper triangle in a flat matrix
             rows, columns = torch.triu_indices(reduced, reduced)

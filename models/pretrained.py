@@ -32,6 +32,7 @@ class WeightsReport:
     """What was loaded: `initialised` tensors kept random values, `unexpected` ones of the file were not used.
 
     `matched_classes` counts the classifier rows taken over by category id; None if the rows have no such id.
+    `stage_head`: the model's stage head (`model.head`) was loaded too, with what standardises its features.
     """
 
     source: str
@@ -39,6 +40,7 @@ class WeightsReport:
     unexpected: list[str]
     initialised: list[str]
     matched_classes: int | None = None
+    stage_head: bool = False
 
 
 def load_pretrained(model: Classifier, weights: str | None, category_ids: Sequence[str]) -> WeightsReport:
@@ -226,4 +228,5 @@ def _load_checkpoint(
         raise InputError(f"{source}: {len(problems)} tensors are missing or of another shape, first {problems[0]}.")
     model.load_state_dict({name: merged[name] for name in own})
     new = [] if len(matches) == len(category_ids) else [f"{len(category_ids) - len(matches)} classes of the classifier"]
-    return WeightsReport(source, len(own), [name for name in merged if name not in own], new, len(matches))
+    unexpected = [name for name in merged if name not in own]
+    return WeightsReport(source, len(own), unexpected, new, len(matches), stage_head=model.head is not None)

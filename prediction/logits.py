@@ -106,5 +106,8 @@ def calibrated(logits: np.ndarray, temperature: float | np.ndarray) -> np.ndarra
 
 
 def log_of(probabilities: np.ndarray) -> np.ndarray:
-    """Return the logarithm of probabilities as finite logits; zeros become log(1e-12)."""
-    return np.log(np.maximum(probabilities, 1e-12))
+    """Return the logarithm of probabilities as finite logits; zeros become that of the smallest normal number.
+
+    A higher floor would make overconfident wrong answers look less wrong, and a fitted temperature too low.
+    """
+    return np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))

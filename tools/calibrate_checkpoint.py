@@ -7,12 +7,12 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.files import as_path, check_writable
-from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
-from evaluation.labelled_images import choose_images, readable_rows
-from models.checkpoint import save_checkpoint
+from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate, of_validation_images
+from evaluation.labelled_images import LabelledImages, choose_images, readable_rows
+from models.checkpoint import Checkpoint, save_checkpoint
 from prediction.logits import log_of
 from prediction.options import LABELLED_KEYS
-from prediction.pipeline import load_pipeline, predict_images, require_torch, uncalibrated
+from prediction.pipeline import Pipeline, load_pipeline, predict_images, require_torch, uncalibrated, with_checkpoint
 from tools.cross_validation import temperature_of_folds
 from tools.folds import check_source
 
@@ -59,6 +59,7 @@ def calibrate_checkpoint(
         fitted = Calibration(found.temperature, found.metrics.images, found.models, before, found.calibrated_error)
         others = sorted(set(found.architectures) - {checkpoint.architecture})
         source, seen, unreadable = f"the folds of {folds}", 0, found.unreadable
+        told = f"{fitted.images} images: {source}"
     else:
         if data is None and not checkpoint.split["val"]:
             raise InputError(
@@ -73,6 +74,26 @@ def calibrate_checkpoint(
             raise InputError(f"{images.source}: {len(rows)} images; a temperature needs {FEWEST_IMAGES}.")
         seen = len(set(checkpoint.split["train"]) & set(images.inputs.image_ids))
         source, unreadable, others = images.source, len(predicted.unreadable), []
-    told = f"{fitted.images} images: {source}"
+        told = _told(fitted, images)
     save_checkpoint(dataclasses.replace(checkpoint, temperature=fitted.temperature, temperature_source=told), output)
     return CalibratedCheckpoint(fitted, checkpoint.temperature, source, others, seen, unreadable, output)
+
+
+def recalibrated(pipeline: Pipeline, images: LabelledImages, checkpoint: Checkpoint, top1: float) -> Checkpoint:
+    """Return a changed checkpoint with the temperature that suits it and its validation `top1` (a share) on `images`.
+
+    The temperature and the metrics that it had are those of the model before the change. Too few images give none.
+    """
+    plain = dataclasses.replace(checkpoint, temperature=1.0, temperature_source="", metrics={"val_top1": top1})
+    predicted = predict_images(with_checkpoint(pipeline, plain), images.inputs, "calibration")
+    rows = readable_rows(predicted, images)
+    fitted = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)
+    if fitted is None:
+        return plain
+    return dataclasses.replace(plain, temperature=fitted.temperature, temperature_source=_told(fitted, images))
+
+
+def _told(fitted: Calibration, images: LabelledImages) -> str:
+    if images.split == "val":
+        return of_validation_images(fitted.images)
+    return f"{fitted.images} images: {images.source}"

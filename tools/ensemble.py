@@ -16,7 +16,6 @@ from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import choose_images, images_new_to, with_classes_of
 from evaluation.metrics import cross_entropy
 from models.checkpoint import versions
-from prediction.logits import log_of
 from prediction.options import weight_shares
 from prediction.output_files import OutputFiles
 from prediction.pipeline import Pipeline, only_member, predict_images
@@ -174,7 +173,7 @@ def fit_members(values: np.ndarray, labels: np.ndarray, source: str) -> WeightFi
     for fold in range(FOLDS):
         others, own = fold_of != fold, fold_of == fold
         fitted[own] = np.tensordot(mixture_weights(values[:, others], labels[others]), values[:, own], axes=1)
-    losses = [cross_entropy(log_of(table), labels) for table in (equal, fitted)]
+    losses = [cross_entropy(np.log(np.maximum(table, _FLOOR)), labels) for table in (equal, fitted)]
     hits = [table.argmax(axis=1) == labels for table in (equal, fitted)]
     return WeightFit(
         images=len(labels),

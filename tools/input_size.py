@@ -14,6 +14,7 @@ from evaluation.labelled_images import LabelledImages, choose_images, correct_an
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import check_sizes
 from prediction.pipeline import Pipeline, require_torch
+from tools.calibrate_checkpoint import recalibrated
 
 
 def resized(checkpoint: Checkpoint, size: int) -> Checkpoint:
@@ -73,7 +74,10 @@ def compare_sizes(
     ]
     best = max(scores, key=lambda score: (score.top1, -score.size)).size
     if target is not None:
-        save_checkpoint(resized(own, best), target)
+        kept = own
+        if best != own.input_size:
+            kept = recalibrated(pipeline, images, resized(own, best), float(correct[best].mean()))
+        save_checkpoint(kept, target)
     return SizeComparison(
         scores, own.input_size, best, len(correct[best]), images.source, flattery(np.stack(list(correct.values())))
     )

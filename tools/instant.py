@@ -12,11 +12,12 @@ from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
 from configs.options import HEADS, check_heads
 from configs.schema import Config
+from configs.validate import validate
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
 from evaluation.intervals import Interval, wilson_interval
 from models.checkpoint import make_checkpoint, save_checkpoint
 from models.classifier import Classifier, parameter_count, size_in_bytes
-from training.features import frozen_features
+from training.features import frozen_features, unreadable_images
 from training.head_start import start_head
 from training.linear_probe import choose_regularisation, out_of_fold_logits, start_from_probe
 from training.run import Run, describe_table, set_up_run
@@ -24,6 +25,8 @@ from training.start import pretrained_model
 
 # of the checkpoint's metrics
 OUT_OF_FOLD = "out_of_fold_top1"
+
+_ANY_RATE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +44,14 @@ class HeadScore:
 class InstantModel:
     """The best head of a backbone as a checkpoint at `path`; heads that the backbone does not have are in `missing`.
 
-    `regularisation` is the inverse strength of the penalty. `calibration` is None for too few images.
+    `unreadable` training images are left out. `regularisation` is the inverse strength of the penalty. `calibration`
+    is None for too few images.
     """
 
     model: str
     architecture: str
     images: int
+    unreadable: int
     scores: list[HeadScore]
     missing: dict[str, str]
     best: HeadScore
@@ -87,32 +92,37 @@ def instant(config: Config, heads: Sequence[str] = HEADS) -> InstantModel:
 
     Heads are compared by the top-1 of images that the classifier was not fitted on (stratified folds). The temperature
     is fitted on these answers too. Validation images stay held back. An older run in the folder moves to its archive.
-    Raises InputError for an unknown head, a backbone without weights, or a class with a single image.
+    Raises InputError for an unknown head, a backbone without weights, or a class with a single readable image, and
+    RunError for too many unreadable images.
     """
     check_heads(heads)
     check_writable_folder(Path(config.output_dir))
     config = _without_training(config)
     run = set_up_run(config)
-    _check_classes(run)
+    validate(run.config, [])
     scores: dict[str, HeadScore] = {}
     missing: dict[str, str] = {}
     for head in heads:
         try:
             scores[head] = _score(run, head)
         except InputError as error:
-            if head == "pooled":
-                raise
             missing[head] = str(error)
     if not scores:
-        raise InputError("; ".join(missing.values()))
+        raise InputError("; ".join(dict.fromkeys(missing.values())))
     best = max(scores.values(), key=lambda score: score.top1)
     return _write(run, list(scores.values()), missing, best)
 
 
 def _without_training(config: Config) -> Config:
-    """Return the config of a model that no step has changed."""
+    """Return the config of a model that no step has changed. The rate has no effect, but must be a valid one."""
     training = dataclasses.replace(
-        config.training, name="instant", head_init="probe", ema_decay=None, learning_rate=config.training.min_lr
+        config.training,
+        name="instant",
+        head_init="probe",
+        ema_decay=None,
+        start_mix=0,
+        teacher=None,
+        learning_rate=config.training.min_lr or _ANY_RATE,
     )
     return dataclasses.replace(config, training=training)
 
@@ -130,7 +140,9 @@ def _score(run: Run, head: str) -> HeadScore:
     started = time.perf_counter()
     run, model = _with_head(run, head)
     features = frozen_features(run, model, run.split.train)
+    unreadable_images(run, run.split.train, features)
     labels = run.table.labels[features.rows]
+    _check_classes(labels)
     logits = out_of_fold_logits(features.values, labels, len(run.table.classes), run.config.seed)
     hits = logits.argmax(axis=1) == labels
     interval = wilson_interval(float(hits.sum()), len(hits))
@@ -147,7 +159,8 @@ def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: Hea
     calibration = calibrate(logits, labels, seed)
     start_from_probe(run, model, regularisation)
     metrics = {OUT_OF_FOLD: float((logits.argmax(axis=1) == labels).mean())}
-    checkpoint = make_checkpoint(run.config, model, describe_table(run), metrics, epoch=0)
+    fitted_on = dataclasses.replace(run, split=dataclasses.replace(run.split, train=features.rows))
+    checkpoint = make_checkpoint(run.config, model, describe_table(fitted_on), metrics, epoch=0)
     if calibration is not None:
         source = f"{calibration.images} training images, out of fold"
         checkpoint = dataclasses.replace(checkpoint, temperature=calibration.temperature, temperature_source=source)
@@ -159,6 +172,7 @@ def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: Hea
         model=run.config.model.name,
         architecture=run.config.model.architecture,
         images=len(labels),
+        unreadable=unreadable_images(run, run.split.train, features),
         scores=scores,
         missing=missing,
         best=best,
@@ -170,13 +184,12 @@ def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: Hea
     )
 
 
-def _check_classes(run: Run) -> None:
-    counts = np.bincount(run.table.labels[run.split.train], minlength=len(run.table.classes))
-    singles = int((counts == 1).sum())
+def _check_classes(labels: np.ndarray) -> None:
+    singles = int((np.bincount(labels) == 1).sum())
     if singles:
         raise InputError(
-            f"{singles} classes have one training image; comparing heads needs two of each. "
+            f"{singles} classes have one readable training image; comparing heads needs two of each. "
             "train.py works with one: its probe start compares nothing."
         )
-    if counts.sum() < FEWEST_IMAGES:
-        raise InputError(f"{int(counts.sum())} training images are too few to compare anything.")
+    if len(labels) < FEWEST_IMAGES:
+        raise InputError(f"{len(labels)} training images are too few to compare anything.")

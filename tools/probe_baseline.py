@@ -13,7 +13,7 @@ from data.labelled import read_labelled
 from evaluation.intervals import wilson_interval
 from evaluation.labelled_images import with_classes_of
 from evaluation.metrics import top_k_accuracy
-from training.features import frozen_features
+from training.features import frozen_features, unreadable_images
 from training.head_start import start_head
 from training.linear_probe import choose_regularisation, fit_classifier
 from training.run import Run, set_up_run
@@ -24,7 +24,8 @@ from training.start import pretrained_model
 class ProbeResult:
     """The accuracy (shares) of a linear classifier on frozen features, with the 95 % interval of top-1.
 
-    `regularisation` is the inverse strength of the penalty, chosen by cross-validation.
+    `regularisation` is the inverse strength of the penalty, chosen by cross-validation. `unreadable` images, for
+    training and to measure on, are left out.
     """
 
     architecture: str
@@ -37,12 +38,13 @@ class ProbeResult:
     top1: float
     top1_interval: tuple[float, float]
     top5: float
+    unreadable: int
 
 
 def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
     """Fit on the training images and measure on the table `data`, or on the images held back for validation.
 
-    Raises InputError if there is nothing to measure on.
+    Raises InputError if there is nothing to measure on, and RunError for too many unreadable images.
     """
     check_writable_folder(Path(config.output_dir))
     run = set_up_run(config)
@@ -54,12 +56,14 @@ def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
     start_head(run, model)
     classes = len(run.table.classes)
     training = frozen_features(run, model, run.split.train)
+    unreadable = unreadable_images(run, run.split.train, training)
     labels = run.table.labels[training.rows]
     regularisation = choose_regularisation(training.values, labels, classes, config.seed)
     classifier = fit_classifier(training.values, labels, classes, regularisation)
 
     measured_run, rows, source = _measured(run, data)
     measured = frozen_features(measured_run, model, rows)
+    unreadable += unreadable_images(measured_run, rows, measured)
     logits, truth = classifier.logits(measured.values), measured_run.table.labels[measured.rows]
     top1 = top_k_accuracy(logits, truth, 1)
     return ProbeResult(
@@ -73,6 +77,7 @@ def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
         top1=top1,
         top1_interval=wilson_interval(top1 * len(truth), len(truth)),
         top5=top_k_accuracy(logits, truth, 5),
+        unreadable=unreadable,
     )
 
 

@@ -10,20 +10,17 @@ from torch import nn
 
 from common.errors import InputError, RunError
 from common.files import as_path, check_writable
-from evaluation.calibration import calibrate
 from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import (
-    LabelledImages,
     choose_images,
     correct_answers,
     images_new_to,
-    readable_rows,
     training_batches,
 )
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import on_device
-from prediction.logits import log_of
-from prediction.pipeline import Pipeline, predict_images, require_torch, with_checkpoint
+from prediction.pipeline import Pipeline, require_torch, with_checkpoint
+from tools.calibrate_checkpoint import recalibrated
 
 # training images whose statistics a soup's batch normalisation gets
 STATISTICS_IMAGES = 2000
@@ -95,21 +92,9 @@ def soup(pipeline: Pipeline, data: str | Path | None, output: str | Path) -> Sou
     winner = max(found.soups, key=lambda candidate: candidate.top1)
     if winner.top1 <= best.mean():
         raise RunError("No soup is better than the best model alone: nothing was written.", found)
-    checkpoint = _calibrated(pipeline, images, candidates[winner.kind][0], winner.top1)
+    checkpoint = recalibrated(pipeline, images, candidates[winner.kind][0], winner.top1)
     save_checkpoint(checkpoint, output)
     return dataclasses.replace(found, written=winner.kind, temperature=checkpoint.temperature)
-
-
-def _calibrated(pipeline: Pipeline, images: LabelledImages, checkpoint: Checkpoint, top1: float) -> Checkpoint:
-    """Return the checkpoint with the temperature that suits it; the members' are those of other weights."""
-    plain = dataclasses.replace(checkpoint, temperature=1.0, temperature_source="", metrics={"val_top1": top1})
-    predicted = predict_images(with_checkpoint(pipeline, plain), images.inputs, "calibration")
-    rows = readable_rows(predicted, images)
-    found = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)
-    if found is None:
-        return plain
-    told = f"{found.images} images: {images.source}"
-    return dataclasses.replace(plain, temperature=found.temperature, temperature_source=told)
 
 
 def _greedy(

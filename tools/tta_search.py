@@ -46,11 +46,7 @@ class ViewScores:
 
     def _mean(self, views: Sequence[str]) -> np.ndarray:
         stacked = np.stack([self.of_view[view] for view in views])
-        smallest = np.finfo(np.float64).tiny
-        if self.average == "logits":
-            of_members = np.log(np.maximum(stacked, smallest)).mean(axis=0)
-        else:
-            of_members = np.log(np.maximum(stacked.mean(axis=0), smallest))
+        of_members = log_of(stacked).mean(axis=0) if self.average == "logits" else log_of(stacked.mean(axis=0))
         pairs = zip(of_members, self.temperatures, strict=True)
         answers = [calibrated(logits, temperature) for logits, temperature in pairs]
         return np.tensordot(self.weights, np.stack(answers), axes=1)

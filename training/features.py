@@ -76,6 +76,21 @@ def frozen_features(run: Run, model: Classifier, rows: np.ndarray) -> Features:
     return features
 
 
+def unreadable_images(run: Run, rows: np.ndarray, features: Features) -> int:
+    """Return how many of the table `rows` have no features because their images cannot be read.
+
+    Raises RunError if they are more than `dataset.max_bad_fraction`.
+    """
+    missing = np.setdiff1d(rows, features.rows)
+    limit = run.config.dataset.max_bad_fraction
+    if len(missing) > limit * len(rows):
+        raise RunError(
+            f"{len(missing)} of {len(rows)} images could not be read, more than dataset.max_bad_fraction={limit:g} "
+            f"(first: {run.table.image_ids[missing[0]]}). Mend them, or give a larger fraction."
+        )
+    return len(missing)
+
+
 def _read_cache(path: Path) -> Features | None:
     try:
         with np.load(path, allow_pickle=False) as saved:

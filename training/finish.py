@@ -10,14 +10,18 @@ import torch
 from common import distributed
 from common.errors import as_warning
 from common.progress import progress
-from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
+from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate, of_validation_images
 from evaluation.epoch_choice import CORRECTED, flattery
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.classifier import on_device
 from training.run import Run
 from training.saving import load_best
+from training.start_mix import SHARE_FLATTERS
 from training.state import TrainingState
 from training.validation import validation_logits
+
+# from this share of the loss on, a student's probabilities become those of its teacher
+_LEARNT_FROM = 0.5
 
 # of the checkpoint's metrics
 BEFORE, AFTER = "val_calibration_error_before", "val_calibration_error"
@@ -49,7 +53,7 @@ def finish_best(run: Run, state: TrainingState) -> list[str]:
             f"{FEWEST_IMAGES}; {_UNCHANGED}.",
         ]
     metrics |= {BEFORE: fitted.error_before, AFTER: fitted.error_after}
-    _write(run, checkpoint, fitted.temperature, f"{fitted.images} validation images", metrics)
+    _write(run, checkpoint, fitted.temperature, of_validation_images(fitted.images), metrics)
     return [*lines, describe_calibration(fitted)]
 
 
@@ -64,8 +68,11 @@ def _correction(run: Run, state: TrainingState, checkpoint: Checkpoint) -> tuple
             "epochs were not kept, or are of other images."
         ]
     corrected = raw - flattery(torch.stack(hits).cpu().numpy(), run.config.training.early_stopping.min_delta)
+    # nothing unless the share of the start was chosen as well
+    corrected -= checkpoint.metrics.get(SHARE_FLATTERS, 0.0)
+    chosen = "the epoch and of start_mix" if SHARE_FLATTERS in checkpoint.metrics else "the epoch"
     return {CORRECTED: corrected}, [
-        f"Validation top-1, corrected for the choice of the epoch: {100 * corrected:.2f} % "
+        f"Validation top-1, corrected for the choice of {chosen}: {100 * corrected:.2f} % "
         f"(measured: {100 * raw:.2f} %)."
     ]
 
@@ -89,7 +96,10 @@ def describe_calibration(found: Calibration) -> str:
 
 
 def _take_from_teacher(run: Run, checkpoint: Checkpoint) -> list[str]:
-    temperatures = _temperatures_of(run.config.training.teacher)
+    training = run.config.training
+    # a student of hard labels, or of a small share, does not learn the teacher's probabilities
+    learns = not training.distillation_hard_labels and training.distillation_weight >= _LEARNT_FROM
+    temperatures = _temperatures_of(training.teacher) if learns else []
     if not temperatures:
         return [
             f"Calibration: there are no validation images to fit a temperature on; {_UNCHANGED}, "

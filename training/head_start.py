@@ -1,5 +1,7 @@
 """The start of a stage head: what its features are reduced and standardised by, from the frozen training images."""
 
+import dataclasses
+
 import torch
 from torch import nn
 
@@ -58,7 +60,8 @@ def _principal_components(run: Run, model: Classifier, count: int) -> torch.Tens
     step = -(-len(run.split.train) // _IMAGES_FOR_COMPONENTS)
     loader = eval_loader(run.config, run.table, run.split.train[::step], run.device)
     adding = on_device(ChannelCovariance(model), run.device)
-    compute_logits(adding, loader, 1, run.device, run.precision)
+    # in 16 bits the sum could overflow, unnoticed
+    compute_logits(adding, loader, 1, run.device, dataclasses.replace(run.precision, dtype=None))
     totals = [found for found in distributed.gather(adding.total) if found is not None]
     if not totals:
         raise RunError(f"{run.table.image_dir}: none of the {len(run.split.train[::step])} images could be read.")

@@ -13,6 +13,7 @@ from common import distributed
 from common.errors import RunError
 from common.memory import release_device_memory
 from common.progress import progress
+from configs.epochs import first_final_epoch
 from training.auto_settings import with_values
 from training.findings import read_findings
 from training.freezing import set_trainable
@@ -105,7 +106,9 @@ def _losses(run: Run, state: TrainingState, steps: int) -> tuple[dict[int, float
     mean, losses = 0.0, {}
     with progress("range test", steps) as advance:
         while state.step < steps:
-            run.batches.epoch, run.batches.first_batch = state.epoch, 0
+            # the last epochs, with gentle crops and a size of their own, are no part of the test
+            epoch = state.epoch = state.epoch % max(first_final_epoch(run.config.training), 1)
+            run.batches.epoch, run.batches.first_batch = epoch, 0
             set_trainable(state.model, run.config)
             forward = distributed.parallel(state.model)
             batches, count = iter(run.train_loader), run.config.training.accumulation_steps
@@ -140,5 +143,6 @@ def _analysed(rates: Sequence[float], losses: Sequence[float], diverged: bool) -
     steepest = first + int(np.argmin(slopes[first : max(lowest, first + 1)]))
     rises = diverged or losses[-1] > _RISEN_IN_THE_END * losses[lowest]
     edge = max(place for place in range(first, len(losses)) if losses[place] <= _RISEN * losses[lowest])
-    before_rise = rates[edge - _LAG] if rises and edge >= _LAG else None
+    # a rise within the first steps is that of a start which every rate disturbs
+    before_rise = rates[edge - _LAG] if rises and edge >= 2 * _LAG else None
     return RangeTest(list(rates), list(losses), rates[steepest], rates[lowest] / 10, before_rise)

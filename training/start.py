@@ -39,8 +39,11 @@ def start_run(run: Run) -> Start:
 def fresh_state(run: Run) -> tuple[TrainingState, WeightsReport | None]:
     """Return the state before the first step and what was loaded of pretrained weights."""
     model, report = pretrained_model(run)
-    start_head(run, model)
-    if run.config.training.head_init == "probe":
+    probe = run.config.training.head_init == "probe"
+    # a head that came with the weights keeps what its classifier was trained with
+    if probe or report is None or not report.stage_head:
+        start_head(run, model)
+    if probe:
         start_from_probe(run, model)
     state = state_of(run, model)
     if mixes_start(run.config):

@@ -8,11 +8,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from common import distributed
 from common.progress import progress
 from configs.schema import Config
+from evaluation.epoch_choice import flattery
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.classifier import on_device
 from prediction.logits import LoaderOutputs
@@ -28,6 +30,9 @@ FALLBACK = 0.2
 
 # of `Checkpoint.metrics`: the share, and the validation top-1 with each share that was tried
 SHARE, TOP1_WITH = "start_share", "val_top1_with_start_share_{:g}"
+
+# by how much the top-1 of the chosen share is expected to be too high (a fraction), because these images chose it
+SHARE_FLATTERS = "start_share_flattery"
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,17 @@ def mix_into_best_model(run: Run, state: TrainingState) -> StartMix | None:
         return _recorded(best.metrics)
     if state.start is None:
         raise ValueError("a run that mixes has no start: training.resume refuses such a state")
-    found = {share: validation_metrics(_validated(run, with_start(best, state.start, share))) for share in _tried(run)}
+    outputs = {share: _validated(run, with_start(best, state.start, share)) for share in _tried(run)}
+    found = {share: validation_metrics(of_share) for share, of_share in outputs.items()}
     top1 = {share: metrics["val_top1"] for share, metrics in found.items() if metrics["val_top1"] is not None}
     if top1:
         top1 = {0.0: best.metrics["val_top1"], **top1}
     share = _chosen(run, top1)
     metrics = {**best.metrics, **found.get(share, {}), SHARE: share}
     metrics |= {TOP1_WITH.format(tried): value for tried, value in top1.items()}
+    if 0.0 in outputs:
+        hits = np.stack([of_share.logits.argmax(axis=1) == of_share.labels for of_share in outputs.values()])
+        metrics[SHARE_FLATTERS] = flattery(hits)
     if distributed.is_main():
         save_checkpoint(dataclasses.replace(with_start(best, state.start, share), metrics=metrics), run.folder.best)
     return StartMix(share, top1)
@@ -75,10 +84,10 @@ def with_start(checkpoint: Checkpoint, start: Mapping[str, torch.Tensor], share:
 
 
 def _tried(run: Run) -> Sequence[float]:
-    """Return the shares to validate; the best epoch has validated the share 0."""
+    """Return the shares to validate. A choice compares them image by image, so that it needs the share 0 as well."""
     if run.val_loader is None:
         return ()
-    return tried_shares(run.config)
+    return (0.0, *tried_shares(run.config)) if run.config.training.start_mix == "auto" else tried_shares(run.config)
 
 
 def tried_shares(config: Config) -> Sequence[float]:

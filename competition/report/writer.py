@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from evaluation.abstention import rounded_down
+
 MINUS = "\u2212"
 
 
@@ -63,6 +65,10 @@ class Writer:
     def decimal(self, value: float, digits: int, factor: float = 1.0) -> str:
         """Return `factor` times a value; the record holds the value."""
         return self._registered(f"{factor * value:.{digits}f}", value)
+
+    def confidence(self, value: float) -> str:
+        """Return a confidence from which answers are kept, rounded down."""
+        return self._registered(rounded_down(value, 2), value)
 
     def percent(self, share: float, digits: int = 2) -> str:
         """Return a share as per cent."""

@@ -176,8 +176,9 @@ def test_oof():
 
 
 def test_probe():
-    found = ProbeResult("resnet18", 224, 80, 4, 0.1, 20, "validation", 0.9, (0.7, 0.97), 1.0)
+    found = ProbeResult("resnet18", 224, 80, 4, 0.1, 20, "validation", 0.9, (0.7, 0.97), 1.0, 3)
     assert probe.describe(found) == [
+        "warning: 3 images could not be read: left out.",
         "backbone  resnet18 at 224 px, frozen",
         "fitted    on 80 images, 4 classes; C=0.1 by cross-validation",
         "top-1     90.00 %  (95 %: 70.00 to 97.00) of 20 images (validation)",

@@ -3,6 +3,7 @@
 from competition.report.document import Block, Paragraph
 from competition.report.findings.confidence import Confidence
 from competition.report.sections.material import Material
+from evaluation.calibration import is_of_validation_images
 
 
 def calibration(it: Material) -> list[Block]:
@@ -27,7 +28,7 @@ def _calibration(it: Material, found: Confidence) -> list[str]:
     sentences = []
     if found.temperature is not None:
         temperature, source = writer.decimal(found.temperature, 3), writer.cite("guo2017")
-        from_validation = "validation" in it.facts.checkpoint.temperature_source
+        from_validation = is_of_validation_images(it.facts.checkpoint.temperature_source)
         where = say(", fitted on the validation images", "（在验证集上拟合）") if from_validation else ""
         sentences.append(
             say(
@@ -108,7 +109,7 @@ def _abstention(it: Material, found: Confidence) -> list[str]:
     if found.most:
         coverage, right = writer.percent(found.most.coverage, 0), writer.percent(found.most.right)
         see = it.see("risk_coverage")
-        bounds, threshold = writer.interval(found.most.interval), writer.decimal(found.most.threshold, 2)
+        bounds, threshold = writer.interval(found.most.interval), writer.confidence(found.most.threshold)
         sentences.append(
             say(
                 f"Where a wrong answer is costly, the least confident ones can be withheld {cited}{see}: of the "

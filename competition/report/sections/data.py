@@ -5,6 +5,7 @@ from pathlib import Path
 from competition.report.document import Block, Paragraph, Table
 from competition.report.run_record import images_of
 from competition.report.sections.material import Material, measured_part, own_part
+from evaluation.calibration import is_of_validation_images
 
 
 def data(it: Material) -> list[Block]:
@@ -177,14 +178,14 @@ def _has_own_validation_table(it: Material) -> bool:
 
 
 def _table(it: Material) -> list[Block]:
-    writer, split = it.writer, it.facts.checkpoint.split
+    writer, split, source = it.writer, it.facts.checkpoint.split, it.facts.checkpoint.temperature_source
     say = writer.say
     names = {
         "train": (say("training", "训练集"), say("weights", "学习权重")),
         "val": (
             say("validation", "验证集"),
             say("choice of the epoch", "选择轮次")
-            + (say(", temperature", "、拟合温度") if "validation" in it.facts.checkpoint.temperature_source else ""),
+            + (say(", temperature", "、拟合温度") if is_of_validation_images(source) else ""),
         ),
         "test": (say("test", "测试集"), say("measurement", "测量")),
     }
