@@ -4,6 +4,7 @@ from typing import Any
 
 from configs.timm_models import pretrained_config
 from models.checkpoint import Checkpoint
+from tools.instant import OUT_OF_FOLD
 
 _RECIPE = ("epochs", "optimizer", "learning_rate", "weight_decay", "loss_function", "mixup_alpha", "cutmix_alpha")
 
@@ -62,11 +63,14 @@ def _recipe(checkpoint: Checkpoint) -> list[str]:
             lines.append(f"- started from weights: {model['weights']}")
     elif "pretrained" in model:
         lines.append("- started from random weights")
-    lines += [f"- training.{key}: {training[key]}" for key in _RECIPE if training.get(key) is not None]
-    augmentation = checkpoint.config.get("augmentation", {}).get("name")
-    if augmentation:
-        lines.append(f"- augmentation: {augmentation}")
-    lines.append(f"- best epoch: {checkpoint.epoch}")
+    if OUT_OF_FOLD in checkpoint.metrics:
+        lines.append("- a linear classifier on the frozen network, without training (`flower_cli.py instant`)")
+    else:
+        lines += [f"- training.{key}: {training[key]}" for key in _RECIPE if training.get(key) is not None]
+        augmentation = checkpoint.config.get("augmentation", {}).get("name")
+        lines += [f"- augmentation: {augmentation}"] if augmentation else []
+    # a soup of several runs has none
+    lines += [f"- best epoch: {checkpoint.epoch}"] if checkpoint.epoch else []
     return [*lines, f"- versions: {', '.join(f'{name} {text}' for name, text in checkpoint.versions.items())}"]
 
 

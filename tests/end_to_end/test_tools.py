@@ -9,6 +9,7 @@ import pytest
 
 from common.csv_files import write_rows
 from common.errors import InputError
+from models.checkpoint import load_checkpoint
 from prediction.probabilities import read_probabilities
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
@@ -123,6 +124,12 @@ def test_another_input_size_is_compared_and_kept(checkpoint, tmp_path):
     assert again.returncode == 0, again.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert 100 * metrics["top1"] == pytest.approx(float(best[1]), abs=0.01)
+    changed, own = load_checkpoint(kept), load_checkpoint(checkpoint)
+    if changed.input_size != own.input_size:
+        # what was measured at the other size is not told of this one
+        assert changed.metrics == {"val_top1": pytest.approx(metrics["top1"])}
+        assert changed.temperature != own.temperature
+        assert "expect a little less on new ones" in again.stdout
     assert run_script("evaluate.py", *words[:2], "--keep", kept).returncode == 2
     assert "16 to 4096" in run_script("evaluate.py", *words[:3], "8").stderr
 

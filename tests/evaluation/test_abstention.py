@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from evaluation.abstention import abstention_table, most_kept
+from evaluation.abstention import abstention_table, most_kept, rounded_down
 
 CONFIDENCES = np.array([0.9, 0.5, 0.8, 0.6, 0.7, 0.7, 0.4, 0.3, 0.2, 0.1])
 CORRECT = np.array([True, False, True, True, True, False, False, True, False, False])
@@ -27,3 +28,19 @@ def test_the_largest_part_that_reaches_a_target_keeps_equal_confidences_together
 def test_equal_confidences_stay_together_in_the_table():
     found = abstention_table(np.array([0.9, 0.8, 0.8, 0.8]), np.array([True, True, False, False]), (1.0, 0.5, 0.25))
     assert [(it.images, it.threshold, it.right) for it in found] == [(4, 0.8, 0.5), (1, 0.9, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "digits", "shown"),
+    [
+        (0.5, 3, "0.500"),
+        (0.12345, 3, "0.123"),
+        (0.99928, 2, "0.999"),
+        (0.99928, 3, "0.999"),
+        (0.999995, 3, "0.99999"),
+        (1.0, 2, "1.00"),
+        (0.29, 2, "0.29"),
+    ],
+)
+def test_a_threshold_is_never_shown_above_the_answers_that_it_keeps(confidence, digits, shown):
+    assert rounded_down(confidence, digits) == shown

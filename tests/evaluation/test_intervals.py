@@ -8,6 +8,7 @@ from evaluation.intervals import (
     macro_f1_interval,
     paired_gain,
     paired_interval,
+    paired_interval_over_cuts,
     wilson_interval,
 )
 from evaluation.metrics import macro_f1, per_class_accuracy
@@ -132,3 +133,16 @@ def test_one_seed_has_the_interval_of_its_images():
     found = paired_gain(hits, baseline)
     expected = pytest.approx((found.low / 100, found.high / 100))
     assert paired_interval([as_pair(hits, baseline)]) == expected
+
+
+def test_cuts_without_a_difference_are_not_proven_equal():
+    right = {f"{number}": number % 10 > 0 for number in range(100)}
+    mean, (low, high) = paired_interval_over_cuts([[(right, right)], [(right, right)]])
+    assert mean == 0
+    assert low < -0.005 < 0.005 < high
+
+
+def test_images_that_only_one_of_two_answered_do_not_count_over_cuts():
+    method, base = {"a": True, "b": True, "c": True}, {"a": True, "b": False, "d": False}
+    mean, _ = paired_interval_over_cuts([[(method, base)]])
+    assert mean == 0.5

@@ -10,8 +10,13 @@ from safetensors.torch import save_file
 
 import models.pretrained
 from common.errors import InputError
+from models.checkpoint import load_checkpoint
 from models.classifier import build_classifier
 from models.pretrained import load_pretrained
+from tests.conftest import write_pictures
+from training.run import set_up_run
+from training.start import fresh_state
+from training.train import train
 
 IDS = ["100", "101", "102"]
 
@@ -177,3 +182,20 @@ def test_our_checkpoint_of_another_architecture_is_refused(tmp_path):
     own_checkpoint(tmp_path / "best.pt", IDS, "test_resnet")
     with pytest.raises(InputError, match="a checkpoint of test_resnet, not of test_efficientnet"):
         load_pretrained(fresh(), str(tmp_path / "best.pt"), IDS)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("head_init", ["random", "probe"])
+def test_a_head_that_comes_with_the_weights_keeps_its_features(tiny, tmp_path, head_init):
+    options = ["model.head=second_order", "training.epochs=3"]
+    trained = load_checkpoint(train(tiny(*options)).best_model)
+    again = [f"model.weights={tmp_path / 'run' / 'checkpoints' / 'best_model.pt'}", "model.pretrained=true"]
+    # other images than those of the run
+    write_pictures(tmp_path / "other", [5, 5, 5, 5])
+    config = tiny(*options, *again, f"dataset.root={tmp_path / 'other'}", f"training.head_init={head_init}")
+    state, report = fresh_state(set_up_run(config))
+    assert report is not None
+    assert report.stage_head
+    names = ("head.reduction.weight", "head.feature_mean", "head.feature_scale")
+    kept = all(torch.equal(state.model.state_dict()[name], trained.state_dict[name]) for name in names)
+    assert kept == (head_init == "random")

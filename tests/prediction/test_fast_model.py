@@ -16,6 +16,7 @@ from torch import nn
 import prediction.pipeline
 from common.device import Precision
 from common.errors import RunError
+from configs.options import HEADS
 from data.inputs import find_inputs
 from models.classifier import HeadLinear, build_classifier, on_device
 from prediction.cuda_graph import LARGEST_BATCH, SHAPES, GraphedModel
@@ -348,3 +349,24 @@ def test_the_pipeline_predicts_with_the_fast_model(checkpoint, test_folder, monk
     assert abs(predict_images(exact, inputs).probabilities - expected.probabilities).max() < 1e-5
     again = with_weights(pipeline, [member.checkpoint for member in pipeline.members])
     assert (predict_images(again, inputs).probabilities == found.probabilities).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_gets_16_bit_weights(head, dtype, capsys):
+    torch.manual_seed(0)
+    model, images = build_classifier("test_efficientnet", 5, 32, head=head).eval(), pictures_of(32)
+    fast = fast_copy(model, Precision("cpu", dtype), images)
+    assert "stay in float32" not in capsys.readouterr().err
+    assert any(module.weight.dtype == dtype for module in fast.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(fast(images), halved_backbone(model, dtype, images))
+
+
+def halved_backbone(model, dtype, images):
+    """Return the answers of a copy whose backbone alone has folded norms and 16-bit weights."""
+    copied = copy.deepcopy(model)
+    with torch.autocast("cpu", enabled=False):
+        fold_batchnorm(copied, images)
+    halve_weights(copied.backbone, dtype)
+    return copied(images)

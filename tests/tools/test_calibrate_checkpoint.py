@@ -11,13 +11,16 @@ from common.classes import ImageClass
 from common.errors import InputError
 from data.inputs import find_inputs
 from data.table import write_classes
+from evaluation.calibration import calibrate
 from models.checkpoint import load_checkpoint, save_checkpoint
 from prediction.pipeline import load_pipeline, predict_images
 from prediction.probabilities import read_probabilities
 from tests.conftest import write_pictures
 from tools.calibrate_checkpoint import calibrate_checkpoint
 from tools.cross_validation import join_folds
+from training.run import set_up_run
 from training.train import train
+from training.validation import validation_logits
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_the_checkpoint_itself_gets_the_temperature_and_no_label_changes(older, 
     written = load_checkpoint(older)
     assert found.temperature_before == 1
     assert written.temperature == found.calibration.temperature != 1
-    assert written.temperature_source.startswith(f"{found.calibration.images} images: val split of ")
+    assert written.temperature_source == f"{found.calibration.images} validation images"
     after = predict_images(load_pipeline([older]), inputs)
     rows = before.readable
     assert (before.probabilities[rows].argmax(axis=1) == after.probabilities[rows].argmax(axis=1)).all()
@@ -118,3 +121,19 @@ def test_the_folds_give_their_temperature_and_write_calibrated_answers(older, ti
     save_checkpoint(dataclasses.replace(load_checkpoint(older), classes=classes), tmp_path / "strange.pt")
     with pytest.raises(InputError, match="other classes than the checkpoint"):
         calibrate_checkpoint(tmp_path / "strange.pt", folds=tmp_path / "sweep")
+
+
+@pytest.mark.integration
+def test_it_fits_the_temperature_that_training_fits(tiny, tmp_path):
+    # answers whose wrong ones are off by far more than 27 nats, the logarithm of 1e-12
+    trained = train(tiny("training.learning_rate=0.1", "training.epochs=2")).best_model
+    loud = load_checkpoint(trained)
+    state = {name: 30 * tensor if "classifier" in name else tensor for name, tensor in loud.state_dict.items()}
+    save_checkpoint(dataclasses.replace(loud, state_dict=state, temperature=1.0, temperature_source=""), trained)
+    run = set_up_run(tiny())
+    outputs = validation_logits(run, load_checkpoint(trained).build_model(), lambda _: None)
+    margins = outputs.logits.max(axis=1) - outputs.logits[np.arange(len(outputs.labels)), outputs.labels]
+    assert margins.max() > 40
+    expected = calibrate(outputs.logits, outputs.labels, run.config.seed)
+    assert expected is not None
+    assert calibrate_checkpoint(trained).calibration.temperature == pytest.approx(expected.temperature, rel=1e-3)

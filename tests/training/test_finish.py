@@ -80,6 +80,15 @@ def test_without_validation_images_the_temperature_is_the_teachers(tiny, teacher
     assert "the temperature is that of training.teacher, 1.000" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("key", ["distillation_hard_labels=true", "distillation_weight=0.1"])
+def test_a_student_that_hardly_learns_probabilities_does_not_take_the_teachers_temperature(
+    tiny, teacher, tmp_path, capsys, key
+):
+    train(tiny("dataset.val_split=0", "training.epochs=1", f"training.teacher={teacher(0.5)}", f"training.{key}"))
+    assert best_of(tmp_path / "run").temperature == 1
+    assert "no validation images to fit a temperature on" in capsys.readouterr().out
+
+
 def test_a_teacher_that_is_gone_at_the_end_does_not_cost_the_run(tiny, teacher, tmp_path, monkeypatch, capsys):
     from training import train as module
 

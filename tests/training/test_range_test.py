@@ -6,10 +6,12 @@ import yaml
 
 import training.range_test
 from common.errors import RunError
+from configs.input_sizes import training_size
 from models.checkpoint import load_checkpoint, save_checkpoint
 from tests.training.interrupted_runs import assert_same_run, stop_and_go_on
-from training.range_test import _analysed
+from training.range_test import _analysed, range_test
 from training.resume import load_training_state
+from training.run import set_up_run
 from training.run_folder import RunFolder
 from training.train import train
 
@@ -108,3 +110,22 @@ def test_choices_of_a_checkpoint_are_kept_and_older_files_have_none(checkpoint, 
     found.choices.append("a sentence")
     save_checkpoint(found, tmp_path / "copy.pt")
     assert load_checkpoint(tmp_path / "copy.pt").choices == ["a sentence"]
+
+
+@pytest.mark.integration
+def test_the_last_epochs_are_no_part_of_the_test(tiny, short, monkeypatch):
+    sizes = set()
+    real = training.range_test.take_step
+
+    def watched(run, state, forward, step):
+        sizes.update(training_size(run.config, state.epoch) for _ in step)
+        return real(run, state, forward, step)
+
+    monkeypatch.setattr(training.range_test, "take_step", watched)
+    last = ["training.epochs=3", "training.final_epochs=2", "training.final_input_size=64"]
+    range_test(set_up_run(tiny(*last)), 1e-4, 1e-2, 30)
+    assert sizes == {32}
+
+
+def test_a_rise_within_the_first_steps_gives_no_rate():
+    assert _analysed(RATES[:60], [1.0] * 15 + [2.0] * 45, diverged=False).before_rise is None

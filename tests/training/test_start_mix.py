@@ -12,6 +12,7 @@ import torch
 import training.start_mix
 from common.errors import InputError
 from common.torch_files import save_payload
+from evaluation.epoch_choice import CORRECTED
 from models.checkpoint import load_checkpoint
 from tests.training.interrupted_runs import assert_same_run, stop_and_go_on
 from training.resume import STATE_FORMAT, load_training_state
@@ -63,7 +64,7 @@ def test_a_given_share_is_mixed_into_the_best_epochs_averages(tiny, start, tmp_p
 
 def test_auto_ships_the_share_with_the_best_validation(tiny, start, tmp_path, monkeypatch, capsys):
     real = training.start_mix.validation_metrics
-    given = iter([0.6, 0.9, 0.9, 0.7, 0.1])
+    given = iter([0.5, 0.6, 0.9, 0.9, 0.7, 0.1])
     monkeypatch.setattr(
         training.start_mix, "validation_metrics", lambda outputs: {**real(outputs), "val_top1": next(given)}
     )
@@ -72,18 +73,22 @@ def test_auto_ships_the_share_with_the_best_validation(tiny, start, tmp_path, mo
     assert metrics["start_share"] == 0.2
     assert metrics["val_top1"] == result.best_top1 == 0.9
     at_end, *others = [metrics[f"val_top1_with_start_share_{share:g}"] for share in SHARES]
-    assert at_end < 0.9
+    assert at_end == 0.5
     assert others == [0.6, 0.9, 0.9, 0.7, 0.1]
     said = capsys.readouterr().out
     shown = f"0.2 from the start, 0.8 from the end (validation top-1 by share: 0: {100 * at_end:.2f} %, 0.1: 60.00 %"
     assert shown in said
 
 
-def test_the_recorded_accuracy_is_that_of_the_shipped_weights(tiny, start, tmp_path):
+def test_the_recorded_accuracy_is_that_of_the_shipped_weights(tiny, start, tmp_path, capsys):
     train(tiny(*start, "training.start_mix=auto", "training.learning_rate=0.5"))
     metrics = best_of(tmp_path).metrics
     tried = {share: metrics[f"val_top1_with_start_share_{share:g}"] for share in SHARES}
     assert metrics["val_top1"] == max(tried.values()) == tried[metrics["start_share"]]
+    # the images chose the epoch and the share: both flatter
+    assert metrics["start_share_flattery"] > 0
+    assert metrics[CORRECTED] <= metrics["val_top1"] - metrics["start_share_flattery"]
+    assert "corrected for the choice of the epoch and of start_mix" in capsys.readouterr().out
     assert not any(share < metrics["start_share"] and top1 == metrics["val_top1"] for share, top1 in tried.items())
 
 
