@@ -43,6 +43,7 @@ from evaluation.intervals import (
     macro_f1_interval,
     paired_gain,
     paired_interval,
+    paired_interval_over_cuts,
     wilson_interval,
 )
 from evaluation.metrics import macro_f1
@@ -187,13 +188,8 @@ def of_seeds(simulations: int, images: int, seed: int) -> Iterator[Outcome]:
         name = f"{seeds} seeds, deviation {deviation:g}, {disagreement:g} disagree"
         covers = "images" if seeds < FEWEST_SEEDS else "seeds"
         for turn in range(simulations // 10):
-            flips = np.minimum(generator.beta(0.5, 0.5 / disagreement, images), 0.45)
-            tilt = 0.6 * generator.choice((-1, 1), images)
             effects = generator.normal(0, deviation, seeds)
-            better = flips * (0.5 + tilt / 2) + np.maximum(effects, 0)[:, None]
-            worse = flips * (0.5 - tilt / 2) + np.maximum(-effects, 0)[:, None]
-            drawn = generator.random((seeds, images))
-            gains = (drawn < better).astype(int) - ((drawn >= better) & (drawn < better + worse))
+            gains = drawn_gains(generator, effects, disagreement, images)
             truth = float(effects.mean()) if seeds < FEWEST_SEEDS else 0.0
             found = paired_interval([as_pair(row) for row in gains])
             yield outcome(f"mean gain, {seeds} seeds ({covers})", images, name, truth, found)
@@ -201,9 +197,41 @@ def of_seeds(simulations: int, images: int, seed: int) -> Iterator[Outcome]:
                 yield outcome(f"mean gain, {seeds} seeds, old", images, name, truth, old_seeds(gains, generator))
 
 
-def as_pair(gains: np.ndarray) -> tuple[dict[str, bool], dict[str, bool]]:
-    """Return two methods' answers with these gains -1, 0 or 1 (N,), by image id."""
-    names = [f"{row:06d}" for row in range(len(gains))]
+def of_cuts(simulations: int, images: int, seed: int) -> Iterator[Outcome]:
+    """Yield the mean gain over 2 and 4 cuts of one data set, each with 1 or 3 seeds and four fifths of the images."""
+    generator = np.random.default_rng(seed)
+    for cuts, seeds, disagreement in product((2, 4), (1, 3), (0.02, 0.1, 0.2)):
+        name = f"{cuts} cuts, {seeds} seeds, {disagreement:g} disagree"
+        for _ in range(simulations // 10):
+            of_cut = generator.normal(0, 0.01, (cuts, 1))
+            effects = of_cut + generator.normal(0, 0.01, (cuts, seeds))
+            gains = drawn_gains(generator, effects.ravel(), disagreement, images).reshape(cuts, seeds, images)
+            rows = [np.flatnonzero(generator.random(images) < 0.8) for _ in range(cuts)]
+            pairs = [[as_pair(of_seed, own) for of_seed in of_seeds] for of_seeds, own in zip(gains, rows, strict=True)]
+            # one seed a cut says nothing of others
+            truth = float((effects if seeds == 1 else of_cut).mean())
+            covers = "images" if seeds == 1 else "seeds"
+            found = paired_interval_over_cuts(pairs)[1]
+            yield outcome(f"mean gain over cuts, {seeds} seeds ({covers})", images, name, truth, found)
+
+
+def drawn_gains(generator: np.random.Generator, effects: np.ndarray, disagreement: float, images: int) -> np.ndarray:
+    """Return gains -1, 0 or 1 (runs, images) of runs with these mean `effects` (runs,) on the same images.
+
+    Some images are won and lost more easily than others, and each leans to one of the two methods.
+    """
+    flips = np.minimum(generator.beta(0.5, 0.5 / disagreement, images), 0.45)
+    tilt = 0.6 * generator.choice((-1, 1), images)
+    better = flips * (0.5 + tilt / 2) + np.maximum(effects, 0)[:, None]
+    worse = flips * (0.5 - tilt / 2) + np.maximum(-effects, 0)[:, None]
+    drawn = generator.random((len(effects), images))
+    return (drawn < better).astype(int) - ((drawn >= better) & (drawn < better + worse))
+
+
+def as_pair(gains: np.ndarray, rows: np.ndarray | None = None) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Return two methods' answers with these gains -1, 0 or 1 (N,), by image id, of the images `rows` (or all)."""
+    rows = np.arange(len(gains)) if rows is None else rows
+    gains, names = gains[rows], [f"{row:06d}" for row in rows]
     method, baseline = dict(zip(names, gains > 0, strict=True)), dict(zip(names, gains < 0, strict=True))
     return method, baseline
 
@@ -243,6 +271,7 @@ PARTS = {
     "calibration": of_calibration,
     "pairs": of_pairs,
     "seeds": of_seeds,
+    "cuts": of_cuts,
     "folds": of_folds,
 }
 
