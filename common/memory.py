@@ -119,6 +119,19 @@ def tune_cpu_memory() -> bool:
     return kept
 
 
+def return_freed_memory() -> None:
+    """Give memory that was freed, but kept in the process, back to the system (glibc).
+
+    A process that is forked shares it until this process writes to it anew; from then on both have a copy.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    # what was given back has lost them
+    _ask_for_huge_pages(libc)
+
+
 def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
     """Ask for pages of 2 MB in the part of the heap that tensors will fill; no effect where there are none.
 

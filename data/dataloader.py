@@ -15,6 +15,7 @@ from torch.utils.data._utils.worker import WorkerInfo
 
 from common import distributed
 from common.errors import RunError
+from common.memory import return_freed_memory
 from common.processors import processes_here, reading_workers
 from configs.input_sizes import eval_size, final_size
 from configs.schema import Config, DatasetConfig
@@ -128,6 +129,7 @@ class BatchReader:
     def _start(self) -> Iterator[Batch]:
         if self._loader is None:
             if self.num_workers:
+                return_freed_memory()
                 self.dataset.in_flight = torch.full((self.num_workers, 2), -1, dtype=torch.int64).share_memory_()
             self._loader = DataLoader(
                 self.dataset,

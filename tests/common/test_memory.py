@@ -1,6 +1,8 @@
 """The share of a card that a process may use, and the free memory of a machine."""
 
 import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from common import memory
 from common.memory import cap_device_memory, free_memory
+from tests.helpers import REPOSITORY
 
 CUDA = torch.device("cuda", 0)
 GIGABYTE = 10**9
@@ -88,3 +91,34 @@ def test_on_windows_free_memory_is_what_the_paging_file_backs_too(monkeypatch, f
 
 def test_this_machine_tells_its_free_memory():
     assert 2**20 < free_memory() < 2**50
+
+
+KEPT_AND_RETURNED = """
+import ctypes, os
+import torch
+from common.memory import return_freed_memory, tune_cpu_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+assert tune_cpu_memory()
+before = resident()
+# blocks that are freed below one that stays
+blocks = [torch.ones(2**20) for _ in range(100)]
+stays = torch.ones(2**18)
+del blocks
+kept = resident() - before
+return_freed_memory()
+print(kept, resident() - before)
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_that_the_process_kept_is_returned_before_workers_are_forked():
+    words = [sys.executable, "-c", KEPT_AND_RETURNED]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    kept, left = map(int, done.stdout.split())
+    assert kept > 350
+    assert left < 100
