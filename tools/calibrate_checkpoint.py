@@ -80,11 +80,13 @@ def calibrate_checkpoint(
 
 
 def recalibrated(pipeline: Pipeline, images: LabelledImages, checkpoint: Checkpoint, top1: float) -> Checkpoint:
-    """Return a changed checkpoint with the temperature that suits it and its validation `top1` (a share) on `images`.
+    """Return a changed checkpoint with the temperature that suits it, and with its `top1` (a share) on `images`.
 
-    The temperature and the metrics that it had are those of the model before the change. Too few images give none.
+    The temperature and the metrics that it had are those of the model before the change. Too few images give no
+    temperature, and other images than those of its validation no metric.
     """
-    plain = dataclasses.replace(checkpoint, temperature=1.0, temperature_source="", metrics={"val_top1": top1})
+    metrics = {"val_top1": top1} if images.split == "val" else {}
+    plain = dataclasses.replace(checkpoint, temperature=1.0, temperature_source="", metrics=metrics)
     predicted = predict_images(with_checkpoint(pipeline, plain), images.inputs, "calibration")
     rows = readable_rows(predicted, images)
     fitted = calibrate(log_of(predicted.probabilities[rows]), images.labels[rows], pipeline.config.seed)

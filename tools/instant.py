@@ -17,7 +17,7 @@ from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
 from evaluation.intervals import Interval, wilson_interval
 from models.checkpoint import make_checkpoint, save_checkpoint
 from models.classifier import Classifier, parameter_count, size_in_bytes
-from training.features import frozen_features, unreadable_images
+from training.features import check_readable, frozen_features
 from training.head_start import start_head
 from training.linear_probe import choose_regularisation, out_of_fold_logits, start_from_probe
 from training.run import Run, describe_table, set_up_run
@@ -140,7 +140,7 @@ def _score(run: Run, head: str) -> HeadScore:
     started = time.perf_counter()
     run, model = _with_head(run, head)
     features = frozen_features(run, model, run.split.train)
-    unreadable_images(run, run.split.train, features)
+    check_readable(run, run.split.train, features)
     labels = run.table.labels[features.rows]
     _check_classes(labels)
     logits = out_of_fold_logits(features.values, labels, len(run.table.classes), run.config.seed)
@@ -172,7 +172,7 @@ def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: Hea
         model=run.config.model.name,
         architecture=run.config.model.architecture,
         images=len(labels),
-        unreadable=unreadable_images(run, run.split.train, features),
+        unreadable=check_readable(run, run.split.train, features),
         scores=scores,
         missing=missing,
         best=best,

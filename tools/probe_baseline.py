@@ -13,7 +13,7 @@ from data.labelled import read_labelled
 from evaluation.intervals import wilson_interval
 from evaluation.labelled_images import with_classes_of
 from evaluation.metrics import top_k_accuracy
-from training.features import frozen_features, unreadable_images
+from training.features import check_readable, frozen_features
 from training.head_start import start_head
 from training.linear_probe import choose_regularisation, fit_classifier
 from training.run import Run, set_up_run
@@ -56,14 +56,14 @@ def probe(config: Config, data: str | Path | None = None) -> ProbeResult:
     start_head(run, model)
     classes = len(run.table.classes)
     training = frozen_features(run, model, run.split.train)
-    unreadable = unreadable_images(run, run.split.train, training)
+    unreadable = check_readable(run, run.split.train, training)
     labels = run.table.labels[training.rows]
     regularisation = choose_regularisation(training.values, labels, classes, config.seed)
     classifier = fit_classifier(training.values, labels, classes, regularisation)
 
     measured_run, rows, source = _measured(run, data)
     measured = frozen_features(measured_run, model, rows)
-    unreadable += unreadable_images(measured_run, rows, measured)
+    unreadable += check_readable(measured_run, rows, measured)
     logits, truth = classifier.logits(measured.values), measured_run.table.labels[measured.rows]
     top1 = top_k_accuracy(logits, truth, 1)
     return ProbeResult(

@@ -24,7 +24,7 @@ from models.weight_sources import WeightFinder, WeightSource
 from prediction.latency import Latency
 from tools.shortlist_file import Row
 from training.auto_settings import with_values
-from training.features import frozen_features, unreadable_images
+from training.features import check_readable, frozen_features
 from training.head_start import start_head
 from training.linear_probe import out_of_fold_logits
 from training.plan import TIMED_IMAGES, latency_of
@@ -223,7 +223,7 @@ class ModelTest:
         features = frozen_features(run, model, rows)
         if not np.isfinite(features.values).all():
             raise Out("its features are not finite")
-        unreadable = unreadable_images(run, rows, features)
+        unreadable = check_readable(run, rows, features)
         if unreadable:
             self._note(f"{unreadable} images of the probe could not be read")
         labels = run.table.labels[features.rows]

@@ -76,7 +76,7 @@ def frozen_features(run: Run, model: Classifier, rows: np.ndarray) -> Features:
     return features
 
 
-def unreadable_images(run: Run, rows: np.ndarray, features: Features) -> int:
+def check_readable(run: Run, rows: np.ndarray, features: Features) -> int:
     """Return how many of the table `rows` have no features because their images cannot be read.
 
     Raises RunError if they are more than `dataset.max_bad_fraction`.
