@@ -84,15 +84,15 @@ def with_start(checkpoint: Checkpoint, start: Mapping[str, torch.Tensor], share:
 
 
 def _tried(run: Run) -> Sequence[float]:
-    """Return the shares to validate. A choice compares them image by image, so that it needs the share 0 as well."""
-    if run.val_loader is None:
-        return ()
-    return (0.0, *tried_shares(run.config)) if run.config.training.start_mix == "auto" else tried_shares(run.config)
+    return () if run.val_loader is None else tried_shares(run.config)
 
 
 def tried_shares(config: Config) -> Sequence[float]:
-    """Return the shares that a run with validation images measures beside 0."""
-    return SHARES[1:] if config.training.start_mix == "auto" else (config.training.start_mix,)
+    """Return the shares that a run with validation images measures, after those of its best epoch.
+
+    A choice compares them image by image, so that it measures the share 0 again.
+    """
+    return SHARES if config.training.start_mix == "auto" else (config.training.start_mix,)
 
 
 def _chosen(run: Run, top1: Mapping[float, float]) -> float:
