@@ -93,7 +93,7 @@ def test_audit_finds_copies_and_wrong_labels(tmp_path):
     assert f"{rows[0][0]}" in done.stdout
 
 
-def test_the_test_part_is_reported_once_and_apart(pictures, tmp_path):
+def test_the_test_part_is_reported_once_and_apart(checkpoint, pictures, tmp_path):
     trained = run_script(
         "train.py", *SHORT, f"dataset.root={pictures}", "dataset.test_split=0.25", f"output_dir={tmp_path}"
     )
@@ -107,8 +107,11 @@ def test_the_test_part_is_reported_once_and_apart(pictures, tmp_path):
     assert "seen in training" not in done.stdout
     metrics = json.loads((tmp_path / "test" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["top1_interval"][0] < metrics["top1_interval"][1]
-    without = run_script("evaluate.py", *model, "--split", "val", "--output-dir", tmp_path / "val")
-    assert "note: the best epoch was chosen on these images" in without.stdout
+    note = "note: the best epoch was chosen on these images"
+    words = ["--split", "val", "--output-dir", tmp_path / "val"]
+    assert note in run_script("evaluate.py", "--checkpoint", checkpoint, *words).stdout
+    # of a single epoch nothing was chosen
+    assert note not in run_script("evaluate.py", *model, *words).stdout
 
 
 def test_another_input_size_is_compared_and_kept(checkpoint, tmp_path):

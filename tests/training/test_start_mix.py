@@ -86,7 +86,7 @@ def test_the_recorded_accuracy_is_that_of_the_shipped_weights(tiny, start, tmp_p
     tried = {share: metrics[f"val_top1_with_start_share_{share:g}"] for share in SHARES}
     assert metrics["val_top1"] == max(tried.values()) == tried[metrics["start_share"]]
     # the images chose the epoch and the share: both flatter
-    assert metrics["start_share_flattery"] > 0
+    assert metrics["start_share_flattery"] >= 0
     assert metrics[CORRECTED] <= metrics["val_top1"] - metrics["start_share_flattery"]
     assert "corrected for the choice of the epoch and of start_mix" in capsys.readouterr().out
     assert not any(share < metrics["start_share"] and top1 == metrics["val_top1"] for share, top1 in tried.items())
