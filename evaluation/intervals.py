@@ -170,6 +170,10 @@ def paired_interval(pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]
     return centre - half, centre + half
 
 
+# the gain and the loss of two imagined images: their squares add up to those of one image that is won or lost
+_IMAGINED = 0.5**0.5
+
+
 def paired_interval_over_cuts(
     cuts: Sequence[Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]]],
 ) -> tuple[float, Interval]:
@@ -187,7 +191,7 @@ def paired_interval_over_cuts(
     both = of_seeds = mean = centre_of_all = 0.0
     spare_seeds = 0
     for number, pairs in enumerate(cuts):
-        imagined = {(number, sign): sign * float(np.sqrt(0.5)) for sign in (1, -1)}
+        imagined = {(number, sign): sign * _IMAGINED for sign in (1, -1)}
         measured = [
             {n: float(method[n]) - float(base[n]) for n in method.keys() & base.keys()} for method, base in pairs
         ]
@@ -225,5 +229,5 @@ def _gain_table(pairs: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]]) 
         for name in method.keys() & baseline.keys():
             gains[seed, column_of[name]] = float(method[name]) - float(baseline[name])
             known[seed, column_of[name]] = True
-    gains[:, -2:], known[:, -2:] = (np.sqrt(0.5), -np.sqrt(0.5)), True
+    gains[:, -2:], known[:, -2:] = (_IMAGINED, -_IMAGINED), True
     return gains, known

@@ -107,8 +107,8 @@ def _losses(run: Run, state: TrainingState, steps: int) -> tuple[dict[int, float
     with progress("range test", steps) as advance:
         while state.step < steps:
             # the last epochs, with gentle crops and a size of their own, are no part of the test
-            epoch = state.epoch = state.epoch % max(first_final_epoch(run.config.training), 1)
-            run.batches.epoch, run.batches.first_batch = epoch, 0
+            state.epoch %= max(first_final_epoch(run.config.training), 1)
+            run.batches.epoch, run.batches.first_batch = state.epoch, 0
             set_trainable(state.model, run.config)
             forward = distributed.parallel(state.model)
             batches, count = iter(run.train_loader), run.config.training.accumulation_steps

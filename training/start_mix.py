@@ -63,7 +63,7 @@ def mix_into_best_model(run: Run, state: TrainingState) -> StartMix | None:
     share = _chosen(run, top1)
     metrics = {**best.metrics, **found.get(share, {}), SHARE: share}
     metrics |= {TOP1_WITH.format(tried): value for tried, value in top1.items()}
-    if 0.0 in outputs:
+    if len(outputs) > 1:
         hits = np.stack([of_share.logits.argmax(axis=1) == of_share.labels for of_share in outputs.values()])
         metrics[SHARE_FLATTERS] = flattery(hits)
     if distributed.is_main():

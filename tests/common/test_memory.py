@@ -94,7 +94,7 @@ def test_this_machine_tells_its_free_memory():
 
 
 KEPT_AND_RETURNED = """
-import ctypes, os
+import os
 import torch
 from common.memory import return_freed_memory, tune_cpu_memory
 
