@@ -6,7 +6,8 @@ python benchmarks/recipe_cuts.py --data data/flowers102_dev --cuts 5a,5b,10a,10b
 A cut NAME is train_NAME.csv with test_NAME.csv in the prepared folder, from benchmarks/cut_table.py. The same command
 goes on where it was stopped; --table prints the table of what is finished. A variant enters the recipe only if it gains
 over all cuts together (the paired 95 % interval lies above 0) and on none of them loses beyond chance (no interval
-lies below 0). Only answers and histories of the runs are kept, not their models.
+lies below 0). Only answers and histories of the runs are kept, not their models. Cuts of other sizes need other epochs
+for the same minutes: run them with another --output, and name the folder of the first with --also for one table.
 """
 
 import argparse
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--variant", action="append", default=[], metavar="TEXT", help="'name: key=value key=value'")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of what is finished")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--also", type=Path, metavar="FOLDER", help="put the cuts of this --output into the table too")
     flags = parser.parse_args(words)
     names = [name.strip() for name in flags.drop.split(",") if name.strip()]
     variants = variants_of(overrides, names, flags.variant)
@@ -83,7 +85,9 @@ def main(arguments: list[str]) -> int:
     rows = read_finished(flags.output, overrides, variants)
     if not flags.table:
         run_missing(flags.output, flags.data, overrides, variants, cuts, flags.seeds, rows)
-    found = verdicts(flags.output, variants, cuts, rows)
+    if flags.also:
+        rows, cuts = with_other_cuts(rows, cuts, flags.also)
+    found = verdicts(variants, cuts, rows)
     text = markdown(found, cuts)
     write_text(flags.output / "cuts.md", text)
     print(text, end="")
@@ -106,7 +110,29 @@ def read_finished(output: Path, base: Sequence[str], variants: Sequence[Variant]
     for row in rows:
         if overrides.get(row["variant"], row["overrides"]) != row["overrides"]:
             raise InputError(f"{path}: '{row['variant']}' had the overrides {row['overrides']}. Name another folder.")
-    return {(row["cut"], row["variant"], row["seed"]): row for row in rows}
+    return by_run(output, rows)
+
+
+def by_run(output: Path, rows: Sequence[dict[str, str]]) -> Rows:
+    """Return rows of runs.csv by cut, variant and seed, each with the folder of its run."""
+    return {
+        (row["cut"], row["variant"], row["seed"]): row
+        | {"folder": str(run_folder(output, row["cut"], row["variant"], row["seed"]))}
+        for row in rows
+    }
+
+
+def with_other_cuts(rows: Rows, cuts: Sequence[str], other: Path) -> tuple[Rows, list[str]]:
+    """Return the rows and cuts with those of another folder. Raises InputError if it has none, or a cut of these."""
+    path = other / "runs.csv"
+    if not path.is_file():
+        raise InputError(f"{path}: not found. --also takes the --output of an earlier command.")
+    added = by_run(other, read_rows(path, RUN_COLUMNS))
+    new = list(dict.fromkeys(cut for cut, _, _ in added))
+    for cut in new:
+        if cut in cuts:
+            raise InputError(f"{other}: cut '{cut}' is in --cuts too, so its runs cannot be told apart.")
+    return rows | added, [*cuts, *new]
 
 
 def run_missing(
@@ -146,7 +172,8 @@ def run_missing(
             continue
         print(f"\nseed {seed}, cut {cut}, {variant.name}: {' '.join(variant.overrides)}", flush=True)
         about = {"cut": cut, "variant": variant.name, "overrides": " ".join(variant.overrides), "seed": seed}
-        rows[cut, variant.name, seed] = about | train_and_measure(config, data / f"test_{cut}.csv")
+        measured = about | train_and_measure(config, data / f"test_{cut}.csv")
+        rows |= by_run(output, [measured])
         write_rows(output / "runs.csv", RUN_COLUMNS, [[row[name] for name in RUN_COLUMNS] for row in rows.values()])
         if rows[cut, variant.name, seed]["status"] == "finished":
             for name in ("checkpoints", "logs", "evaluation"):
@@ -158,7 +185,7 @@ def run_folder(output: Path, cut: str, variant: str, seed: str) -> Path:
     return output / "runs" / safe_name(cut) / safe_name(variant) / seed
 
 
-def verdicts(output: Path, variants: Sequence[Variant], cuts: Sequence[str], rows: Rows) -> list[Verdict]:
+def verdicts(variants: Sequence[Variant], cuts: Sequence[str], rows: Rows) -> list[Verdict]:
     """Return what each variant with finished runs gives against the base, the largest gain first."""
     finished = {key for key, row in rows.items() if row["status"] == "finished"}
     found = []
@@ -170,17 +197,18 @@ def verdicts(output: Path, variants: Sequence[Variant], cuts: Sequence[str], row
             if both:
                 top1[cut] = float(np.mean([float(rows[cut, variant.name, seed]["top1"]) for seed in both]))
                 pairs[cut] = [
-                    (
-                        read_correct(run_folder(output, cut, variant.name, s)),
-                        read_correct(run_folder(output, cut, BASE, s)),
-                    )
-                    for s in both
+                    (answers_of(rows[cut, variant.name, seed]), answers_of(rows[cut, BASE, seed])) for seed in both
                 ]
         if pairs:
             per_cut = {cut: paired_interval(of_cut) for cut, of_cut in pairs.items()}
             gain, interval = paired_interval_over_cuts(list(pairs.values()))
             found.append(Verdict(variant, sum(map(len, pairs.values())), top1, per_cut, gain, interval))
     return sorted(found, key=lambda verdict: -verdict.gain)
+
+
+def answers_of(row: Mapping[str, str]) -> dict[str, bool]:
+    """Return whether each test image of a finished run is right, by id."""
+    return read_correct(Path(row["folder"]))
 
 
 def markdown(found: Sequence[Verdict], cuts: Sequence[str]) -> str:

@@ -1,13 +1,15 @@
 """Variants over several cuts: what is run once, the interval over all cuts, and the rule by which a variant enters."""
 
 import csv
+import shutil
 import sys
 
 import numpy as np
 import pytest
 
 from benchmarks import cut_table
-from benchmarks.recipe_cuts import Verdict, markdown
+from benchmarks.recipe_cuts import RUN_COLUMNS, Verdict, markdown, run_folder
+from common.csv_files import write_rows
 from evaluation.intervals import paired_interval_over_cuts
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
@@ -65,6 +67,41 @@ def test_the_same_command_goes_on_and_the_table_says_who_enters(tmp_path, monkey
     other = run_script("benchmarks/recipe_cuts.py", *words, "seed=3")
     assert other.returncode == 2
     assert "holds runs of another base" in other.stderr
+
+
+def finished(output, cut, answers):
+    """Write what finished runs of one cut leave: a row and the answers of each variant."""
+    rows = []
+    for variant, correct in answers.items():
+        folder = run_folder(output, cut, variant, "0")
+        folder.mkdir(parents=True)
+        np.savez(folder / "correct.npz", image_ids=np.arange(len(correct)).astype(str), correct=np.array(correct))
+        overrides = "" if variant == BASE else "model.head=pooled"
+        rows.append([cut, variant, overrides, "0", f"{np.mean(correct):.4f}", "1.00", "finished"])
+    write_rows(output / "runs.csv", RUN_COLUMNS, rows)
+
+
+def test_cuts_with_other_epochs_stand_in_one_table(tmp_path):
+    data, output, other = tmp_path / "data", tmp_path / "five", tmp_path / "ten"
+    write_pictures(data, [8, 8])
+    for name in ("train_5a.csv", "test_5a.csv"):
+        shutil.copy(data / "train.csv", data / name)
+    finished(output, "5a", {BASE: [True] * 6 + [False] * 4, "pooled": [True] * 4 + [False] * 6})
+    finished(other, "10a", {BASE: [True] * 9 + [False], "pooled": [True] * 8 + [False] * 2})
+    words = ["--data", data, "--cuts", "5a", "--variant", "pooled: model.head=pooled", "--table", "--output", output]
+    alone = run_script("benchmarks/recipe_cuts.py", *words)
+    both = run_script("benchmarks/recipe_cuts.py", *words, "--also", other)
+    assert "| 2 | pooled | 40.00 | 40.00 | -20.00 |" in alone.stdout
+    assert "| rank | variant | 5a | 10a |" in both.stdout
+    assert "| 2 | pooled | 40.00 | 80.00 | 60.00 | -15.00 |" in both.stdout
+    assert both.stdout.splitlines()[-1].endswith("| 2 |")
+    same = run_script("benchmarks/recipe_cuts.py", *words, "--also", output)
+    assert same.returncode == 2
+    assert "cut '5a' is in --cuts too" in same.stderr
+    absent = run_script("benchmarks/recipe_cuts.py", *words, "--also", tmp_path / "none")
+    assert absent.returncode == 2
+    assert "none" in absent.stderr
+    assert "not found. --also takes the --output" in absent.stderr
 
 
 def pairs(generator, effect, seed_effects, images):
