@@ -167,14 +167,18 @@ def run_missing(
         )
         for cut, variant, seed, folder in wanted
     ]
+    path = output / "runs.csv"
     for (cut, variant, seed, folder), config in zip(wanted, configs, strict=True):
         if rows.get((cut, variant.name, seed), {}).get("status") == "finished":
             continue
         print(f"\nseed {seed}, cut {cut}, {variant.name}: {' '.join(variant.overrides)}", flush=True)
         about = {"cut": cut, "variant": variant.name, "overrides": " ".join(variant.overrides), "seed": seed}
         measured = about | train_and_measure(config, data / f"test_{cut}.csv")
+        if path.is_file():
+            # another process may have finished runs of this folder meanwhile
+            rows |= by_run(output, read_rows(path, RUN_COLUMNS))
         rows |= by_run(output, [measured])
-        write_rows(output / "runs.csv", RUN_COLUMNS, [[row[name] for name in RUN_COLUMNS] for row in rows.values()])
+        write_rows(path, RUN_COLUMNS, [[row[name] for name in RUN_COLUMNS] for row in rows.values()])
         if rows[cut, variant.name, seed]["status"] == "finished":
             for name in ("checkpoints", "logs", "evaluation"):
                 shutil.rmtree(folder / name, ignore_errors=True)

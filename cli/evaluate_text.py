@@ -79,9 +79,12 @@ def _remarks(found: Evaluation) -> list[str]:
         lines.append(
             f"warning: {found.seen_in_training} of these images were seen in training; the figures are optimistic."
         )
-    elif found.chose_epoch:
+    elif found.chose_model:
         expected = "a little less" if found.corrected_top1 is None else f"about {100 * found.corrected_top1:.2f} %"
-        lines.append(f"note: the best epoch was chosen on these images; expect {expected} on new ones.")
+        lines.append(
+            "note: the model (its epoch, or the members of a soup) was chosen on these images; "
+            f"expect {expected} on new ones."
+        )
     if found.split == "test":
         lines.append("note: this figure is honest as long as nothing is chosen by it; choose by --split val.")
     if found.unreadable:

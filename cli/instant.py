@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.early_checks import check_data_of, check_folder, check_labels, check_run
+from cli.early_checks import check_data_of, check_folder, check_labels, check_run, name_keys_of_training
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         check_folder(arguments.output)
         check_data_of(configs[0])
     check_labels(arguments.data)
+    name_keys_of_training(overrides)
 
     from tools.instant import rank_backbones
 

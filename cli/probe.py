@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.early_checks import check_labels, check_run
+from cli.early_checks import check_labels, check_run, name_keys_of_training
 
 if TYPE_CHECKING:
     from tools.probe_baseline import ProbeResult
@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     config = compose("config", overrides)
     check_run(config)
     check_labels(arguments.data)
+    name_keys_of_training(overrides)
 
     from tools.probe_baseline import probe
 

@@ -72,8 +72,9 @@ class Evaluation:
     readable `image_ids` whether the most probable class is right. `error_before` is the calibration error of a single
     model without its `temperature`, None for several models or the temperature 1. `kept` says how many of the most
     confident answers are right, `targets` the largest share of answers of which that share is right (None: no share).
-    `chose_epoch` is true if the best epoch was chosen on the same images; `corrected_top1` then is the top-1 that the
-    run expects on new ones, or None. `files` is the folder with tables and pictures, or None.
+    `chose_model` is true if the best epoch, or the members of a soup, were chosen on the same images;
+    `corrected_top1` then is the top-1 that the run expects on new ones, or None. `files` is the folder with tables and
+    pictures, or None.
     """
 
     metrics: Metrics
@@ -92,7 +93,7 @@ class Evaluation:
     error_before: CalibrationError | None
     kept: list[Kept]
     targets: dict[float, Kept | None]
-    chose_epoch: bool
+    chose_model: bool
     corrected_top1: float | None
     files: Path | None
 
@@ -139,7 +140,7 @@ def evaluate(
         error_before=None if single == 1 else calibration_error(softmax(logits * single), labels),
         kept=abstention_table(confidences, answers == labels),
         targets={target: most_kept(confidences, answers == labels, target) for target in TARGETS},
-        chose_epoch=images.split == "val" and _is_best_of_several(checkpoints[0]),
+        chose_model=images.split == "val" and _is_best_of_several(checkpoints[0]),
         corrected_top1=checkpoints[0].metrics.get(CORRECTED) if as_in_training else None,
         files=folder,
     )

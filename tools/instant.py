@@ -19,12 +19,9 @@ from models.checkpoint import make_checkpoint, save_checkpoint
 from models.classifier import Classifier, parameter_count, size_in_bytes
 from training.features import check_readable, frozen_features
 from training.head_start import start_head
-from training.linear_probe import choose_regularisation, out_of_fold_logits, start_from_probe
+from training.linear_probe import OUT_OF_FOLD, choose_regularisation, out_of_fold_logits, start_from_probe
 from training.run import Run, describe_table, set_up_run
 from training.start import pretrained_model
-
-# of the checkpoint's metrics
-OUT_OF_FOLD = "out_of_fold_top1"
 
 _ANY_RATE = 1e-6
 

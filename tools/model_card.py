@@ -4,7 +4,7 @@ from typing import Any
 
 from configs.timm_models import pretrained_config
 from models.checkpoint import Checkpoint
-from tools.instant import OUT_OF_FOLD
+from training.linear_probe import OUT_OF_FOLD
 
 _RECIPE = ("epochs", "optimizer", "learning_rate", "weight_decay", "loss_function", "mixup_alpha", "cutmix_alpha")
 

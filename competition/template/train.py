@@ -4,7 +4,8 @@ The recipe's values stand in model/config.json: start of the classifier, frozen 
 schedule, loss, mixing, averaged weights, their mixture with the start, sizes, last epochs. The images are augmented by
 random crops, flips and light alone, which is simpler than what the submitted weights were trained with; values of the
 recipe that this script does not follow are named when it starts. `--weights` is a state dict of timm to start from;
-without it training starts from random weights, of which nothing is frozen.
+without it training starts from random weights, of which nothing is frozen. A recipe of 0 epochs is that of a linear
+classifier on a pretrained network, which the start fits.
 """
 
 import argparse
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
     config = read_config(MODEL_DIR)
     recipe = config["training"]
     recipe["epochs"] = flags.epochs or recipe["epochs"]
+    if not recipe["epochs"] and flags.weights is None:
+        raise SystemExit("error: the submitted model is a classifier on an unchanged network; give its --weights")
     torch.manual_seed(recipe["seed"])
     for name, value in FOLLOWED.items():
         if recipe[name] != value:
@@ -88,8 +91,12 @@ def main(arguments: Sequence[str]) -> int:
     recipe["pretrained"] = flags.weights is not None
     if recipe["pretrained"]:
         start_classifier(model, entry, recipe, training, len(classes), device)
-    start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    best = train(model, entry, recipe, training, validation, loss_of, device)
+    best = start = copied_weights(model)
+    if recipe["epochs"]:
+        best = train(model, entry, recipe, training, validation, loss_of, device)
+    elif validation:
+        accuracy = evaluate(model, entry, validation, recipe["batch_size"], device)
+        print("validation top-1 {:.4f}; nothing is trained".format(accuracy))
     if recipe["pretrained"] and recipe["head_init"] == "probe" and recipe["start_mix"] != 0:
         best = mix_with_start(best, start, model, entry, recipe, validation, device)
     flags.output.mkdir(parents=True, exist_ok=True)
@@ -302,8 +309,13 @@ def train(
         print("epoch {}: loss {:.4f}, validation top-1 {:.4f}".format(epoch + 1, loss.item(), accuracy), flush=True)
         if accuracy > best_accuracy or not validation:
             best_accuracy = accuracy
-            best = {name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()}
+            best = copied_weights(averaged)
     return best
+
+
+def copied_weights(model: Classifier) -> Dict[str, torch.Tensor]:
+    """Return the state dict as it is now, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def mix_with_start(

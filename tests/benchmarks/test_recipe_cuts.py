@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import cut_table
-from benchmarks.recipe_cuts import RUN_COLUMNS, Verdict, markdown, run_folder
-from common.csv_files import write_rows
+from benchmarks.recipe_cuts import RUN_COLUMNS, Verdict, markdown, run_folder, run_missing
+from common.csv_files import read_rows, write_rows
 from evaluation.intervals import paired_interval_over_cuts
 from tests.conftest import TINY, write_pictures
 from tests.helpers import run_script
@@ -102,6 +102,21 @@ def test_cuts_with_other_epochs_stand_in_one_table(tmp_path):
     assert absent.returncode == 2
     assert "none" in absent.stderr
     assert "not found. --also takes the --output" in absent.stderr
+
+
+def test_rows_of_another_process_on_the_same_folder_are_kept(tmp_path, monkeypatch):
+    def meanwhile(config, data):
+        finished(tmp_path, "5b", {BASE: [True, False]})
+        return {"top1": "0.9000", "minutes": "1.00", "status": "failed: no memory"}
+
+    monkeypatch.setattr("benchmarks.recipe_cuts.train_and_measure", meanwhile)
+    rows = {}
+    run_missing(tmp_path, tmp_path, [], [Variant(BASE, ())], ["5a"], 1, rows)
+    assert [(cut, row["status"]) for (cut, _, _), row in rows.items()] == [
+        ("5b", "finished"),
+        ("5a", "failed: no memory"),
+    ]
+    assert [row["cut"] for row in read_rows(tmp_path / "runs.csv", RUN_COLUMNS)] == ["5b", "5a"]
 
 
 def pairs(generator, effect, seed_effects, images):

@@ -6,14 +6,18 @@
 import dataclasses
 import threading
 import time
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 
+from competition.zip_writer import write_zip
 from models.classifier import build_classifier
+from prediction.pipeline import load_pipeline
 from tests.conftest import stripes, write_picture
 from tests.helpers import training_config
+from tools.instant import instant
 from training.start_mix import FALLBACK, SHARES
 
 CPU = torch.device("cpu")
@@ -203,3 +207,26 @@ def test_a_head_of_stages_is_standardised_with_and_without_a_probe(template_trai
     features, labels = template_train.start_features(model, entry, recipe, rows, CPU)
     assert len(labels) == 11
     torch.testing.assert_close(features.mean(dim=0), torch.zeros(features.shape[1]), atol=1e-4, rtol=0)
+
+
+def test_of_a_model_without_training_the_judges_fit_the_classifier_alone(
+    template_train, tiny, pictures, profile, tmp_path, monkeypatch, capsys
+):
+    pipeline = load_pipeline([instant(tiny(), ["stages"]).path])
+    write_zip(tmp_path / "s.zip", pipeline, profile, half=False)
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        archive.extractall(tmp_path / "z")
+    submitted = template_train.load_weights(tmp_path / "z" / "model" / "best_model.pth")
+    backbone = {name.removeprefix("backbone."): value for name, value in submitted.items() if "backbone" in name}
+    torch.save(backbone, tmp_path / "start.pth")
+    monkeypatch.setattr(template_train, "MODEL_DIR", tmp_path / "z" / "model")
+    words = [str(pictures / "train"), str(pictures / "train.csv"), "--output", str(tmp_path / "m")]
+    with pytest.raises(SystemExit, match=r"a classifier on an unchanged network; give its --weights"):
+        template_train.main(words)
+    assert template_train.main([*words, "--weights", str(tmp_path / "start.pth")]) == 0
+    found = template_train.load_weights(tmp_path / "m" / "best_model.pth")
+    assert all(torch.equal(found[f"backbone.{name}"], value) for name, value in backbone.items())
+    assert found["head.classifier.weight"].abs().sum() > 0
+    printed = capsys.readouterr().out
+    assert "nothing is trained" in printed
+    assert "epoch" not in printed

@@ -10,10 +10,12 @@ from common.errors import InputError, RunError
 from configs.options import HEADS
 from models.checkpoint import load_checkpoint
 from prediction.pipeline import load_pipeline
-from tests.conftest import write_pictures
-from tools.instant import OUT_OF_FOLD, instant, rank_backbones
+from tests.conftest import TINY, write_pictures
+from tests.helpers import run_script
+from tools.instant import instant, rank_backbones
 from tools.model_card import model_card
 from tools.probe_baseline import probe
+from training.linear_probe import OUT_OF_FOLD
 
 pytestmark = pytest.mark.integration
 
@@ -119,3 +121,16 @@ def test_a_key_that_the_command_sets_itself_is_refused(text):
     add_arguments(parser)
     with pytest.raises(InputError, match=r"has no effect here\. Give --"):
         run(parser.parse_args([]), [text])
+
+
+@pytest.mark.parametrize("command", ["instant", "probe"])
+def test_keys_that_nothing_reads_without_training_are_named(command, pictures, tmp_path):
+    sizes = ["training.final_epochs=1", "training.final_input_size=48"]
+    words = [*TINY, *sizes, "training.mixup_alpha=0.2", "augmentation.train.HorizontalFlip.p=0"]
+    place = ["--output", tmp_path] if command == "instant" else [f"output_dir={tmp_path}"]
+    done = run_script("cli/flower_cli.py", command, f"dataset.root={pictures}", *place, *words)
+    assert done.returncode == 0, done.stderr
+    note = next(line for line in done.stdout.splitlines() if "without effect here" in line)
+    assert "training.mixup_alpha" in note
+    assert "augmentation.train" in note
+    assert "final" not in note

@@ -96,11 +96,12 @@ def _honesty(it: Material) -> list[str]:
     say, sentences = writer.say, []
     if is_validation(it):
         corrected = metrics.get("corrected_top1")
+        chosen = ("The best epoch", "最佳轮次") if it.facts.checkpoint.epoch else ("The model", "模型")
         sentences.append(
             say(
-                "The best epoch was chosen on these images, so the figure is slightly optimistic"
+                f"{chosen[0]} was chosen on these images, so the figure is slightly optimistic"
                 + ("." if corrected is None else f"; corrected for this choice, top-1 is {writer.percent(corrected)}."),
-                "最佳轮次由这些图像选出，因此数值略偏乐观"
+                f"{chosen[1]}由这些图像选出，因此数值略偏乐观"
                 + ("。" if corrected is None else f"；扣除选择的影响后，top-1 约为 {writer.percent(corrected)}。"),
             )
         )
