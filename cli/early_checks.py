@@ -50,22 +50,13 @@ def check_run(config: Config) -> None:
     check_named_files(config)
 
 
-# keys of the training that decide what a frozen network sees, and how it computes
-_FROZEN_KEYS = (
-    "training.final_epochs",
-    "training.final_input_size",
-    "training.use_amp",
-    "training.amp_dtype",
-    "training.allow_tf32",
-)
-
-
 def name_keys_of_training(overrides: Sequence[str]) -> None:
     """Print which given keys of training and augmentation change nothing, for a command that trains nothing."""
     from configs.compose import explicit_keys, parse_override
+    from configs.options import FROZEN_KEYS
 
     given = explicit_keys(map(parse_override, overrides))
-    idle = [key for key in given if key.startswith(("training.", "augmentation.")) and key not in _FROZEN_KEYS]
+    idle = [key for key in given if key.startswith(("training.", "augmentation.")) and key not in FROZEN_KEYS]
     if idle:
         print(f"note: {', '.join(idle)}: without effect here, because nothing is trained.")
 

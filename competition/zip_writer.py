@@ -13,13 +13,13 @@ from torch import nn
 
 from competition.proof import Proof
 from competition.zip_layout import code_files, model_names, provenance_name, requirements_text
+from configs.options import UNTRAINED
 from configs.schema import CompetitionConfig
 from configs.timm_models import pretrained_config
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
 from prediction.options import PRECISIONS
 from prediction.pipeline import Pipeline
 from prediction.provenance import describe_pipeline
-from training.linear_probe import OUT_OF_FOLD
 
 _ZIP_TIME = (2025, 1, 1, 0, 0, 0)
 _CODE_MODE = 0o644 << 16
@@ -79,7 +79,7 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
         "drop_path_rate": config.model.drop_path_rate,
     }
     # what the start of the judges' training fits is such a model already
-    if OUT_OF_FOLD in pipeline.members[0].checkpoint.metrics:
+    if config.training.name == UNTRAINED:
         training["epochs"] = 0
     names = model_names(profile.zip_layout, len(pipeline.members))
     models = []

@@ -12,6 +12,18 @@ GROUPS = ("model", "training", "augmentation", "dataset", "competition")
 # values of model.head; models/heads.py explains them
 HEADS = ("pooled", "last_block", "stages", "second_order")
 
+# the name of the training of a model whose backbone no step has changed (flower_cli.py instant), the keys of a training
+# that change it all the same, and its top-1 among the metrics
+UNTRAINED = "instant"
+FROZEN_KEYS = (
+    "training.final_epochs",
+    "training.final_input_size",
+    "training.use_amp",
+    "training.amp_dtype",
+    "training.allow_tf32",
+)
+OUT_OF_FOLD = "out_of_fold_top1"
+
 # the option of `model=` whose architecture is any of timm's, named by model.architecture
 OPEN_MODEL = "timm"
 

@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import InputError, RunError
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
-from configs.options import HEADS, check_heads
+from configs.options import HEADS, OUT_OF_FOLD, UNTRAINED, check_heads
 from configs.schema import Config
 from configs.validate import validate
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
@@ -19,7 +19,7 @@ from models.checkpoint import make_checkpoint, save_checkpoint
 from models.classifier import Classifier, parameter_count, size_in_bytes
 from training.features import check_readable, frozen_features
 from training.head_start import start_head
-from training.linear_probe import OUT_OF_FOLD, choose_regularisation, out_of_fold_logits, start_from_probe
+from training.linear_probe import choose_regularisation, out_of_fold_logits, start_from_probe
 from training.run import Run, describe_table, set_up_run
 from training.start import pretrained_model
 
@@ -114,7 +114,7 @@ def _without_training(config: Config) -> Config:
     """Return the config of a model that no step has changed. The rate has no effect, but must be a valid one."""
     training = dataclasses.replace(
         config.training,
-        name="instant",
+        name=UNTRAINED,
         head_init="probe",
         ema_decay=None,
         start_mix=0,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from configs.options import UNTRAINED
 from configs.timm_models import pretrained_config
 from models.checkpoint import Checkpoint
-from training.linear_probe import OUT_OF_FOLD
 
 _RECIPE = ("epochs", "optimizer", "learning_rate", "weight_decay", "loss_function", "mixup_alpha", "cutmix_alpha")
 
@@ -63,7 +63,7 @@ def _recipe(checkpoint: Checkpoint) -> list[str]:
             lines.append(f"- started from weights: {model['weights']}")
     elif "pretrained" in model:
         lines.append("- started from random weights")
-    if OUT_OF_FOLD in checkpoint.metrics:
+    if training.get("name") == UNTRAINED:
         lines.append("- a linear classifier on the frozen network, without training (`flower_cli.py instant`)")
     else:
         lines += [f"- training.{key}: {training[key]}" for key in _RECIPE if training.get(key) is not None]

@@ -22,9 +22,6 @@ REGULARISATION = 0.1
 
 CANDIDATES = (0.01, 0.1, 1.0)
 
-# of the metrics of a checkpoint that is such a classifier on an unchanged backbone; a trained one lacks it
-OUT_OF_FOLD = "out_of_fold_top1"
-
 # training continues from here, so the exact optimum is not needed
 _ITERATIONS = 100
 

@@ -16,7 +16,7 @@ from common.errors import InputError
 from competition.report.records import Records, find_records, read_csv_rows, read_json
 from competition.report.request import check_trained
 from configs.compose import compose, from_plain, leaves_of, read_plain, to_plain
-from configs.options import OPEN_MODEL
+from configs.options import FROZEN_KEYS, OPEN_MODEL, UNTRAINED
 from configs.schema import Config
 from data.duplicates import HASHES_FILE, duplicate_groups
 from data.prepared import load_table
@@ -83,6 +83,11 @@ class Facts:
     def name(self) -> str:
         """The name of the run's folder."""
         return self.run.resolve().name
+
+    @property
+    def trained(self) -> bool:
+        """False for a classifier on an unchanged backbone."""
+        return self.config.training.name != UNTRAINED
 
     @property
     def submitted(self) -> list[dict[str, Any]]:
@@ -203,17 +208,29 @@ def _near_duplicates(config: Config) -> int | None:
 
 
 def train_command(config: Config) -> str:
-    """Return the command that trains with this config: its options, and the overrides."""
-    groups = {name: getattr(config, name).name for name in ("model", "training", "augmentation", "dataset")}
-    words = [f"{group}={option}" for group, option in groups.items()]
+    """Return the command that trains with this config, or fits the classifier alone: its options, and the overrides."""
+    trained = config.training.name != UNTRAINED
+    groups = ("model", "training", "augmentation", "dataset") if trained else ("model", "dataset")
+    words = [f"{group}={getattr(config, group).name}" for group in groups]
     if config.model.name == OPEN_MODEL:
         words.append(f"model.architecture={config.model.architecture}")
     default = dict(leaves_of(to_plain(compose("config", words))))
     for key, value in leaves_of(to_plain(config)):
-        # other transforms are in config.yaml, which the report names
-        if not key.startswith(("augmentation.", "competition.", "output_dir")) and default.get(key) != value:
+        if default.get(key) != value and (_given_to_training(key) if trained else _given_to_instant(key)):
             words.append(f"{key}={shown_value(value)}")
-    return " ".join(["python train.py", *map(shlex.quote, words)])
+    script = ["python train.py"] if trained else ["python cli/flower_cli.py instant --heads", config.model.head]
+    return " ".join([*script, *map(shlex.quote, words)])
+
+
+def _given_to_training(key: str) -> bool:
+    # other transforms are in config.yaml, which the report names
+    return not key.startswith(("augmentation.", "competition.", "output_dir"))
+
+
+def _given_to_instant(key: str) -> bool:
+    if key.startswith("training."):
+        return key in FROZEN_KEYS
+    return _given_to_training(key) and key != "model.head"
 
 
 def shown_value(value: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 import training.features
 from cli.instant import add_arguments, describe, describe_ranking, run
 from common.errors import InputError, RunError
-from configs.options import HEADS
+from configs.options import HEADS, OUT_OF_FOLD
 from models.checkpoint import load_checkpoint
 from prediction.pipeline import load_pipeline
 from tests.conftest import TINY, write_pictures
@@ -15,7 +15,6 @@ from tests.helpers import run_script
 from tools.instant import instant, rank_backbones
 from tools.model_card import model_card
 from tools.probe_baseline import probe
-from training.linear_probe import OUT_OF_FOLD
 
 pytestmark = pytest.mark.integration
 

@@ -70,7 +70,7 @@ _NO_PHOTOGRAPHS = "there are no answers to show, or their photographs are gone"
 _WITHOUT = {
     "overview": "timm does not describe the network",
     "curves": "history.csv is missing or empty",
-    "augmentation": "the training images are gone",
+    "augmentation": "the training images are gone, or nothing was trained",
     "confusion_matrix": _NOT_EVALUATED,
     "pairs": f"nothing is confused, {_NO_PHOTOGRAPHS}",
     "reliability": _NOT_EVALUATED,

@@ -75,12 +75,11 @@ def plan_of(facts: Facts, say: Say) -> Plan:
     model = facts.checkpoint.meta_model()
     stages = stages_of_network(model, facts.checkpoint.input_size)
     lefts = [sum(_WIDTHS[:column]) + _BETWEEN * column + 1 for column in range(len(_WIDTHS))]
+    training = _box(lefts[1], _WIDTHS[1], say("Training", "训练"), _augmentation_text(facts, say), _TRAINING)
+    prediction = _box(lefts[1], _WIDTHS[1], say("Prediction", "预测"), _views_text(facts, say), _PREDICTION)
     columns = [
         [_box(lefts[0], _WIDTHS[0], say("Photo", "照片"), "RGB\nuint8", _PLAIN)],
-        [
-            _box(lefts[1], _WIDTHS[1], say("Training", "训练"), _augmentation_text(facts, say), _TRAINING),
-            _box(lefts[1], _WIDTHS[1], say("Prediction", "预测"), _views_text(facts, say), _PREDICTION),
-        ],
+        [training, prediction] if facts.trained else [prediction],
         [_box(lefts[2], _WIDTHS[2], shown(facts.checkpoint.architecture, LONGEST), _input_text(facts, say), _PLAIN)],
         [_box(lefts[3], _WIDTHS[3], say("Head", "分类头"), _head_text(facts, model, say), _STAGE_READ)],
         [_box(lefts[4], _WIDTHS[4], say("Average", "平均"), _average_text(facts, say), _PREDICTION)],
@@ -220,9 +219,10 @@ def _draw_box(figure: Figure, axes: Axes, box: Box) -> None:
 
 
 def _draw_arrows(axes: Axes, plan: Plan) -> None:
-    """Draw arrows from the photograph through both preparations to the network, and on to the answers."""
-    (photo,), (training, prediction), *rest = plan.columns
-    for box, colour, line in ((training, ORANGE, "--"), (prediction, BLACK, "-")):
+    """Draw arrows from the photograph through the preparations to the network, and on to the answers."""
+    (photo,), preparations, *rest = plan.columns
+    # that of the prediction is the last, that of the training, if any, above it
+    for box, (colour, line) in zip(reversed(preparations), ((BLACK, "-"), (ORANGE, "--")), strict=False):
         middle = box.top + box.height / 2
         _draw_elbow(axes, (photo.left + photo.width, photo.top + photo.height / 2), (box.left, middle), colour, line)
         (backbone,) = rest[0]

@@ -51,7 +51,9 @@ _BARS = _HALF - 2 * _SIDE - 4 * _GAP
 
 @in_print
 def augmentation_figure(facts: Facts, say: Say) -> Figure | None:
-    """Return training images as evaluation sees them, each beside what some epochs make of it."""
+    """Return training images as evaluation sees them, each beside what some epochs make of it; None without epochs."""
+    if not facts.trained:
+        return None
     table = load_table(facts.config.dataset)
     seed, fit = facts.config.seed, facts.config.model.fit
     transform = train_transform(facts.config)

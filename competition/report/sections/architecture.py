@@ -161,5 +161,10 @@ def _table(it: Material) -> Table:
     if facts.gflops:
         # a multiply-add counts as two operations
         rows.append((say("operations per image", "单张计算量"), f"{writer.decimal(facts.gflops, 2)} GFLOPs"))
-    rows.append((say("weights", "所用权重"), say(f"{averaged} {epoch}", f"{averaged} {epoch} 轮")))
+    weights = say(f"{averaged} {epoch}", f"{averaged} {epoch} 轮")
+    if not facts.trained:
+        weights = say("unchanged; the classifier is fitted", "骨干不变，仅拟合分类器")
+    elif not checkpoint.epoch:
+        weights = say("chosen after the training", "训练后选定")
+    rows.append((say("weights", "所用权重"), weights))
     return Table(say("The network", "网络概况"), (say("property", "项目"), say("value", "取值")), rows, key="network")

@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.report.document import Block, Code, Paragraph
 from competition.report.run_record import Facts
-from competition.report.sections.material import Material, is_validation, own_part
+from competition.report.sections.material import Material, chose_model, chosen_text, own_part
 from training.run_folder import RunFolder
 
 
@@ -38,12 +38,13 @@ def _measurement(it: Material) -> list[str]:
                 "错误分析、校准与热力图均针对单个模型，未对提交的平均模型测量。",
             )
         )
-    if is_validation(it):
+    if chose_model(it):
+        chosen = chosen_text(it)
         sentences.append(
             say(
-                "The best epoch was chosen on the images that were evaluated; a test part that no choice has seen "
+                f"{chosen[0]} was chosen on the images that were evaluated; a test part that no choice has seen "
                 "would give a cleaner figure.",
-                "用于评估的图像同时用于选择最佳轮次；若另有未参与任何选择的测试集，结果会更可靠。",
+                f"用于评估的图像同时用于选择{chosen[1]}；若另有未参与任何选择的测试集，结果会更可靠。",
             )
         )
     images, classes = facts.metrics["images"], len(facts.checkpoint.classes)
@@ -106,6 +107,13 @@ def reproduce(it: Material) -> list[Block]:
         f"实验环境为 {versions}，随机种子为 {seed}。所有随机数都由种子决定，因此中断后续训得到的权重与不间断训练一致。"
         "模型旁的 config.yaml 保存了全部配置项，包括数据增强。以下命令依次完成训练、评估、预测与打包。",
     )
+    if not facts.trained:
+        text = writer.say(
+            f"The run used {versions} and the seed {seed}, which decides every random draw. config.yaml beside the "
+            "model holds every key. The following commands fit the classifier, evaluate, predict and pack.",
+            f"实验环境为 {versions}，所有随机数都由种子 {seed} 决定。模型旁的 config.yaml 保存了全部配置项。"
+            "以下命令依次完成分类器拟合、评估、预测与打包。",
+        )
     models = _models(facts.recipe, facts.metrics)
     runs = _run_names(models)
     trainings, missing = _trainings(facts, models, runs)
@@ -151,11 +159,17 @@ def _run_names(models: Mapping[str, Path]) -> dict[str, str]:
 def _trainings(facts: Facts, models: Mapping[str, Path], runs: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return the commands that train the runs, each into the folder of its name, and the names of the others."""
     if not runs:
-        return [facts.train_command], []
+        return [facts.train_command if facts.trained else _into("results", facts.train_command)], []
     known = {facts.sha256: facts.train_command, **facts.member_commands}
     commands = {runs[key]: known[key] for key in models if key in known}
     missing = [name for name in dict.fromkeys(runs.values()) if name not in commands]
-    return [f"{command} output_dir={shlex.quote(name)}" for name, command in commands.items()], missing
+    return [_into(name, command) for name, command in commands.items()], missing
+
+
+def _into(folder: str, command: str) -> str:
+    """Return a command of training that writes to `folder`, which `instant` takes by a flag."""
+    option = "output_dir=" if command.startswith("python train.py") else "--output "
+    return f"{command} {option}{shlex.quote(folder)}"
 
 
 def _answering(script: str, record: Mapping[str, Any] | None, runs: Mapping[str, str], **options: str) -> str:

@@ -180,14 +180,18 @@ def _has_own_validation_table(it: Material) -> bool:
 def _table(it: Material) -> list[Block]:
     writer, split, source = it.writer, it.facts.checkpoint.split, it.facts.checkpoint.temperature_source
     say = writer.say
+    measurement = say("measurement", "测量")
+    chosen = say("choice of the epoch", "选择轮次") if it.facts.trained else measurement
     names = {
-        "train": (say("training", "训练集"), say("weights", "学习权重")),
+        "train": (
+            say("training", "训练集"),
+            say("weights", "学习权重") if it.facts.trained else say("classifier, temperature", "拟合分类器与温度"),
+        ),
         "val": (
             say("validation", "验证集"),
-            say("choice of the epoch", "选择轮次")
-            + (say(", temperature", "、拟合温度") if is_of_validation_images(source) else ""),
+            chosen + (say(", temperature", "、拟合温度") if is_of_validation_images(source) else ""),
         ),
-        "test": (say("test", "测试集"), say("measurement", "测量")),
+        "test": (say("test", "测试集"), measurement),
     }
     rows = [(*names[part], writer.count(len(split[part]))) for part in names if split.get(part)]
     if _measured(it) and not (it.facts.metrics or {}).get("seen_in_training"):

@@ -21,7 +21,7 @@ def innovation(it: Material, text: str) -> list[Block]:
 
 
 def _probe_start(it: Material) -> list[str]:
-    if it.facts.config.training.head_init != "probe":
+    if it.facts.config.training.head_init != "probe" or not it.facts.trained:
         return []
     return [
         it.writer.say(

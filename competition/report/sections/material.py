@@ -71,9 +71,14 @@ def measured_part(material: Material) -> str:
     return say("labelled images outside the training set", "张训练集以外的带标签图像")
 
 
-def is_validation(material: Material) -> bool:
-    """Say whether the evaluated images chose the best epoch."""
-    return own_part(material.facts.metrics) == "val"
+def chose_model(material: Material) -> bool:
+    """Say whether the evaluated images chose the best epoch, or what was made of trained models."""
+    return material.facts.trained and own_part(material.facts.metrics) == "val"
+
+
+def chosen_text(material: Material) -> tuple[str, str]:
+    """Return what validation chose, in both languages; a soup and a model of another input size have no epoch."""
+    return ("The best epoch", "最佳轮次") if material.facts.checkpoint.epoch else ("The model", "模型")
 
 
 def variant_text(variant: str, writer: Writer) -> str:

@@ -36,6 +36,13 @@ def _task_and_method(it: Material) -> list[str]:
             f"We train a {architecture} from scratch at {size} pixels a side" + (f", with {named}." if parts else "."),
             f"我们以 {size} 像素的输入从零训练 {architecture}" + (f"，并采用{named}。" if parts else "。"),
         )
+    if not it.facts.trained:
+        head = say(" with a second-order head", "并采用二阶统计分类头") if config.model.head == "second_order" else ""
+        method = say(
+            f"We fit a linear classifier on the features of a {kind}{architecture} at {size} pixels a side{head}, "
+            "without training the network.",
+            f"我们在{kind}{architecture}（输入 {size} 像素）的特征上拟合线性分类器{head}，不训练骨干网络。",
+        )
     return [
         say(
             f"This report describes a system that assigns photographs of flowers to {classes} classes. The contest "

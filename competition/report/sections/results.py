@@ -8,8 +8,9 @@ from competition.report.findings.comparison import Comparison
 from competition.report.ingredients import sentences_of
 from competition.report.sections.material import (
     Material,
+    chose_model,
+    chosen_text,
     difference_text,
-    is_validation,
     measured_part,
     shown_keys,
     verdict_text,
@@ -94,9 +95,9 @@ def _groups(it: Material) -> list[str]:
 def _honesty(it: Material) -> list[str]:
     writer, metrics = it.writer, it.facts.metrics or {}
     say, sentences = writer.say, []
-    if is_validation(it):
+    if chose_model(it):
         corrected = metrics.get("corrected_top1")
-        chosen = ("The best epoch", "最佳轮次") if it.facts.checkpoint.epoch else ("The model", "模型")
+        chosen = chosen_text(it)
         sentences.append(
             say(
                 f"{chosen[0]} was chosen on these images, so the figure is slightly optimistic"

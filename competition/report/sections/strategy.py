@@ -4,6 +4,7 @@ from competition.report.document import Block, Paragraph, Subheading, Table
 from competition.report.findings.course import Course
 from competition.report.ingredients import sentences_of
 from competition.report.sections.material import Material, difference_text, verdict_text
+from configs.options import OUT_OF_FOLD
 
 _PARTS = (
     ("start", ("Initialisation", "初始化")),
@@ -21,7 +22,25 @@ _STEADY = 2
 
 def strategy(it: Material) -> list[Block]:
     """Why each ingredient is there, the table of the recipe, the augmentation and the course."""
+    if not it.facts.trained:
+        return [_classifier_alone(it)]
     return [*_ingredients(it), _recipe(it), *_augmentation(it), *_course(it)]
+
+
+def _classifier_alone(it: Material) -> Paragraph:
+    writer, checkpoint = it.writer, it.facts.checkpoint
+    images, source = writer.count(len(checkpoint.split["train"])), writer.cite("kumar2022")
+    top1 = writer.percent(checkpoint.metrics[OUT_OF_FOLD])
+    return Paragraph(
+        writer.say(
+            f"The network is not trained. Logistic regression on its features of {images} images gives the classifier: "
+            f"a linear probe {source}. Each class has the same weight in total, and cross-validation chose the "
+            f"strength of the L2 penalty. On images that the classifier was not fitted on (out of fold), its top-1 "
+            f"is {top1}.",
+            f"骨干网络不做训练。分类器由 {images} 张图像的特征经逻辑回归得到，即线性探测{source}。"
+            f"各类别的总权重相同，L2 惩罚的强度由交叉验证选定。在未参与拟合的图像（折外）上，top-1 为 {top1}。",
+        )
+    )
 
 
 def _ingredients(it: Material) -> list[Block]:
