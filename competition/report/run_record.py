@@ -218,8 +218,8 @@ def train_command(config: Config) -> str:
     for key, value in leaves_of(to_plain(config)):
         if default.get(key) != value and (_given_to_training(key) if trained else _given_to_instant(key)):
             words.append(f"{key}={shown_value(value)}")
-    script = ["python train.py"] if trained else ["python cli/flower_cli.py instant --heads", config.model.head]
-    return " ".join([*script, *map(shlex.quote, words)])
+    script = "python train.py" if trained else f"python cli/flower_cli.py instant --heads {config.model.head}"
+    return " ".join([script, *map(shlex.quote, words)])
 
 
 def _given_to_training(key: str) -> bool:

@@ -38,8 +38,9 @@ def test_the_report_of_a_model_without_training_tells_of_none(language, tiny, tm
     said = [word for word in OF_TRAINING[language] if word.lower() in told.lower()]
     assert said == []
     again = shlex.split(command[command.index("cli/") :])
-    assert again[-2:] == ["--output", "results"]
-    done = run_script(*again[:-1], tmp_path / "again")
+    assert again[1:4] == ["instant", "--output", "results"]
+    again[3] = str(tmp_path / "again")
+    done = run_script(*again)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "without effect" not in done.stdout
     first, second = (load_checkpoint(file) for file in (path, tmp_path / "again" / "checkpoints" / path.name))

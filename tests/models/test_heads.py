@@ -21,6 +21,9 @@ from prediction.runtimes import CONVERTERS, missing_packages
 from tests.conftest import TINY
 from tools.export import export
 from training.freezing import frozen_parameter_names
+from training.head_start import start_head
+from training.run import set_up_run
+from training.start import pretrained_model
 from training.train import train
 
 STAGE_HEADS = [head for head in HEADS if head != "pooled"]
@@ -136,6 +139,19 @@ def test_the_head_travels_in_the_checkpoint_and_is_standardised(trained):
     assert head.kind == "second_order"
     assert head.feature_scale.min() > 0
     assert not torch.equal(head.feature_mean, torch.zeros_like(head.feature_mean))
+
+
+@pytest.mark.integration
+def test_mixed_precision_does_not_reach_the_components(tiny):
+    """In 16 bits the sum over images overflowed without a word."""
+    run = set_up_run(tiny("model.head=second_order", "training.head_init=probe"))
+    found = []
+    for dtype in (None, torch.float16):
+        model = pretrained_model(run)[0].eval()
+        start_head(dataclasses.replace(run, precision=dataclasses.replace(run.precision, dtype=dtype)), model)
+        assert model.head is not None
+        found.append(model.head.reduction.weight)
+    assert torch.equal(*found)
 
 
 @pytest.mark.integration

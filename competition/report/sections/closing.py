@@ -168,8 +168,10 @@ def _trainings(facts: Facts, models: Mapping[str, Path], runs: Mapping[str, str]
 
 def _into(folder: str, command: str) -> str:
     """Return a command of training that writes to `folder`, which `instant` takes by a flag."""
-    option = "output_dir=" if command.startswith("python train.py") else "--output "
-    return f"{command} {option}{shlex.quote(folder)}"
+    words, folder = command.split(" "), shlex.quote(folder)
+    if words[2] == "instant":
+        return " ".join([f"python cli/flower_cli.py instant --output {folder}", *words[3:]])
+    return f"{command} output_dir={folder}"
 
 
 def _answering(script: str, record: Mapping[str, Any] | None, runs: Mapping[str, str], **options: str) -> str:
