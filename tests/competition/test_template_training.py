@@ -209,6 +209,7 @@ def test_a_head_of_stages_is_standardised_with_and_without_a_probe(template_trai
     torch.testing.assert_close(features.mean(dim=0), torch.zeros(features.shape[1]), atol=1e-4, rtol=0)
 
 
+@pytest.mark.integration
 def test_of_a_model_without_training_the_judges_fit_the_classifier_alone(
     template_train, tiny, pictures, profile, tmp_path, monkeypatch, capsys
 ):

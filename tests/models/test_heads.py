@@ -144,7 +144,8 @@ def test_the_head_travels_in_the_checkpoint_and_is_standardised(trained):
 @pytest.mark.integration
 def test_mixed_precision_does_not_reach_the_components(tiny):
     """In 16 bits the sum over images overflowed without a word."""
-    run = set_up_run(tiny("model.head=second_order", "training.head_init=probe"))
+    # large enough for maps of several places
+    run = set_up_run(tiny("model.head=second_order", "training.head_init=probe", "model.input_size=96"))
     found = []
     for dtype in (None, torch.float16):
         model = pretrained_model(run)[0].eval()
