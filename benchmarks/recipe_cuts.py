@@ -73,7 +73,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--variant", action="append", default=[], metavar="TEXT", help="'name: key=value key=value'")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of what is finished")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--also", type=Path, metavar="FOLDER", help="put the cuts of this --output into the table too")
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="put the cuts of this earlier --output into the table too; may be given several times",
+    )
     flags = parser.parse_args(words)
     names = [name.strip() for name in flags.drop.split(",") if name.strip()]
     variants = variants_of(overrides, names, flags.variant)
@@ -85,8 +92,8 @@ def main(arguments: list[str]) -> int:
     rows = read_finished(flags.output, overrides, variants)
     if not flags.table:
         run_missing(flags.output, flags.data, overrides, variants, cuts, flags.seeds, rows)
-    if flags.also:
-        rows, cuts = with_other_cuts(rows, cuts, flags.also)
+    for folder in flags.also:
+        rows, cuts = with_other_cuts(rows, cuts, folder)
     found = verdicts(variants, cuts, rows)
     text = markdown(found, cuts)
     write_text(flags.output / "cuts.md", text)
@@ -131,7 +138,7 @@ def with_other_cuts(rows: Rows, cuts: Sequence[str], other: Path) -> tuple[Rows,
     new = list(dict.fromkeys(cut for cut, _, _ in added))
     for cut in new:
         if cut in cuts:
-            raise InputError(f"{other}: cut '{cut}' is in --cuts too, so its runs cannot be told apart.")
+            raise InputError(f"{other}: cut '{cut}' is in another folder too, so its runs cannot be told apart.")
     return rows | added, [*cuts, *new]
 
 

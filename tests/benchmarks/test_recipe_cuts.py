@@ -95,9 +95,12 @@ def test_cuts_with_other_epochs_stand_in_one_table(tmp_path):
     assert "| rank | variant | 5a | 10a |" in both.stdout
     assert "| 2 | pooled | 40.00 | 80.00 | 60.00 | -15.00 |" in both.stdout
     assert both.stdout.splitlines()[-1].endswith("| 2 |")
+    finished(tmp_path / "twenty", "20a", {BASE: [True] * 10, "pooled": [True] * 9 + [False]})
+    three = run_script("benchmarks/recipe_cuts.py", *words, "--also", other, "--also", tmp_path / "twenty")
+    assert "| 2 | pooled | 40.00 | 80.00 | 90.00 | 70.00 | -13.33 |" in three.stdout
     same = run_script("benchmarks/recipe_cuts.py", *words, "--also", output)
     assert same.returncode == 2
-    assert "cut '5a' is in --cuts too" in same.stderr
+    assert "cut '5a' is in another folder too" in same.stderr
     absent = run_script("benchmarks/recipe_cuts.py", *words, "--also", tmp_path / "none")
     assert absent.returncode == 2
     assert "none" in absent.stderr
