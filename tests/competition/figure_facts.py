@@ -58,6 +58,7 @@ def facts_of(folder: Path, count: int, *overrides: str) -> Any:
     return SimpleNamespace(
         checkpoint=checkpoint,
         config=config,
+        trained=True,
         parameters=parameter_count(checkpoint.build_model()),
         history=_history(12, 1.0),
         others=[SimpleNamespace(name="an older run with a name that is long, no warm-up", history=_history(9, 1.3))],

@@ -229,6 +229,13 @@ def test_the_overview_shows_every_head(small, architecture, head, tmp_path):
     assert ("iSQRT-COV" in "".join("".join(texts).split())) == (head == "second_order")
 
 
+def test_without_training_the_overview_shows_the_prediction_alone(small):
+    own = changed(small, trained=False)
+    check_overview(own)
+    assert [box.title for box in plan_of(own, SAY["en"]).columns[1]] == ["Prediction"]
+    assert FIGURES["augmentation"](own, SAY["en"]) is None
+
+
 def test_the_overview_shows_the_temperature_of_each_model(small):
     entries = [{"temperature": 0.5377}, {"temperature": 1.25}]
     own = changed(small, recipe={"checkpoints": entries, "views": ["identity"]})
