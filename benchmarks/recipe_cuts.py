@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
     if not flags.table:
         run_missing(flags.output, flags.data, overrides, variants, cuts, flags.seeds, rows)
     for folder in flags.also:
-        rows, cuts = with_other_cuts(rows, cuts, folder)
+        rows, cuts = with_other_cuts(rows, cuts, folder, overrides, variants)
     found = verdicts(variants, cuts, rows)
     text = markdown(found, cuts)
     write_text(flags.output / "cuts.md", text)
@@ -129,17 +129,38 @@ def by_run(output: Path, rows: Sequence[dict[str, str]]) -> Rows:
     }
 
 
-def with_other_cuts(rows: Rows, cuts: Sequence[str], other: Path) -> tuple[Rows, list[str]]:
-    """Return the rows and cuts with those of another folder. Raises InputError if it has none, or a cut of these."""
-    path = other / "runs.csv"
-    if not path.is_file():
+def with_other_cuts(
+    rows: Rows, cuts: Sequence[str], other: Path, base: Sequence[str], variants: Sequence[Variant]
+) -> tuple[Rows, list[str]]:
+    """Return the rows and cuts with those of another folder, and print which of its variants are other ones.
+
+    Its base and variants may have other epochs. Raises InputError if it has no runs, another base, or a cut of these.
+    """
+    path, about = other / "runs.csv", other / "base.txt"
+    if not (path.is_file() and about.is_file()):
         raise InputError(f"{path}: not found. --also takes the --output of an earlier command.")
+    text = about.read_text(encoding="utf-8")
+    if _without_epochs(text.split()) != _without_epochs(base):
+        raise InputError(f"{other}: holds runs of another base: {text.strip()}. Only the epochs may differ.")
+    own = {variant.name: variant.overrides for variant in variants}
     added = by_run(other, read_rows(path, RUN_COLUMNS))
     new = list(dict.fromkeys(cut for cut, _, _ in added))
     for cut in new:
-        if cut in cuts:
+        if cut in {*cuts, *(cut for cut, _, _ in rows)}:
             raise InputError(f"{other}: cut '{cut}' is in another folder too, so its runs cannot be told apart.")
+    others = {
+        row["variant"]: row["overrides"]
+        for row in added.values()
+        if _without_epochs(row["overrides"].split()) != _without_epochs(own.get(row["variant"], ()))
+    }
+    for name, overrides in others.items():
+        if name in own:
+            print(f"note: {other}: '{name}' is {overrides} there.", file=sys.stderr)
     return rows | added, [*cuts, *new]
+
+
+def _without_epochs(overrides: Sequence[str]) -> list[str]:
+    return [word for word in overrides if word.partition("=")[0] not in ("training.epochs", "training.final_epochs")]
 
 
 def run_missing(

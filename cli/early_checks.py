@@ -53,10 +53,10 @@ def check_run(config: Config) -> None:
 def name_keys_of_training(overrides: Sequence[str]) -> None:
     """Print which given keys of training and augmentation change nothing, for a command that trains nothing."""
     from configs.compose import explicit_keys, parse_override
-    from configs.options import FROZEN_KEYS
+    from configs.options import READ_WITHOUT_TRAINING
 
-    given = explicit_keys(map(parse_override, overrides))
-    idle = [key for key in given if key.startswith(("training.", "augmentation.")) and key not in FROZEN_KEYS]
+    given = dict.fromkeys(explicit_keys(map(parse_override, overrides)))
+    idle = [key for key in given if key.startswith(("training.", "augmentation.")) and key not in READ_WITHOUT_TRAINING]
     if idle:
         print(f"note: {', '.join(idle)}: without effect here, because nothing is trained.")
 

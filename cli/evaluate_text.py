@@ -82,7 +82,7 @@ def _remarks(found: Evaluation) -> list[str]:
     elif found.chose_model:
         expected = "a little less" if found.corrected_top1 is None else f"about {100 * found.corrected_top1:.2f} %"
         lines.append(
-            "note: the model (its epoch, or the members of a soup) was chosen on these images; "
+            "note: the model (its epoch, its input size, or the members of a soup) was chosen on these images; "
             f"expect {expected} on new ones."
         )
     if found.split == "test":

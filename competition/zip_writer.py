@@ -13,13 +13,14 @@ from torch import nn
 
 from competition.proof import Proof
 from competition.zip_layout import code_files, model_names, provenance_name, requirements_text
-from configs.options import UNTRAINED
+from configs.options import PROBE_STRENGTH, UNTRAINED
 from configs.schema import CompetitionConfig
 from configs.timm_models import pretrained_config
 from models.checkpoint import Checkpoint, half_weights, save_checkpoint
 from prediction.options import PRECISIONS
 from prediction.pipeline import Pipeline
 from prediction.provenance import describe_pipeline
+from training.linear_probe import REGULARISATION
 
 _ZIP_TIME = (2025, 1, 1, 0, 0, 0)
 _CODE_MODE = 0o644 << 16
@@ -78,9 +79,10 @@ def _model_config(pipeline: Pipeline, profile: CompetitionConfig) -> dict[str, A
         "drop_rate": config.model.drop_rate,
         "drop_path_rate": config.model.drop_path_rate,
     }
-    # what the start of the judges' training fits is such a model already
     if config.training.name == UNTRAINED:
-        training["epochs"] = 0
+        # the start of the judges' training fits such a classifier, with this strength
+        metrics = pipeline.members[0].checkpoint.metrics
+        training |= {"epochs": 0, PROBE_STRENGTH: metrics.get(PROBE_STRENGTH, REGULARISATION)}
     names = model_names(profile.zip_layout, len(pipeline.members))
     models = []
     for name, member in zip(names, pipeline.members, strict=True):

@@ -13,16 +13,16 @@ GROUPS = ("model", "training", "augmentation", "dataset", "competition")
 HEADS = ("pooled", "last_block", "stages", "second_order")
 
 # the name of the training of a model whose backbone no step has changed (flower_cli.py instant), the keys of a training
-# that change it all the same, and its top-1 among the metrics
+# that change it all the same, and its metrics: top-1 out of fold, and the inverse strength of the penalty
 UNTRAINED = "instant"
-FROZEN_KEYS = (
+READ_WITHOUT_TRAINING = (
     "training.final_epochs",
     "training.final_input_size",
     "training.use_amp",
     "training.amp_dtype",
     "training.allow_tf32",
 )
-OUT_OF_FOLD = "out_of_fold_top1"
+OUT_OF_FOLD, PROBE_STRENGTH = "out_of_fold_top1", "probe_strength"
 
 # the option of `model=` whose architecture is any of timm's, named by model.architecture
 OPEN_MODEL = "timm"

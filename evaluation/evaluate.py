@@ -72,7 +72,7 @@ class Evaluation:
     readable `image_ids` whether the most probable class is right. `error_before` is the calibration error of a single
     model without its `temperature`, None for several models or the temperature 1. `kept` says how many of the most
     confident answers are right, `targets` the largest share of answers of which that share is right (None: no share).
-    `chose_model` is true if the best epoch, or the members of a soup, were chosen on the same images;
+    `chose_model` is true if the best epoch, the input size, or the members of a soup were chosen on the same images;
     `corrected_top1` then is the top-1 that the run expects on new ones, or None. `files` is the folder with tables and
     pictures, or None.
     """
@@ -235,6 +235,7 @@ def _write(
         **asdict(found.metrics),
         "temperature": found.temperature,
         "calibration_error_before": None if found.error_before is None else asdict(found.error_before),
+        "chose_model": found.chose_model,
         "corrected_top1": found.corrected_top1,
         "groups": {name: asdict(group) for name, group in found.groups.items()},
     }

@@ -12,6 +12,7 @@ import numpy as np
 from common.csv_files import read_rows
 from common.errors import InputError
 from configs.compose import leaves_of, read_plain
+from configs.options import UNTRAINED
 from evaluation.epoch_choice import CORRECTED, best_of
 from models.checkpoint import Checkpoint, load_facts
 from training.run_folder import RunFolder
@@ -72,6 +73,8 @@ class RunEntry:
     @property
     def finished(self) -> bool | None:
         """Whether it has done its epochs, or stopped early; None without a config."""
+        if self.config.get("training.name") == UNTRAINED:
+            return self.checkpoint is not None
         planned = self.config.get("training.epochs")
         if not isinstance(planned, int | float):
             return None

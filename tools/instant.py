@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import InputError, RunError
 from common.files import check_writable_folder, write_text
 from configs.compose import to_yaml
-from configs.options import HEADS, OUT_OF_FOLD, UNTRAINED, check_heads
+from configs.options import HEADS, OUT_OF_FOLD, PROBE_STRENGTH, UNTRAINED, check_heads
 from configs.schema import Config
 from configs.validate import validate
 from evaluation.calibration import FEWEST_IMAGES, Calibration, calibrate
@@ -155,7 +155,8 @@ def _write(run: Run, scores: list[HeadScore], missing: dict[str, str], best: Hea
     logits = out_of_fold_logits(features.values, labels, classes, seed, regularisation)
     calibration = calibrate(logits, labels, seed)
     start_from_probe(run, model, regularisation)
-    metrics = {OUT_OF_FOLD: float((logits.argmax(axis=1) == labels).mean())}
+    top1 = float((logits.argmax(axis=1) == labels).mean())
+    metrics = {OUT_OF_FOLD: top1, PROBE_STRENGTH: regularisation}
     fitted_on = dataclasses.replace(run, split=dataclasses.replace(run.split, train=features.rows))
     checkpoint = make_checkpoint(run.config, model, describe_table(fitted_on), metrics, epoch=0)
     if calibration is not None:

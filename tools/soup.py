@@ -10,6 +10,7 @@ from torch import nn
 
 from common.errors import InputError, RunError
 from common.files import as_path, check_writable
+from configs.options import UNTRAINED
 from evaluation.intervals import Gain, paired_gain
 from evaluation.labelled_images import (
     choose_images,
@@ -129,7 +130,11 @@ def averaged(pipeline: Pipeline, places: Sequence[int]) -> Checkpoint:
     }
     trained = sorted(set().union(*(checkpoint.split["train"] for checkpoint in checkpoints)))
     split = {**first.split, "train": trained, "val": sorted(set(first.split["val"]) - set(trained))}
-    mixed = dataclasses.replace(first, state_dict=weights, split=split, epoch=0)
+    # with one trained member the mean is of trained weights too
+    config = next(
+        (own.config for own in checkpoints if own.config.get("training", {}).get("name") != UNTRAINED), first.config
+    )
+    mixed = dataclasses.replace(first, state_dict=weights, split=split, epoch=0, config=config)
     if _own_statistics(checkpoints):
         model = on_device(mixed.build_model(), pipeline.device)
         _recompute_statistics(model, pipeline)

@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from common import distributed
+from common.errors import InputError
 from common.files import check_writable_folder
+from configs.options import UNTRAINED
 from configs.schema import Config
 from training.auto_settings import check_memory
 from training.finish import finish_best
@@ -30,6 +32,8 @@ def train(config: Config, after_epoch: AfterEpoch | None = None) -> TrainingResu
     `after_epoch` gets each new row of the history, and may end the run by returning True.
     """
     started = time.perf_counter()
+    if config.training.name == UNTRAINED:
+        raise InputError(f"training.name={UNTRAINED}: means a model without training. Choose another name.")
     folder = RunFolder(Path(config.output_dir))
     check_writable_folder(folder.root)
     with ExitStack() as held:

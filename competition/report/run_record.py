@@ -16,7 +16,7 @@ from common.errors import InputError
 from competition.report.records import Records, find_records, read_csv_rows, read_json
 from competition.report.request import check_trained
 from configs.compose import compose, from_plain, leaves_of, read_plain, to_plain
-from configs.options import FROZEN_KEYS, OPEN_MODEL, UNTRAINED
+from configs.options import OPEN_MODEL, READ_WITHOUT_TRAINING, UNTRAINED
 from configs.schema import Config
 from data.duplicates import HASHES_FILE, duplicate_groups
 from data.prepared import load_table
@@ -229,7 +229,7 @@ def _given_to_training(key: str) -> bool:
 
 def _given_to_instant(key: str) -> bool:
     if key.startswith("training."):
-        return key in FROZEN_KEYS
+        return key in READ_WITHOUT_TRAINING
     return _given_to_training(key) and key != "model.head"
 
 

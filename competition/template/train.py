@@ -70,9 +70,11 @@ def main(arguments: Sequence[str]) -> int:
     flags = parser.parse_args(arguments)
     config = read_config(MODEL_DIR)
     recipe = config["training"]
+    if not recipe["epochs"] and (flags.weights is None or flags.epochs):
+        raise SystemExit(
+            "error: the submitted model is a classifier on an unchanged network: give its --weights, and no --epochs"
+        )
     recipe["epochs"] = flags.epochs or recipe["epochs"]
-    if not recipe["epochs"] and flags.weights is None:
-        raise SystemExit("error: the submitted model is a classifier on an unchanged network; give its --weights")
     torch.manual_seed(recipe["seed"])
     for name, value in FOLLOWED.items():
         if recipe[name] != value:
@@ -175,7 +177,7 @@ def start_from_probe(
     if not isinstance(layer, nn.Linear):
         raise SystemExit("error: {} does not end in one linear layer to start".format(entry["architecture"]))
     features, labels = start_features(model, entry, recipe, rows, device)
-    weight, bias = fit_classifier(features, labels, classes)
+    weight, bias = fit_classifier(features, labels, classes, recipe.get("probe_strength", PROBE_STRENGTH))
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
@@ -229,7 +231,9 @@ def start_reduction(
     model.head.reduction.weight.copy_(vectors[:, -model.head.reduction.out_features :].t())
 
 
-def fit_classifier(features: torch.Tensor, labels: torch.Tensor, classes: int) -> Tuple[torch.Tensor, torch.Tensor]:
+def fit_classifier(
+    features: torch.Tensor, labels: torch.Tensor, classes: int, strength: float = PROBE_STRENGTH
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """Return weight (C, D) and bias (C,) of an L2-penalised fit to (N, D), each class with the same weight in all."""
     values = features.double()
     mean, scale = values.mean(dim=0), values.std(dim=0, unbiased=False)
@@ -245,7 +249,7 @@ def fit_classifier(features: torch.Tensor, labels: torch.Tensor, classes: int) -
     def objective() -> torch.Tensor:
         optimizer.zero_grad()
         losses = functional.cross_entropy(values @ weight.t() + bias, labels, reduction="none")
-        total = PROBE_STRENGTH * (importance * losses).sum() + 0.5 * weight.pow(2).sum()
+        total = strength * (importance * losses).sum() + 0.5 * weight.pow(2).sum()
         total.backward()
         return total
 

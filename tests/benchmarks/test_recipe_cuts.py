@@ -79,6 +79,7 @@ def finished(output, cut, answers):
         overrides = "" if variant == BASE else "model.head=pooled"
         rows.append([cut, variant, overrides, "0", f"{np.mean(correct):.4f}", "1.00", "finished"])
     write_rows(output / "runs.csv", RUN_COLUMNS, rows)
+    (output / "base.txt").write_text(f"training.epochs={len(cut)}\n", encoding="utf-8")
 
 
 def test_cuts_with_other_epochs_stand_in_one_table(tmp_path):
@@ -89,6 +90,7 @@ def test_cuts_with_other_epochs_stand_in_one_table(tmp_path):
     finished(output, "5a", {BASE: [True] * 6 + [False] * 4, "pooled": [True] * 4 + [False] * 6})
     finished(other, "10a", {BASE: [True] * 9 + [False], "pooled": [True] * 8 + [False] * 2})
     words = ["--data", data, "--cuts", "5a", "--variant", "pooled: model.head=pooled", "--table", "--output", output]
+    words.append("training.epochs=2")
     alone = run_script("benchmarks/recipe_cuts.py", *words)
     both = run_script("benchmarks/recipe_cuts.py", *words, "--also", other)
     assert "| 2 | pooled | 40.00 | 40.00 | -20.00 |" in alone.stdout
@@ -101,6 +103,20 @@ def test_cuts_with_other_epochs_stand_in_one_table(tmp_path):
     same = run_script("benchmarks/recipe_cuts.py", *words, "--also", output)
     assert same.returncode == 2
     assert "cut '5a' is in another folder too" in same.stderr
+    (other / "base.txt").write_text("training.epochs=3 model.head=stages\n", encoding="utf-8")
+    base = run_script("benchmarks/recipe_cuts.py", *words, "--also", other)
+    assert base.returncode == 2
+    assert "holds runs of another base: training.epochs=3 model.head=stages" in base.stderr
+    write_rows(
+        tmp_path / "twenty" / "runs.csv",
+        RUN_COLUMNS,
+        [
+            ["20a", BASE, "", "0", "1", "1", "finished"],
+            ["20a", "pooled", "model.head=stages", "0", "0.9", "1", "finished"],
+        ],
+    )
+    named = run_script("benchmarks/recipe_cuts.py", *words, "--also", tmp_path / "twenty")
+    assert "'pooled' is model.head=stages there" in named.stderr
     absent = run_script("benchmarks/recipe_cuts.py", *words, "--also", tmp_path / "none")
     assert absent.returncode == 2
     assert "none" in absent.stderr

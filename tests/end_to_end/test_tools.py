@@ -107,7 +107,7 @@ def test_the_test_part_is_reported_once_and_apart(checkpoint, pictures, tmp_path
     assert "seen in training" not in done.stdout
     metrics = json.loads((tmp_path / "test" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["top1_interval"][0] < metrics["top1_interval"][1]
-    note = "note: the model (its epoch, or the members of a soup) was chosen on these images"
+    note = "note: the model (its epoch, its input size, or the members of a soup) was chosen on these images"
     words = ["--split", "val", "--output-dir", tmp_path / "val"]
     assert note in run_script("evaluate.py", "--checkpoint", checkpoint, *words).stdout
     # of a single epoch nothing was chosen

@@ -151,6 +151,7 @@ def test_mixed_precision_does_not_reach_the_components(tiny):
         model = pretrained_model(run)[0].eval()
         start_head(dataclasses.replace(run, precision=dataclasses.replace(run.precision, dtype=dtype)), model)
         assert model.head is not None
+        assert model.head.reduction is not None
         found.append(model.head.reduction.weight)
     assert torch.equal(*found)
 

@@ -17,6 +17,7 @@ from studio.run_answers import RunAnswers, compare_pair, compare_pairs
 from studio.run_list import find_runs, read_run
 from studio.run_view import compared_html, differing_keys, list_runs, run_rows
 from tests.studio.conftest import evaluated_runs
+from tools.instant import instant
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +63,15 @@ def test_the_table_says_what_the_run_recorded(trained):
     assert rows["first"][6] == round(100 * max(top1), 2)
     assert rows["first"][5] == round(100 * run.checkpoint.metrics["val_top1_corrected"], 2)
     assert rows["first"][8] == "finished"
+
+
+def test_a_model_without_training_is_finished_and_has_no_epochs(tiny, tmp_path):
+    instant(tiny("dataset.val_split=0.25"), ["pooled"])
+    listed, problems = list_runs(page(tmp_path))
+    assert problems == []
+    (row,) = run_rows(listed, page(tmp_path).say)
+    assert row[4] == "–"
+    assert row[8] == "finished"
 
 
 def test_a_run_that_has_just_begun_or_goes_on_is_unfinished(runs):

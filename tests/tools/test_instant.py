@@ -7,7 +7,7 @@ import pytest
 import training.features
 from cli.instant import add_arguments, describe, describe_ranking, run
 from common.errors import InputError, RunError
-from configs.options import HEADS, OUT_OF_FOLD
+from configs.options import HEADS, OUT_OF_FOLD, UNTRAINED
 from models.checkpoint import load_checkpoint
 from prediction.pipeline import load_pipeline
 from tests.conftest import TINY, write_pictures
@@ -15,6 +15,7 @@ from tests.helpers import run_script
 from tools.instant import instant, rank_backbones
 from tools.model_card import model_card
 from tools.probe_baseline import probe
+from training.train import train
 
 pytestmark = pytest.mark.integration
 
@@ -133,3 +134,8 @@ def test_keys_that_nothing_reads_without_training_are_named(command, pictures, t
     assert "training.mixup_alpha" in note
     assert "augmentation.train" in note
     assert "final" not in note
+
+
+def test_training_does_not_take_the_name_of_no_training(tiny):
+    with pytest.raises(InputError, match=r"training\.name=instant: means a model without training"):
+        train(tiny(f"training.name={UNTRAINED}"))

@@ -5,6 +5,7 @@ import torch
 
 from cli.soup import describe, describe_written
 from common.errors import InputError, RunError
+from configs.options import UNTRAINED
 from models.checkpoint import load_checkpoint
 from prediction.pipeline import load_pipeline
 from tools.soup import averaged, soup
@@ -37,6 +38,15 @@ def test_weights_are_averaged_and_shared_statistics_kept(checkpoint, pair):
     for name, value in mixed.items():
         expected = (first[name] + second[name]) / 2 if value.is_floating_point() else first[name]
         assert torch.equal(value, expected), name
+
+
+def test_a_soup_with_a_trained_member_is_trained(checkpoint, tmp_path):
+    def untrained(payload):
+        payload["config"]["training"]["name"] = UNTRAINED
+
+    other = changed(checkpoint, tmp_path / "instant.pt", untrained)
+    for files, expected in (([other, checkpoint], "default"), ([other, other], UNTRAINED)):
+        assert averaged(load_pipeline(files), [0, 1]).config["training"]["name"] == expected
 
 
 def test_statistics_of_their_own_are_computed_anew(checkpoint, tmp_path):

@@ -92,11 +92,11 @@ def _choice(it: Material) -> list[Block]:
                 f"The backbone was chosen by measurement ({{backbones}}). Of {tried} pretrained models {kept} can be "
                 "used here" + (f" (out: {reasons})" if gone else "") + f". On {images} training images, logistic "
                 "regression on their frozen features was measured out of fold; no validation or test image took part. "
-                + ("The best of them was trained." if is_best else "This run trained one of them."),
+                + ("The best of them was taken." if is_best else "This run takes one of them."),
                 f"骨干网络由实测选出（{{backbones}}）：候选预训练模型 {tried} 个，其中 {kept} 个可用"
                 + (f"（排除原因：{reasons}）" if gone else "")
                 + f"。在 {images} 张训练图像上，以冻结特征做逻辑回归并按折外预测评估，未使用验证与测试图像。"
-                + ("本文训练其中最好的一个。" if is_best else "本文训练其中之一。"),
+                + ("本文采用其中最好的一个。" if is_best else "本文采用其中之一。"),
             )
         ),
         _candidates(it, probed),

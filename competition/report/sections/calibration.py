@@ -69,7 +69,12 @@ def _calibration(it: Material, found: Confidence) -> list[str]:
 def _smoothed(it: Material, temperature: float) -> list[str]:
     """Return why a temperature is below 1, where label smoothing lets one expect it."""
     recipe = it.facts.config.training
-    if temperature >= 1 or recipe.loss_function != "label_smoothing" or not recipe.label_smoothing:
+    if (
+        not it.facts.trained
+        or temperature >= 1
+        or recipe.loss_function != "label_smoothing"
+        or not recipe.label_smoothing
+    ):
         return []
     return [
         it.writer.say(

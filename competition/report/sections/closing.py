@@ -114,6 +114,12 @@ def reproduce(it: Material) -> list[Block]:
             f"实验环境为 {versions}，所有随机数都由种子 {seed} 决定。模型旁的 config.yaml 保存了全部配置项。"
             "以下命令依次完成分类器拟合、评估、预测与打包。",
         )
+    elif not facts.checkpoint.epoch:
+        text += writer.say(
+            " The model was made of trained ones afterwards (averaged, or kept at another size); that step is not "
+            "among the commands.",
+            "该模型由训练好的模型另行得到（权重平均，或换用其他输入尺寸），该步骤未列入以下命令。",
+        )
     models = _models(facts.recipe, facts.metrics)
     runs = _run_names(models)
     trainings, missing = _trainings(facts, models, runs)

@@ -185,7 +185,7 @@ def _table(it: Material) -> list[Block]:
     names = {
         "train": (
             say("training", "训练集"),
-            say("weights", "学习权重") if it.facts.trained else say("classifier, temperature", "拟合分类器与温度"),
+            say("weights", "学习权重") if it.facts.trained else say("classifier", "拟合分类器"),
         ),
         "val": (
             say("validation", "验证集"),

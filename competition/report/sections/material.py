@@ -73,7 +73,9 @@ def measured_part(material: Material) -> str:
 
 def chose_model(material: Material) -> bool:
     """Say whether the evaluated images chose the best epoch, or what was made of trained models."""
-    return material.facts.trained and own_part(material.facts.metrics) == "val"
+    metrics = material.facts.metrics or {}
+    # records of earlier versions do not say it
+    return metrics.get("chose_model", material.facts.trained and own_part(metrics) == "val")
 
 
 def chosen_text(material: Material) -> tuple[str, str]:

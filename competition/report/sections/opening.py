@@ -146,9 +146,9 @@ def _cost(it: Material) -> list[str]:
 
 def _close(it: Material) -> str:
     return it.writer.say(
-        "All numbers come from the records of the runs; the commands at the end train, evaluate and pack the system "
+        "All numbers come from the records of the runs; the commands at the end make, evaluate and pack the system "
         "again.",
-        "文中数值均来自实验记录；用文末命令可重新训练、评估并打包该系统。",
+        "文中数值均来自实验记录；用文末命令可重新得到、评估并打包该系统。",
     )
 
 

@@ -30,17 +30,25 @@ def strategy(it: Material) -> list[Block]:
 def _classifier_alone(it: Material) -> Paragraph:
     writer, checkpoint = it.writer, it.facts.checkpoint
     images, source = writer.count(len(checkpoint.split["train"])), writer.cite("kumar2022")
-    top1 = writer.percent(checkpoint.metrics[OUT_OF_FOLD])
-    return Paragraph(
+    sentences = [
         writer.say(
             f"The network is not trained. Logistic regression on its features of {images} images gives the classifier: "
             f"a linear probe {source}. Each class has the same weight in total, and cross-validation chose the "
-            f"strength of the L2 penalty. On images that the classifier was not fitted on (out of fold), its top-1 "
-            f"is {top1}.",
+            "strength of the L2 penalty.",
             f"骨干网络不做训练。分类器由 {images} 张图像的特征经逻辑回归得到，即线性探测{source}。"
-            f"各类别的总权重相同，L2 惩罚的强度由交叉验证选定。在未参与拟合的图像（折外）上，top-1 为 {top1}。",
+            "各类别的总权重相同，L2 惩罚的强度由交叉验证选定。",
         )
-    )
+    ]
+    # a model that was kept at another size has lost it
+    if OUT_OF_FOLD in checkpoint.metrics:
+        top1 = writer.percent(checkpoint.metrics[OUT_OF_FOLD])
+        sentences.append(
+            writer.say(
+                f"On images that the classifier was not fitted on (out of fold), its top-1 is {top1}.",
+                f"在未参与拟合的图像（折外）上，top-1 为 {top1}。",
+            )
+        )
+    return Paragraph(writer.sentences(sentences))
 
 
 def _ingredients(it: Material) -> list[Block]:
