@@ -142,19 +142,14 @@ def with_other_cuts(
     text = about.read_text(encoding="utf-8")
     if _without_epochs(text.split()) != _without_epochs(base):
         raise InputError(f"{other}: holds runs of another base: {text.strip()}. Only the epochs may differ.")
-    own = {variant.name: variant.overrides for variant in variants}
     added = by_run(other, read_rows(path, RUN_COLUMNS))
-    new = list(dict.fromkeys(cut for cut, _, _ in added))
+    new, known = list(dict.fromkeys(cut for cut, _, _ in added)), {*cuts, *(cut for cut, _, _ in rows)}
     for cut in new:
-        if cut in {*cuts, *(cut for cut, _, _ in rows)}:
+        if cut in known:
             raise InputError(f"{other}: cut '{cut}' is in another folder too, so its runs cannot be told apart.")
-    others = {
-        row["variant"]: row["overrides"]
-        for row in added.values()
-        if _without_epochs(row["overrides"].split()) != _without_epochs(own.get(row["variant"], ()))
-    }
-    for name, overrides in others.items():
-        if name in own:
+    own = {variant.name: _without_epochs(variant.overrides) for variant in variants}
+    for name, overrides in {row["variant"]: row["overrides"] for row in added.values()}.items():
+        if name in own and _without_epochs(overrides.split()) != own[name]:
             print(f"note: {other}: '{name}' is {overrides} there.", file=sys.stderr)
     return rows | added, [*cuts, *new]
 

@@ -71,9 +71,14 @@ class RunEntry:
         return sum(it or 0 for it in seconds) / 60, all(row["wall_seconds"] is not None for row in self.history)
 
     @property
+    def trained(self) -> bool:
+        """False for a classifier on an unchanged backbone, which has no epochs."""
+        return self.config.get("training.name") != UNTRAINED
+
+    @property
     def finished(self) -> bool | None:
         """Whether it has done its epochs, or stopped early; None without a config."""
-        if self.config.get("training.name") == UNTRAINED:
+        if not self.trained:
             return self.checkpoint is not None
         planned = self.config.get("training.epochs")
         if not isinstance(planned, int | float):

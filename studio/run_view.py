@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from configs.options import UNTRAINED
 from evaluation.recorded import FOLDER
 from studio import html_parts as html
 from studio.context import Studio
@@ -141,7 +140,7 @@ def _pair_table(pairs: Sequence[Pair], say: Say) -> str:
 
 
 def _epochs(run: RunEntry) -> str:
-    if run.config.get("training.name") == UNTRAINED:
+    if not run.trained:
         return _NOTHING
     planned = run.config.get("training.epochs", _NOTHING)
     return f"{len(run.history)} / {f'{planned:g}' if isinstance(planned, float) else planned}"
